@@ -1,0 +1,168 @@
+# Millrace. `make` builds into build/, `make demo` shows the main job, `make test` runs what CI
+# runs. V=1 shows the commands; DESTDIR and PREFIX as usual.
+
+CC      ?= gcc
+CLANG   ?= clang
+PREFIX  ?= /usr/local
+PYTHON  ?= /usr/bin/python3
+ARCH    := $(shell uname -m)
+B       := build
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n'
+endif
+
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fno-strict-aliasing -Iinclude -I. -MMD -MP
+SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+# ----- what is made of what (include directions: scripts/check-includes.sh) -----
+
+LANE_DIRS := wire frame tcp tlv port lane apps
+obj     = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)))
+asan    = $(patsubst %.c,$(B)/asan/%.o,$(wildcard $(1)))
+
+LANE_OBJ   := $(foreach d,$(LANE_DIRS),$(call obj,user/$(d)/*.c))
+WORKER_OBJ := $(call obj,user/worker/*.c)
+DAEMON_OBJ := $(call obj,user/daemon/*.c)
+CLI_OBJ    := $(call obj,user/cli/*.c)
+# the daemon opens sockets and arenas, no more of the lane than that
+DAEMON_LANE_OBJ := $(call obj,user/port/xsk*.c) $(call obj,user/frame/arena.c)
+
+WORKER_LIBS := -lseccomp
+DAEMON_LIBS := -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lseccomp
+CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf
+
+PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
+BENCH    := $(B)/bench/mr-load $(B)/bench/epoll-echo $(B)/bench/mr-bench-wire
+
+.PHONY: all
+all: $(PROGRAMS) $(BENCH)
+
+$(B)/millraced: $(DAEMON_OBJ) $(DAEMON_LANE_OBJ)
+	$(say) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS)
+
+$(B)/millrace-worker: $(WORKER_OBJ) $(LANE_OBJ)
+	$(say) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(WORKER_LIBS)
+
+$(B)/millrace: $(CLI_OBJ)
+	$(say) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
+
+$(B)/millrace.bpf.o: bpf/millrace.bpf.c
+	$(say) BPF $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -g -O2 -Wall -Werror -mcpu=v3 -target bpf -Iinclude -Ivmlinux/$(ARCH) -Ibpf -I. \
+		-MMD -MP -MF $(B)/millrace.bpf.d -MT $@ -c $< -o $@.tmp && mv $@.tmp $@
+
+$(B)/bench/mr-load: $(B)/obj/bench/client.o
+$(B)/bench/epoll-echo: $(B)/obj/bench/peers/epoll_echo.o
+$(B)/bench/mr-bench-wire: $(B)/obj/bench/wire.o $(LANE_OBJ)
+$(BENCH):
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
+
+$(B)/obj/%.o: %.c
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+$(B)/asan/%.o: %.c
+	$(say) ASAN $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(SAN) -c $< -o $@
+
+# ----- tests -----
+
+ASAN_LANE := $(foreach d,$(LANE_DIRS),$(call asan,user/$(d)/*.c))
+UNIT   := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_test.c tests/lane/*_test.c))
+APPS   := $(patsubst %.c,$(B)/%,$(wildcard tests/apps/*_test.c))
+DAEMON := $(patsubst %.c,$(B)/%,$(wildcard tests/daemon/*_test.c))
+BPF    := $(patsubst %.c,$(B)/%,$(wildcard tests/bpf/*_test.c))
+TEST_PROGRAMS := $(UNIT) $(APPS) $(DAEMON) $(BPF)
+UNIT_HELP := $(call asan,$(filter-out %_test.c,$(wildcard tests/unit/*.c tests/lane/*.c)))
+APPS_HELP := $(call asan,$(filter-out %_test.c,$(wildcard tests/apps/*.c)))
+BPF_HELP  := $(call asan,$(filter-out %_test.c,$(wildcard tests/bpf/*.c)))
+ASAN_DAEMON := $(filter-out %/main.o,$(call asan,user/daemon/*.c)) \
+	$(call asan,user/port/xsk*.c) $(call asan,user/frame/arena.c)
+
+$(UNIT): $(B)/tests/%: $(B)/asan/tests/%.o $(UNIT_HELP) $(ASAN_LANE)
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SAN) -o $@ $^ -lcmocka -lbpf
+
+$(APPS): $(B)/tests/%: $(B)/asan/tests/%.o $(APPS_HELP) $(call asan,user/apps/*.c) $(call asan,user/tlv/*.c)
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SAN) -o $@ $^ -lcmocka
+
+$(DAEMON): $(B)/tests/%: $(B)/asan/tests/%.o $(ASAN_DAEMON)
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SAN) -o $@ $^ -lcmocka $(DAEMON_LIBS)
+
+$(BPF): $(B)/tests/%: $(B)/asan/tests/%.o $(BPF_HELP)
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SAN) -o $@ $^ -lcmocka -lbpf
+
+.PHONY: test test-programs check deps demo demo-up demo-down bench install clean format
+.SECONDARY:
+
+test-programs: all $(TEST_PROGRAMS)
+
+# Deps first, in a make of its own: the build needs them.
+test:
+	$(Q)scripts/install-deps.sh
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) test-programs
+	$(Q)$(PYTHON) tests/run.py
+
+# What a reviewer's eye should not have to find.
+check:
+	$(Q)scripts/check.sh
+
+format:
+	$(Q)scripts/check.sh format-fix
+
+deps:
+	$(Q)scripts/install-deps.sh
+
+demo demo-up: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
+	$(Q)scripts/demo.sh $(if $(filter demo-up,$@),up,run)
+
+demo-down:
+	$(Q)scripts/demo.sh down
+
+bench: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
+	$(Q)$(PYTHON) bench/run.py
+
+bench-%: all
+	$(Q)$(PYTHON) bench/run.py $*
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
+		$(DESTDIR)$(PREFIX)/libexec/millrace $(DESTDIR)$(PREFIX)/lib/millrace \
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
+		$(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 0755 $(B)/millraced $(DESTDIR)$(PREFIX)/sbin/
+	install -m 0755 $(B)/millrace $(DESTDIR)$(PREFIX)/bin/
+	install -m 0755 $(B)/millrace-worker $(DESTDIR)$(PREFIX)/libexec/millrace/
+	install -m 0644 $(B)/millrace.bpf.o $(DESTDIR)$(PREFIX)/lib/millrace/
+	install -m 0644 docs/millrace.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 0644 docs/millraced.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 0644 docs/millraced.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Install the Debian 12 packages that building, testing and running Millrace
+# needs. As root it calls apt-get; otherwise it only names what is missing.
+set -euo pipefail
+
+packages=(
+	# build: compilers, BPF loader, and the libraries of the control plane
+	gcc make clang llvm bpftool pkg-config linux-libc-dev
+	libbpf-dev libelf-dev zlib1g-dev
+	libcyaml-dev libyaml-dev libjansson-dev libmicrohttpd-dev libmnl-dev libseccomp-dev
+	libcurl4-openssl-dev
+	# run: what the scripts and the demo call
+	iproute2 ethtool procps util-linux curl ca-certificates
+	# test: unit tests, packet tests and the checks of CI
+	libcmocka-dev python3 python3-pytest python3-scapy valgrind
+	clang-format clang-tidy cppcheck shellcheck codespell git
+	# test: independent readers of what Millrace writes
+	tcpdump tshark
+)
+
+missing=()
+for package in "${packages[@]}"; do
+	dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+		missing+=("$package")
+done
+
+if [ ${#missing[@]} -eq 0 ]; then
+	echo "deps: all ${#packages[@]} packages are installed"
+	exit 0
+fi
+if [ "$(id -u)" -ne 0 ]; then
+	echo "deps: not root; ask root for: apt-get install ${missing[*]}" >&2
+	exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+echo "deps: installed ${missing[*]}"
