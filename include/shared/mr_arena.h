@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Layout of a lane's arena: one sealed memfd that the daemon makes and holds,
+ * so that everything a lane knows outlives its process. Indexes and offsets
+ * only, no pointers: it is mapped anywhere. The daemon reads it for the list of
+ * connections and treats every word of it as hostile.
+ *
+ * Primary records are those declared here. Everything else (hash table, timer
+ * wheel, free and ready lists) is derived and rebuilt from them.
+ */
+#ifndef MR_ARENA_H
+#define MR_ARENA_H
+
+#include <stdint.h>
+
+#include "mr_endian.h"
+
+enum {
+	MR_ARENA_LAYOUT = 1,	    /* raise it with any change of a record below */
+	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
+	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
+};
+
+#define MR_ARENA_MAGIC 0x31414e4552415252ull
+
+enum mr_arena_area {
+	MR_AREA_FRAMES,	       /* the UMEM: frame_count chunks of frame_bytes */
+	MR_AREA_FRAME_RECORDS, /* struct mr_frame */
+	MR_AREA_CONNS,	       /* struct mr_conn */
+	MR_AREA_HALF_OPEN,     /* struct mr_half_open */
+	MR_AREA_TIME_WAIT,     /* struct mr_time_wait */
+	MR_AREA_SESSIONS,      /* struct mr_session */
+	MR_AREA_MESSAGES,      /* message store: blocks of MR_MESSAGE_BLOCK bytes */
+	MR_AREA_MESSAGE_MAP,   /* one byte a block: the buddy order */
+	MR_AREA_COUNT
+};
+
+struct mr_arena_area_record {
+	uint64_t offset; /* from the arena's start */
+	uint64_t bytes;
+	uint32_t count;
+	uint32_t record_bytes;
+};
+
+/* Page 0 of the arena. */
+struct mr_arena_header {
+	uint64_t magic;
+	uint32_t layout;
+	uint32_t epoch; /* worker generation that owns the arena */
+	uint64_t total_bytes;
+	struct mr_arena_area_record area[MR_AREA_COUNT];
+	uint32_t conns_used; /* blocks from here on were never touched */
+	uint32_t pad;
+};
+
+/*
+ * One frame of the UMEM, beside it. Owner: whoever `state` names; the kernel as well while
+ * `in_tx` is set (between the TX ring and its completion), and then nobody writes the bytes.
+ */
+struct mr_frame {
+	uint32_t next;	   /* list of the state, MR_NONE ends it */
+	uint32_t owner;	   /* connection index in RX, OOO, TX, SENT; else MR_NONE */
+	uint32_t seq;	   /* sequence number of the first payload byte */
+	uint16_t offset;   /* payload from the start of the frame */
+	uint16_t len;	   /* payload bytes */
+	uint8_t state;	   /* enum mr_frame_state */
+	uint8_t in_tx;	   /* 1: with the kernel, completion outstanding */
+	uint8_t tcp_flags; /* FIN, PSH to send with the payload, or received with it */
+	uint8_t sends;	   /* transmissions, saturating */
+	uint32_t sent_ms;  /* last transmission */
+	uint32_t limbo;	   /* 1: sent by a generation that died, completion not yet seen */
+	uint32_t reserved;
+};
+
+_Static_assert(sizeof(struct mr_frame) == 32, "frame record");
+
+/* RFC 9293 3.3.2. CLOSED is 0: a zeroed block is a free one. */
+enum mr_tcp_state {
+	MR_CLOSED = 0,
+	MR_LISTEN,
+	MR_SYN_SENT,
+	MR_SYN_RECEIVED,
+	MR_ESTABLISHED,
+	MR_FIN_WAIT_1,
+	MR_FIN_WAIT_2,
+	MR_CLOSE_WAIT,
+	MR_CLOSING,
+	MR_LAST_ACK,
+	MR_TIME_WAIT,
+};
+
+#define MR_TCP_STATE_NAMES                                                                         \
+	{                                                                                          \
+		"CLOSED", "LISTEN", "SYN-SENT", "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1",       \
+			"FIN-WAIT-2", "CLOSE-WAIT", "CLOSING", "LAST-ACK", "TIME-WAIT"             \
+	}
+
+enum {
+	MR_TCP_STATE_COUNT = MR_TIME_WAIT + 1
+};
+
+/* mr_conn.flags */
+enum {
+	MR_CONN_PASSIVE = 1 << 0,	 /* opened by the peer (MUST-11) */
+	MR_CONN_TIMESTAMPS = 1 << 1,	 /* RFC 7323, both sides agreed */
+	MR_CONN_WINDOW_SCALE = 1 << 2,	 /* RFC 7323, both sides agreed */
+	MR_CONN_SACK = 1 << 3,		 /* RFC 2018, both sides agreed */
+	MR_CONN_NODELAY = 1 << 4,	 /* Nagle off */
+	MR_CONN_ACK_NOW = 1 << 5,	 /* an ACK leaves in this turn */
+	MR_CONN_FIN_QUEUED = 1 << 6,	 /* nothing can be queued any more */
+	MR_CONN_FIN_SENT = 1 << 7,	 /* snd_nxt counts it */
+	MR_CONN_FIN_RECEIVED = 1 << 8,	 /* rcv_nxt counts it */
+	MR_CONN_RECOVERY = 1 << 9,	 /* fast recovery, until `recover` is acknowledged */
+	MR_CONN_RTO_RECOVERY = 1 << 10,	 /* after a timeout, until `recover` is acknowledged */
+	MR_CONN_RTT_RUNNING = 1 << 11,	 /* rtt_seq is being timed (Karn) */
+	MR_CONN_SHUT_RD = 1 << 12,	 /* the application reads no more */
+	MR_CONN_ORPHAN = 1 << 13,	 /* the application closed: no callbacks */
+	MR_CONN_READY = 1 << 14,	 /* on the turn's ready list */
+	MR_CONN_PROBING = 1 << 15,	 /* the retransmission deadline is a zero-window probe */
+	MR_CONN_PAUSED = 1 << 16,	 /* application paused reading */
+	MR_CONN_BLOCKED = 1 << 17,	 /* application answered MR_APP_AGAIN */
+	MR_CONN_WANT_WRITE = 1 << 18,	 /* application waits for room */
+	MR_CONN_EOF_SEEN = 1 << 19,	 /* application was told of the peer's FIN */
+	MR_CONN_OPENED = 1 << 20,	 /* application was told of the open */
+	MR_CONN_IN_ACCEPT = 1 << 21,	 /* waits in an accept queue */
+	MR_CONN_PATH_ASKED = 1 << 22,	 /* waits for the daemon's path */
+	MR_CONN_CLOSE_ASKED = 1 << 23,	 /* the application closed in a callback */
+	MR_CONN_ABORT_ASKED = 1 << 24,	 /* the application aborted in a callback */
+	MR_CONN_SEND_LIMITED = 1 << 25,	 /* the transmit ring or the frames were short */
+	MR_CONN_CWND_LIMITED = 1 << 26,	 /* the congestion window was used up (RFC 7661's reason) */
+	MR_CONN_FIN_ARRIVED = 1 << 27,	 /* the peer's FIN is in order, not yet processed */
+};
+
+/* Deadlines of a connection, one wheel node for all of them. */
+enum mr_deadline {
+	MR_DEADLINE_RETRANSMIT, /* or zero-window probe, or SYN */
+	MR_DEADLINE_DELACK,
+	MR_DEADLINE_KEEPALIVE, /* or FIN-WAIT-2 of an orphan */
+	MR_DEADLINE_APP,
+	MR_DEADLINE_MESSAGE, /* heartbeats of the message layer */
+	MR_DEADLINE_COUNT
+};
+
+/*
+ * Connection block, 256 bytes in four cache lines. Written by its lane alone. The variables of
+ * RFC 9293 3.3.1 keep their names in lower case.
+ */
+struct mr_conn {
+	/* line 0: receiving */
+	uint32_t rcv_nxt;
+	uint32_t rcv_wnd; /* offered: the right edge is rcv_nxt + rcv_wnd and never moves back */
+	uint32_t snd_una;
+	uint32_t snd_nxt;
+	uint32_t snd_wnd; /* bytes, scaled */
+	uint32_t snd_wl1;
+	uint32_t snd_wl2;
+	uint32_t ts_recent;
+	uint32_t ts_recent_ms;
+	uint32_t last_ack_sent;
+	uint32_t flags;
+	uint8_t state; /* enum mr_tcp_state */
+	uint8_t snd_shift;
+	uint8_t rcv_shift;
+	uint8_t segs_unacked; /* full segments received since the last ACK */
+	uint32_t rx_head;     /* received, not consumed */
+	uint32_t rx_tail;
+	uint32_t ooo_head; /* sorted by sequence number */
+	uint32_t rx_bytes;
+
+	/* line 1: sending */
+	uint32_t tx_head; /* oldest unacknowledged or unsent frame */
+	uint32_t tx_next; /* first frame not yet sent */
+	uint32_t tx_tail;
+	uint32_t tx_bytes; /* payload queued from snd_una on */
+	uint32_t cwnd;
+	uint32_t ssthresh;
+	uint32_t srtt_us; /* times 8; 0: no sample yet */
+	uint32_t rttvar_us; /* times 4 */
+	uint32_t rto_ms;
+	uint32_t recover;
+	uint32_t rtt_seq;
+	uint32_t rtt_start_us;
+	uint32_t max_snd_wnd;
+	uint16_t snd_mss; /* payload bytes a segment may carry, options taken off */
+	uint16_t rcv_mss; /* largest payload received, for delayed ACKs */
+	uint8_t dupacks;
+	uint8_t backoff;
+	uint8_t probes; /* keepalive probes unanswered */
+	uint8_t cc;	/* congestion control in use */
+	uint32_t cc_acked; /* bytes acknowledged towards the next increase (RFC 3465) */
+
+	/* line 2: application and timer */
+	uint32_t wheel_next;
+	uint32_t wheel_prev;
+	uint32_t wheel_ms; /* when the node fires; never later than the earliest deadline */
+	uint32_t deadline[MR_DEADLINE_COUNT]; /* ms of the lane's clock, 0: off */
+	uint32_t generation; /* upper half of mr_conn_id */
+	uint32_t session;    /* struct mr_session, or MR_NONE */
+	uint32_t ready_next;
+	uint32_t app_state;  /* index of the application's state, or MR_NONE */
+	uint32_t received_ms; /* last segment of the peer */
+	uint32_t unacked_ms;  /* since when the oldest sent byte waits; 0: nothing waits */
+	uint16_t rule;	      /* rule id */
+	uint8_t close_reason;
+	uint8_t keep_count;
+	uint16_t rcv_wraps; /* how often rcv_nxt - irs passed 2^32: bytes received in all */
+	uint16_t snd_wraps; /* the same for snd_una - iss */
+
+	/* line 3: identity, rarely read */
+	uint8_t local[16]; /* IPv4 as ::ffff:a.b.c.d */
+	uint8_t remote[16];
+	struct mr_be16 local_port;
+	struct mr_be16 remote_port;
+	uint8_t peer_mac[6];
+	uint16_t vlan[2]; /* TCI of outer and inner tag, 0: none */
+	uint16_t keep_idle_s;
+	uint32_t iss;
+	uint32_t irs;
+	uint32_t opened_ms;
+	uint16_t retransmits; /* segments sent again, saturating */
+	uint16_t keep_interval_s;
+};
+
+_Static_assert(sizeof(struct mr_conn) == 256, "connection block");
+_Static_assert(__builtin_offsetof(struct mr_conn, tx_head) == 64, "line 1");
+_Static_assert(__builtin_offsetof(struct mr_conn, wheel_next) == 128, "line 2");
+_Static_assert(__builtin_offsetof(struct mr_conn, local) == 192, "line 3");
+
+/* mr_half_open.flags */
+enum {
+	MR_HALF_USED = 1 << 0,
+	MR_HALF_TIMESTAMPS = 1 << 1,
+	MR_HALF_WINDOW_SCALE = 1 << 2,
+	MR_HALF_SACK = 1 << 3,
+};
+
+/* A passive open in SYN-RECEIVED: what is needed to answer its ACK, 80 bytes. */
+struct mr_half_open {
+	uint8_t local[16];
+	uint8_t remote[16];
+	struct mr_be16 local_port;
+	struct mr_be16 remote_port;
+	uint8_t peer_mac[6];
+	uint16_t vlan[2];
+	uint16_t peer_mss; /* as the SYN said, or the default of RFC 9293 3.7.1 */
+	uint32_t iss;
+	uint32_t irs;
+	uint32_t ts_recent;
+	uint32_t expire_ms; /* when the SYN-ACK is sent again, or given up */
+	uint32_t next;	    /* list of equal time-outs, in order of expiry; or free list */
+	uint32_t prev;
+	uint16_t rule;
+	uint8_t snd_shift;
+	uint8_t flags;
+	uint8_t sends; /* SYN-ACKs sent */
+	uint8_t pad[3];
+};
+
+_Static_assert(sizeof(struct mr_half_open) == 80, "half-open record");
+
+/* A connection in TIME-WAIT, 64 bytes, in the order of their expiry. */
+struct mr_time_wait {
+	uint8_t local[16];
+	uint8_t remote[16];
+	struct mr_be16 local_port;
+	struct mr_be16 remote_port;
+	uint8_t peer_mac[6];
+	uint16_t vlan[2];
+	uint16_t expire_half_s; /* half seconds of the lane's clock, modulo 2^16; see time_wait.c */
+	uint32_t snd_nxt;
+	uint32_t rcv_nxt;
+	uint32_t ts_recent; /* 0: no timestamps */
+	uint32_t next;
+};
+
+_Static_assert(sizeof(struct mr_time_wait) == 64, "TIME-WAIT record");
+
+/* What a connection needs only while a message is incomplete or something is blocked. */
+struct mr_session {
+	uint64_t reader[5];	   /* struct mr_tlv_reader */
+	uint32_t block;		   /* first block of the message store, or MR_NONE */
+	uint32_t block_bytes;	   /* how much of it */
+	uint32_t partial_ms;	   /* since when a message is incomplete, 0: none is */
+	uint32_t handler_ms;	   /* since when the application answers MR_APP_AGAIN, 0: it does not */
+	uint32_t send_ms;	   /* since when the peer takes nothing, 0: it does */
+	uint32_t ping_ms;	   /* when a ping was sent that waits for an answer, 0: none */
+};
+
+_Static_assert(sizeof(struct mr_session) == 64, "session record");
+
+enum {
+	MR_MESSAGE_BLOCK = 4096,
+};
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0) */
+/*
+ * Records of the BPF maps, for the XDP program and for user space. Map names
+ * carry the ABI major ("mr1_"); records are padded by hand, so that equal
+ * geometry means equal layout. New fields go into the padding or a new map.
+ *
+ * Includes nothing: define the __u8 .. __u64 types first (vmlinux.h in BPF,
+ * <linux/types.h> in user space).
+ *
+ * map           type, entries                    key               value
+ * mr1_abi       ARRAY 1                          u32               struct mr_abi
+ * mr1_cfg       ARRAY 1                          u32               struct mr_config
+ * mr1_if        HASH MR_MAX_INTERFACES           u32 ifindex       struct mr_interface
+ * mr1_xsk       XSKMAP MR_MAX_SLOTS              u32 slot          XSK descriptor
+ * mr1_beat      ARRAY|MMAPABLE MR_MAX_SLOTS      u32 slot          struct mr_beat
+ * mr1_rules     ARRAY_OF_MAPS 2                  u32 parity        one rule generation:
+ *   (inner)     HASH MR_MAX_RULES                struct mr_rule_key struct mr_rule
+ * mr1_local     HASH MR_MAX_LOCAL                struct mr_local_key struct mr_local
+ * mr1_kflow     LRU_HASH MR_MAX_KERNEL_FLOWS     struct mr_flow_key struct mr_kernel_flow
+ * mr1_kflows    ARRAY 1                          u32               struct mr_kernel_flows
+ * mr1_verdict   PERCPU_ARRAY MR_VERDICT_COUNT    u32 verdict       struct mr_count
+ * mr1_rstat     PERCPU_ARRAY MR_MAX_RULES        u32 rule id       struct mr_count
+ * mr1_lane      ARRAY|MMAPABLE MR_MAX_SLOTS      u32 slot          struct mr_lane_stats (mr_lane.h)
+ *
+ * A slot is one receive queue of one interface: mr_interface.slot_base + queue.
+ */
+#ifndef MR_MAPS_H
+#define MR_MAPS_H
+
+#include "mr_endian.h"
+
+enum {
+	MR_ABI_MAGIC = 0x4d524142, /* "MRAB" */
+	MR_ABI_MAJOR = 1,
+	MR_ABI_MINOR = 0,
+
+	MR_MAX_INTERFACES = 64,
+	MR_MAX_SLOTS = 1024,
+	MR_MAX_RULES = 4096,
+	MR_MAX_LOCAL = 1024,
+	MR_MAX_KERNEL_FLOWS = 65536,
+};
+
+struct mr_abi {
+	__u32 magic;
+	__u16 major;
+	__u16 minor;
+	__u32 n_verdicts;
+	__u32 pad;
+};
+
+/* Which of the four shapes of a rule key any rule of a generation has. */
+enum mr_rule_shape {
+	MR_SHAPE_ADDR_VLAN = 1 << 0,	/* address and VLAN given */
+	MR_SHAPE_ADDR = 1 << 1,		/* any VLAN */
+	MR_SHAPE_VLAN = 1 << 2,		/* any address */
+	MR_SHAPE_ANY = 1 << 3,		/* any address, any VLAN */
+};
+
+/*
+ * The active rule generation in one aligned 64-bit word: the program reads it
+ * at once, so it never mixes two generations. Zero shapes: no rules.
+ */
+struct mr_generation {
+	__u32 number; /* counts up, shown to people */
+	__u8 parity;  /* which inner map of mr1_rules is active */
+	__u8 shapes;  /* OR of enum mr_rule_shape */
+	__u16 pad;
+};
+
+struct mr_config {
+	struct mr_generation generation;
+	__u64 stale_ns; /* heartbeat older than this: stale */
+	__u64 grace_ns; /* older than this: gone */
+};
+
+struct mr_interface {
+	__u32 slot_base;
+	__u16 n_queues;
+	__u16 pad;
+	__u16 port_lo; /* ports of the lanes' active opens, host order; */
+	__u16 port_hi; /* inclusive; both 0: none */
+	__u32 pad2;
+};
+
+/* Written by the lane that serves the slot, read by the program. */
+struct mr_beat {
+	__u64 beat_ns; /* CLOCK_MONOTONIC of the last beat; 0: no lane yet */
+	__u32 epoch;   /* worker generation */
+	__u32 pad;
+	__u64 reserved[6]; /* a cache line a lane */
+};
+
+enum {
+	MR_VLAN_ANY = -1, /* in mr_rule_key.vlan */
+};
+
+/*
+ * addr: IPv4 as ::ffff:a.b.c.d, any address as zeros.
+ * vlan: 0 untagged (or priority tag), one tag: its VID, two tags:
+ *	 outer VID << 16 | inner VID, MR_VLAN_ANY.
+ */
+struct mr_rule_key {
+	__u8 addr[16];
+	__u32 vlan;
+	struct mr_be16 port; /* destination port */
+	__u8 protocol;	     /* IPPROTO_TCP or IPPROTO_UDP */
+	__u8 family;	     /* 4 or 6 */
+};
+
+enum mr_rule_action {
+	MR_ACTION_STEER = 0,
+	MR_ACTION_PASS = 1,
+	MR_ACTION_DROP = 2,
+};
+
+enum mr_rule_fallback {
+	MR_FALLBACK_NONE = 0,	/* stale lane: queue new connections for it all the same */
+	MR_FALLBACK_KERNEL = 1, /* stale lane: new connections go to the kernel */
+};
+
+struct mr_rule {
+	__u32 rule_id;	/* 0 to MR_MAX_RULES - 1, key of mr1_rstat */
+	__u8 action;	/* enum mr_rule_action */
+	__u8 fallback;	/* enum mr_rule_fallback */
+	__u16 pad;
+};
+
+/* A local address from which lanes open connections (v4 as ::ffff:a.b.c.d). */
+struct mr_local_key {
+	__u8 addr[16];
+};
+
+struct mr_local {
+	__u32 ifindex;
+	__u32 pad;
+};
+
+struct mr_flow_key {
+	__u8 saddr[16];
+	__u8 daddr[16];
+	struct mr_be16 sport;
+	struct mr_be16 dport;
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+struct mr_kernel_flow {
+	__u64 last_ns;
+	__u32 rule_id;
+	__u32 pad;
+};
+
+/* How many flows were ever left to the kernel; 0 saves the look-up. */
+struct mr_kernel_flows {
+	__u64 inserted;
+};
+
+struct mr_count {
+	__u64 packets;
+	__u64 bytes;
+};
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the daemon and a worker say to each other, over a SOCK_SEQPACKET pair that the worker
+ * finds as descriptor MR_WORKER_FD. One record is one message: a struct of the table below,
+ * starting with struct mr_message. Both sides check type and length and drop, with a log line,
+ * what they do not know.
+ *
+ *   daemon -> worker			worker -> daemon
+ *   HELLO (first, with descriptors)	READY (serving)
+ *   PATH_ANSWER			PATH_ASK
+ *   LISTEN_ANSWER			LISTEN_ASK, UNLISTEN
+ *   LISTENER, UNLISTENER (to every lane)
+ *   STOP				STOPPED
+ *
+ * A worker whose socket closes (the daemon died) goes on serving.
+ */
+#ifndef MR_WORKER_H
+#define MR_WORKER_H
+
+#include <stdint.h>
+
+#include "mr_endian.h"
+
+enum {
+	MR_WORKER_FD = 3,
+	MR_WORKER_VERSION = 1,
+	MR_WORKER_MAGIC = 0x4d52574b,
+	MR_MAX_LANES = 64,
+	MR_RULE_NAME_BYTES = 32,
+	MR_APP_NAME_BYTES = 32,
+	MR_MAX_DIRECTORIES = 32,
+	MR_PATHS = 4096,
+};
+
+enum mr_message_type {
+	MR_MSG_HELLO = 1,
+	MR_MSG_READY,
+	MR_MSG_PATH_ASK,
+	MR_MSG_PATH_ANSWER,
+	MR_MSG_LISTEN_ASK,
+	MR_MSG_LISTEN_ANSWER,
+	MR_MSG_UNLISTEN,
+	MR_MSG_LISTENER,
+	MR_MSG_UNLISTENER,
+	MR_MSG_STOP,
+	MR_MSG_STOPPED,
+};
+
+struct mr_message {
+	uint32_t magic;
+	uint16_t type; /* enum mr_message_type */
+	uint16_t bytes; /* of the whole record */
+};
+
+/*
+ * Descriptors that come with HELLO, in this order; a missing one is marked in mr_hello.fds and
+ * takes no place.
+ */
+enum mr_hello_fd {
+	MR_HELLO_XSK,	    /* AF_XDP socket: bound, its rings made, not mapped */
+	MR_HELLO_ARENA,	    /* struct mr_arena_header, laid out by the daemon */
+	MR_HELLO_CONFIG,    /* struct mr_lane_config, read only */
+	MR_HELLO_MAILBOX,   /* struct mr_mailbox_header: shared by all lanes of an interface */
+	MR_HELLO_PATHS,	    /* struct mr_path_table, read only */
+	MR_HELLO_BEAT_MAP,  /* BPF map mr1_beat, to be mapped */
+	MR_HELLO_LANE_MAP,  /* BPF map mr1_lane, to be mapped */
+	MR_HELLO_CAPTURE,   /* pcapng file to append to, optional */
+	MR_HELLO_DOORBELL,  /* eventfd of lane 0; lane i at MR_HELLO_DOORBELL + i */
+	MR_HELLO_DIRECTORY = MR_HELLO_DOORBELL + MR_MAX_LANES,
+	MR_HELLO_FD_COUNT = MR_HELLO_DIRECTORY + MR_MAX_DIRECTORIES,
+};
+
+struct mr_hello {
+	struct mr_message head;
+	uint32_t version;
+	uint32_t lane;	   /* 0 to n_lanes - 1, among the lanes of its interface */
+	uint32_t n_lanes;
+	uint32_t slot;	   /* key in mr1_beat and mr1_lane */
+	uint32_t ifindex;
+	uint32_t queue;
+	uint32_t epoch;	   /* worker generation of this lane, from 1 */
+	uint32_t zero_copy; /* 1: bound zero-copy */
+	uint32_t rx_size, tx_size, fill_size, completion_size; /* ring entries */
+	uint8_t fds[MR_HELLO_FD_COUNT]; /* 1: sent */
+};
+
+/* The value layout of TLV rules; include/millrace/tlv.h explains it. */
+struct mr_tlv_settings {
+	uint8_t tag_bytes;
+	uint8_t length_bytes;
+	uint8_t little_endian;
+	uint8_t length_has_header;
+	uint32_t max_bytes;
+};
+
+/* 0 in a time: off. */
+struct mr_heartbeat_settings {
+	uint64_t ping_tag;
+	uint64_t pong_tag;
+	uint32_t has_ping;
+	uint32_t idle_ms;
+	uint32_t partial_ms;
+	uint32_t ping_ms;
+	uint32_t pong_ms;
+	uint32_t handler_ms;
+	uint32_t send_ms;
+	uint32_t pad;
+};
+
+struct mr_lane_rule {
+	char name[MR_RULE_NAME_BYTES];
+	char app[MR_APP_NAME_BYTES];
+	uint8_t addr[16]; /* local address, v4 mapped; zeros: any */
+	uint32_t vlan;	  /* as struct mr_rule_key */
+	uint16_t port;	  /* host order */
+	uint16_t rule_id;
+	uint8_t protocol;
+	uint8_t any_family; /* any address: IPv4 and IPv6 */
+	uint8_t family;	    /* 4, 6; 0 with any_family */
+	uint8_t nodelay;
+	uint32_t backlog;
+	int32_t directory; /* 0 to MR_MAX_DIRECTORIES - 1, or -1 */
+	struct mr_tlv_settings tlv;
+	struct mr_heartbeat_settings heartbeat;
+};
+
+/* Keepalive, as RFC 9293 3.8.4 and Linux's net.ipv4.tcp_keepalive_*. */
+struct mr_keepalive_settings {
+	uint32_t enabled; /* for every connection; off by default (MUST-25) */
+	uint32_t idle_s;
+	uint32_t interval_s;
+	uint32_t count;
+};
+
+/* The config memfd: this record, then n_rules of struct mr_lane_rule. */
+struct mr_lane_config {
+	uint32_t version; /* MR_WORKER_VERSION */
+	uint32_t n_rules;
+	uint64_t isn_secret[2];	 /* SipHash keys, the same for every lane of the daemon */
+	uint64_t hash_secret[2];
+	uint16_t port_lo, port_hi; /* this lane's ports for active opens, inclusive; 0: none */
+	uint32_t mtu;		 /* of the interface when the lane was made */
+	uint8_t mac[6];		 /* of the interface */
+	uint16_t nagle;		 /* 1: on unless a rule or an application says nodelay */
+	uint32_t receive_buffer; /* bytes a connection may hold unread */
+	uint32_t send_buffer;	 /* bytes a connection may have queued */
+	uint32_t busy_poll_us;	 /* look for frames so long after the last work before sleeping */
+	uint32_t user_timeout_ms; /* RFC 9293 3.10.8; 0: give up after R2 alone */
+	uint32_t time_wait_ms;	 /* 2 MSL */
+	uint32_t fin_wait_ms;	 /* FIN-WAIT-2 of connections that the application closed */
+	uint32_t delayed_ack_ms;
+	uint32_t beat_ms;	 /* longest time between two heartbeats */
+	struct mr_keepalive_settings keepalive;
+	int32_t cpu; /* CPU to run on, -1: any */
+	uint32_t pad;
+};
+
+/* ----- paths: written by the daemon, read by lanes ----- */
+
+enum mr_path_state {
+	MR_PATH_FREE = 0,
+	MR_PATH_RESOLVING,
+	MR_PATH_VALID,
+	MR_PATH_UNREACHABLE,
+};
+
+/* Even seq: stable; a reader copies between two equal even readings. */
+struct mr_path {
+	uint32_t seq;
+	uint32_t state;	   /* enum mr_path_state */
+	uint8_t remote[16]; /* key, v4 mapped */
+	uint8_t local[16];  /* source address that the route prefers */
+	uint8_t next_hop_mac[6];
+	uint8_t own_mac[6];
+	uint16_t vlan[2]; /* TCI of outer and inner tag, 0: none */
+	uint32_t mtu;
+};
+
+struct mr_path_table {
+	uint32_t seq;	/* of the fields up to `path`, as in struct mr_path */
+	uint32_t link_up;
+	uint32_t mtu;
+	uint8_t mac[6];
+	uint16_t pad;
+	struct mr_path path[MR_PATHS];
+};
+
+struct mr_path_ask {
+	struct mr_message head;
+	uint8_t remote[16];
+};
+
+struct mr_path_answer {
+	struct mr_message head;
+	uint8_t remote[16];
+	int32_t index; /* in the path table, or -errno */
+	uint32_t pad;
+};
+
+/* ----- listeners that applications ask for ----- */
+
+struct mr_listen_ask {
+	struct mr_message head;
+	uint64_t cookie; /* comes back in the answer */
+	uint8_t addr[16];
+	uint16_t port;
+	uint16_t pad[3];
+};
+
+struct mr_listen_answer {
+	struct mr_message head;
+	uint64_t cookie;
+	int32_t error; /* 0 or -errno */
+	uint32_t pad;
+};
+
+/* UNLISTEN, LISTENER, UNLISTENER */
+struct mr_listener_message {
+	struct mr_message head;
+	uint8_t addr[16];
+	uint16_t port;
+	uint16_t lane; /* that owns the listener */
+	uint32_t pad;
+};
+
+/* READY, STOP, STOPPED are a struct mr_message alone. */
+
+/* ----- mailbox between the lanes of one interface ----- */
+
+enum {
+	MR_MAIL_SLOTS = 64,
+	MR_MAIL_BYTES = 4032, /* largest frame that can be handed over */
+	MR_MAIL_DIRECTORY = 1 << 16,
+};
+
+/* What the receiver shall do with the frame. */
+enum mr_mail_kind {
+	MR_MAIL_FLOW = 1, /* whose is it? unknown: ask the next lane, the last one answers */
+	MR_MAIL_YOURS,	  /* take it as if it had arrived on your queue */
+};
+
+struct mr_mail {
+	uint16_t kind; /* enum mr_mail_kind */
+	uint16_t len;
+	uint16_t origin; /* lane where the frame arrived */
+	uint16_t hops;
+	uint32_t pad[14];
+	uint8_t frame[MR_MAIL_BYTES];
+};
+
+/* One ring a pair of lanes: one producer, one consumer. */
+struct mr_mail_ring {
+	uint32_t producer;
+	uint32_t pad1[15];
+	uint32_t consumer;
+	uint32_t pad2[15];
+	struct mr_mail mail[MR_MAIL_SLOTS];
+};
+
+/*
+ * Header, then n_lanes * n_lanes rings: ring [to * n_lanes + from]. `asleep[i]` is set by lane i
+ * before it sleeps; who puts mail into its rings then writes its doorbell. `flow[h]`: lane + 1 that
+ * last opened a connection whose hash is h, a hint that may be wrong.
+ */
+struct mr_mailbox_header {
+	uint32_t n_lanes;
+	uint32_t pad[15];
+	struct {
+		uint32_t value;
+		uint32_t pad[15];
+	} asleep[MR_MAX_LANES];
+	uint8_t flow[MR_MAIL_DIRECTORY];
+};
+
+#define MR_MAILBOX_BYTES(n_lanes)                                                                  \
+	(sizeof(struct mr_mailbox_header) +                                                        \
+	 (uint64_t)(n_lanes) * (n_lanes) * sizeof(struct mr_mail_ring))
+
+#endif
