@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The maps; include/shared/mr_maps.h says what their records mean, docs/maps.md shows them to
+ * people. All are pinned by name, under the directory that the loader chooses. Only these: no
+ * static data, because iproute2 would make a new copy of it at each load.
+ */
+#ifndef MR_BPF_MAPS_H
+#define MR_BPF_MAPS_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#include "shared/mr_verdict.h"
+#include "shared/mr_maps.h"
+#include "shared/mr_lane.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mr_abi);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_abi SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mr_config);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_cfg SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MR_MAX_INTERFACES);
+	__type(key, __u32);
+	__type(value, struct mr_interface);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_if SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, MR_MAX_SLOTS);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_xsk SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MR_MAX_SLOTS);
+	__type(key, __u32);
+	__type(value, struct mr_beat);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_beat SEC(".maps");
+
+/* Both slots are empty at load. The kernel takes inner maps of any size, but of these flags only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_HASH);
+			__uint(max_entries, MR_MAX_RULES);
+			__type(key, struct mr_rule_key);
+			__type(value, struct mr_rule);
+		});
+} mr1_rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MR_MAX_LOCAL);
+	__type(key, struct mr_local_key);
+	__type(value, struct mr_local);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_local SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MR_MAX_KERNEL_FLOWS);
+	__type(key, struct mr_flow_key);
+	__type(value, struct mr_kernel_flow);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_kflow SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mr_kernel_flows);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_kflows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MR_VERDICT_COUNT);
+	__type(key, __u32);
+	__type(value, struct mr_count);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_verdict SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MR_MAX_RULES);
+	__type(key, __u32);
+	__type(value, struct mr_count);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_rstat SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MR_MAX_SLOTS);
+	__type(key, __u32);
+	__type(value, struct mr_lane_stats);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_lane SEC(".maps");
+
+#endif

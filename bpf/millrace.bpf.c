@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The XDP program. It takes the frames of just those flows that rules name, or that lanes opened,
+ * and hands each to the AF_XDP socket of its receive queue; everything else goes its way through
+ * the kernel. With empty maps it is harmless. Each frame gets one verdict of
+ * include/shared/mr_verdict.h, which is its action and its counter.
+ *
+ * Two sections from one body: "xdp" for drivers that hand over a frame in one buffer, "xdp.frags"
+ * for those that may hand over several. There the headers must be in the first one.
+ */
+#include "maps.h"
+#include "parse.h"
+#include "steer.h"
+
+/*
+ * The verdicts of one action, a bit each. A switch would become a table in .rodata, which is a
+ * map of its own.
+ */
+static __always_inline __u64 verdicts_that(enum xdp_action wanted)
+{
+#define V(name, action, text) | ((__u64)((action) == wanted) << MR_V_##name)
+	return 0 MR_VERDICTS(V);
+#undef V
+}
+
+_Static_assert(MR_VERDICT_COUNT <= 64, "a verdict is a bit of a word");
+#define V(name, action, text)                                                                      \
+	_Static_assert((action) == XDP_PASS || (action) == XDP_DROP || (action) == XDP_REDIRECT,   \
+		       "action of " #name);
+MR_VERDICTS(V)
+#undef V
+
+static __always_inline bool is_one_of(enum mr_verdict v, __u64 verdicts)
+{
+	return verdicts >> v & 1;
+}
+
+/* Looks the flow up, and asks after its lane; @v: what the parser found. */
+static __always_inline enum mr_verdict judge_flow(struct xdp_md *ctx, const struct flow *f,
+						  const struct mr_config *cfg,
+						  const struct rules *rules,
+						  const struct mr_interface *ifc, __u32 frame_bytes,
+						  enum mr_verdict v)
+{
+	const struct mr_rule *rule = find_rule(rules, f);
+
+	if (rule) {
+		count(&mr1_rstat, rule->rule_id, frame_bytes);
+		if (rule->action != MR_ACTION_STEER)
+			return obey_rule(rule, v);
+	} else {
+		if (!is_active_open(f, ifc))
+			return not_steered(v, MR_V_NO_RULE);
+		if (v == MR_V_TAKE)
+			v = MR_V_TAKE_ACTIVE;
+	}
+	if (ctx->rx_queue_index >= ifc->n_queues)
+		return MR_V_NO_QUEUE;
+	return steer(f, rule, cfg, ifc->slot_base + ctx->rx_queue_index, v);
+}
+
+/* What needs no byte of the frame comes first: other interfaces, and no rules, stay cheap. */
+static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_bytes, __u32 *slot)
+{
+	struct cursor c = {
+		.pos = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+		.left = frame_bytes,
+	};
+	__u32 ifindex = ctx->ingress_ifindex, zero = 0;
+	struct mr_interface *ifc;
+	struct mr_config *cfg;
+	struct rules rules;
+	enum mr_verdict v;
+	struct flow f;
+
+	ifc = bpf_map_lookup_elem(&mr1_if, &ifindex);
+	if (!ifc)
+		return MR_V_NO_INTERFACE;
+	cfg = bpf_map_lookup_elem(&mr1_cfg, &zero);
+	if (!cfg)
+		return MR_V_NO_RULES;
+	rules = active_rules(cfg);
+	if (!rules.map && !ifc->port_hi)
+		return MR_V_NO_RULES;
+	v = parse_frame(&c, &f);
+	if (v != MR_V_TAKE && v != MR_V_TAKE_ICMP && v != MR_V_FRAGMENT_STEERED)
+		return v;
+	*slot = ifc->slot_base + ctx->rx_queue_index;
+	return judge_flow(ctx, &f, cfg, &rules, ifc, frame_bytes, v);
+}
+
+static __always_inline int handle(struct xdp_md *ctx, __u32 frame_bytes)
+{
+	__u32 slot = 0;
+	enum mr_verdict v = judge(ctx, frame_bytes, &slot);
+	int action = XDP_PASS;
+
+	if (is_one_of(v, verdicts_that(XDP_DROP)))
+		action = XDP_DROP;
+	if (is_one_of(v, verdicts_that(XDP_REDIRECT))) {
+		action = bpf_redirect_map(&mr1_xsk, slot, XDP_PASS);
+		if (action != XDP_REDIRECT)
+			v = MR_V_NO_SOCKET;
+	}
+	count(&mr1_verdict, v, frame_bytes);
+	return action;
+}
+
+SEC("xdp")
+int mr_xdp(struct xdp_md *ctx)
+{
+	return handle(ctx, ctx->data_end - ctx->data);
+}
+
+SEC("xdp.frags")
+int mr_xdp_frags(struct xdp_md *ctx)
+{
+	return handle(ctx, bpf_xdp_get_buff_len(ctx));
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Whose frame it is: the rules' or a lane's own port, and then whether the lane of this receive
+ * queue lives. Its heartbeat has three conditions. Fresh: the lane gets the frame. Stale: it gets
+ * what it had begun (it may come back, or be replaced, before its peers notice), while a new
+ * connection goes to the kernel where the rule says so, and stays there (mr1_kflow). Gone: the
+ * kernel gets everything and resets the peers, which beats a black hole.
+ *
+ * No metadata is put in front of the frame. The lane has to parse it again anyway, because it
+ * must not trust a program that somebody else may have attached; what the program found out
+ * beyond that, the rule, costs the lane nothing, since it looks up connections, not rules. Moving
+ * the metadata pointer would cost every steered frame a helper call, and drivers that have no
+ * room for metadata would refuse it.
+ */
+#ifndef MR_BPF_STEER_H
+#define MR_BPF_STEER_H
+
+#include "maps.h"
+#include "parse.h"
+
+enum beat {
+	BEAT_FRESH,
+	BEAT_STALE,
+	BEAT_GONE,
+};
+
+/* The rules of one generation. */
+struct rules {
+	void *map; /* NULL: there are none */
+	__u8 shapes;
+};
+
+/* One reading of the generation word, so that parity and shapes belong together. */
+static __always_inline struct rules active_rules(const struct mr_config *cfg)
+{
+	union {
+		__u64 word;
+		struct mr_generation generation;
+	} g;
+	struct rules r = { 0 };
+	__u32 parity;
+
+	_Static_assert(sizeof(g.generation) == sizeof(g.word), "generation is one word");
+	g.word = *(const volatile __u64 *)&cfg->generation;
+	if (!g.generation.shapes)
+		return r;
+	parity = g.generation.parity & 1;
+	r.map = bpf_map_lookup_elem(&mr1_rules, &parity);
+	r.shapes = g.generation.shapes;
+	return r;
+}
+
+static __always_inline void set_address(struct mr_rule_key *key, const __u32 addr[4])
+{
+	__builtin_memcpy(key->addr, addr, sizeof(key->addr));
+}
+
+/*
+ * Kept out of line for its prototype: clang writes types that only an inner map names into BTF
+ * just as forward declarations, and libbpf refuses those.
+ */
+static __noinline const struct mr_rule *look_up_rule(void *map, const struct mr_rule_key *key)
+{
+	return bpf_map_lookup_elem(map, key);
+}
+
+/* The narrowest rule wins; shapes that this generation does not have cost nothing. */
+static __always_inline const struct mr_rule *find_rule(const struct rules *r, const struct flow *f)
+{
+	struct mr_rule_key key = {
+		.vlan = f->vlan,
+		.port = f->dport,
+		.protocol = f->protocol,
+		.family = f->family,
+	};
+	const struct mr_rule *rule;
+
+	if (!r->map)
+		return NULL;
+	set_address(&key, f->daddr);
+	if (r->shapes & MR_SHAPE_ADDR_VLAN) {
+		rule = look_up_rule(r->map, &key);
+		if (rule)
+			return rule;
+	}
+	if (r->shapes & MR_SHAPE_ADDR) {
+		key.vlan = MR_VLAN_ANY;
+		rule = look_up_rule(r->map, &key);
+		if (rule)
+			return rule;
+	}
+	__builtin_memset(key.addr, 0, sizeof(key.addr));
+	if (r->shapes & MR_SHAPE_VLAN) {
+		key.vlan = f->vlan;
+		rule = look_up_rule(r->map, &key);
+		if (rule)
+			return rule;
+	}
+	if (!(r->shapes & MR_SHAPE_ANY))
+		return NULL;
+	key.vlan = MR_VLAN_ANY;
+	return look_up_rule(r->map, &key);
+}
+
+static __always_inline void count(void *map, __u32 key, __u32 frame_bytes)
+{
+	struct mr_count *n = bpf_map_lookup_elem(map, &key);
+
+	if (!n)
+		return;
+	n->packets++;
+	n->bytes += frame_bytes;
+}
+
+/* For a connection that a lane opened: its own port, on an address that lanes open from. */
+static __always_inline bool is_active_open(const struct flow *f, const struct mr_interface *ifc)
+{
+	__u16 port = mr_be16(f->dport);
+	struct mr_local_key key;
+
+	if (f->protocol != IPPROTO_TCP || !ifc->port_hi || port < ifc->port_lo ||
+	    port > ifc->port_hi)
+		return false;
+	__builtin_memcpy(key.addr, f->daddr, sizeof(key.addr));
+	return bpf_map_lookup_elem(&mr1_local, &key) != NULL;
+}
+
+/*
+ * The coarse clock stands still between two ticks, so a beat may lie ahead of it. One that lies
+ * further ahead than the grace time is no clock's reading.
+ */
+static __always_inline enum beat beat_of(__u32 slot, const struct mr_config *cfg, __u64 now)
+{
+	struct mr_beat *b = bpf_map_lookup_elem(&mr1_beat, &slot);
+	__u64 beat, age;
+
+	if (!b)
+		return BEAT_GONE;
+	beat = *(volatile __u64 *)&b->beat_ns;
+	age = now - beat;
+	if (!beat)
+		return BEAT_GONE;
+	if (age <= cfg->stale_ns || -age <= cfg->grace_ns)
+		return BEAT_FRESH;
+	return age <= cfg->grace_ns ? BEAT_STALE : BEAT_GONE;
+}
+
+static __always_inline bool is_new_connection(const struct flow *f)
+{
+	return (f->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+static __always_inline struct mr_flow_key flow_key(const struct flow *f)
+{
+	struct mr_flow_key key = { .sport = f->sport, .dport = f->dport, .protocol = f->protocol };
+
+	__builtin_memcpy(key.saddr, f->saddr, sizeof(key.saddr));
+	__builtin_memcpy(key.daddr, f->daddr, sizeof(key.daddr));
+	return key;
+}
+
+/*
+ * Whether the kernel has this connection since a lane was stale. Its end is a RST, or the peer's
+ * new connection to a lane that is back; all else leaves the map by age.
+ */
+static __always_inline bool is_kernel_flow(const struct flow *f, enum beat beat, __u64 now)
+{
+	struct mr_kernel_flow *known;
+	struct mr_kernel_flows *all;
+	struct mr_flow_key key;
+	__u32 zero = 0;
+
+	all = bpf_map_lookup_elem(&mr1_kflows, &zero);
+	if (f->protocol != IPPROTO_TCP || !all || !all->inserted)
+		return false;
+	key = flow_key(f);
+	known = bpf_map_lookup_elem(&mr1_kflow, &key);
+	if (!known)
+		return false;
+	if (is_new_connection(f) && beat == BEAT_FRESH) {
+		bpf_map_delete_elem(&mr1_kflow, &key);
+		return false;
+	}
+	if (f->tcp_flags & TCP_RST)
+		bpf_map_delete_elem(&mr1_kflow, &key);
+	else
+		known->last_ns = now;
+	return true;
+}
+
+/* False: it could not be noted, so that the kernel must not get it. */
+static __always_inline bool leave_to_kernel(const struct flow *f, const struct mr_rule *rule,
+					    __u64 now)
+{
+	struct mr_kernel_flow value = { .last_ns = now, .rule_id = rule->rule_id };
+	struct mr_flow_key key = flow_key(f);
+	struct mr_kernel_flows *all;
+	__u32 zero = 0;
+
+	all = bpf_map_lookup_elem(&mr1_kflows, &zero);
+	if (!all || bpf_map_update_elem(&mr1_kflow, &key, &value, BPF_ANY) < 0)
+		return false;
+	__sync_fetch_and_add(&all->inserted, 1);
+	return true;
+}
+
+/* What the lane of @slot gets of a frame that is its own; @v: the verdict while it is fresh. */
+static __always_inline enum mr_verdict steer(const struct flow *f, const struct mr_rule *rule,
+					     const struct mr_config *cfg, __u32 slot,
+					     enum mr_verdict v)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	enum beat beat = beat_of(slot, cfg, now);
+
+	if (is_kernel_flow(f, beat, now))
+		return MR_V_KERNEL_FLOW;
+	if (beat == BEAT_GONE)
+		return MR_V_GONE;
+	if (beat == BEAT_FRESH || v == MR_V_FRAGMENT_STEERED)
+		return v;
+	if (rule && rule->fallback == MR_FALLBACK_KERNEL && is_new_connection(f) &&
+	    leave_to_kernel(f, rule, now))
+		return MR_V_STALE_NEW;
+	return MR_V_TAKE_STALE;
+}
+
+/* @v was for a lane, but no lane is to have it. */
+static __always_inline enum mr_verdict not_steered(enum mr_verdict v, enum mr_verdict whole)
+{
+	if (v == MR_V_TAKE_ICMP)
+		return MR_V_ICMP_OTHER;
+	return v == MR_V_FRAGMENT_STEERED ? MR_V_FRAGMENT : whole;
+}
+
+/*
+ * What a rule that does not steer says. A dropped flow's first fragment is dropped too, or
+ * fragments would be the way around the rule; errors about it are not, they say nothing for it.
+ */
+static __always_inline enum mr_verdict obey_rule(const struct mr_rule *rule, enum mr_verdict v)
+{
+	if (rule->action == MR_ACTION_DROP && v != MR_V_TAKE_ICMP)
+		return MR_V_RULE_DROP;
+	return not_steered(v, MR_V_RULE_PASS);
+}
+
+#endif
