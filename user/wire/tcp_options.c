@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * TCP options (RFC 9293 3.1 and 3.2, RFC 7323, RFC 2018).
+ *
+ * Reading: a list of kind, length, body. Nearly every segment of an established connection carries
+ * the one block NOP NOP timestamps, so that is recognised whole. Writing: Linux's order, each
+ * option padded by NOPs to a multiple of four.
+ */
+#include "user/wire/tcp_options.h"
+
+#include "user/wire/bytes.h"
+
+static bool read_timestamps(struct mr_tcp_options *o, const uint8_t *body, size_t len)
+{
+	if (len != MR_OPT_TIMESTAMPS_BYTES - 2)
+		return false;
+	o->has_timestamps = true;
+	o->ts_val = load_be32(body);
+	o->ts_ecr = load_be32(body + 4);
+	return true;
+}
+
+static bool read_sack(struct mr_tcp_options *o, const uint8_t *body, size_t len)
+{
+	if (len % MR_OPT_SACK_BLOCK_BYTES || len > MR_SACK_BLOCKS_MAX * MR_OPT_SACK_BLOCK_BYTES)
+		return false;
+	o->n_sack = (uint8_t)(len / MR_OPT_SACK_BLOCK_BYTES);
+	for (unsigned int i = 0; i < o->n_sack; i++, body += MR_OPT_SACK_BLOCK_BYTES) {
+		o->sack[i].left = load_be32(body);
+		o->sack[i].right = load_be32(body + 4);
+	}
+	return true;
+}
+
+/*
+ * One option body. A kind we do not know is skipped (RFC 9293 3.1, MUST-6); a known kind of the
+ * wrong length is malformed (MUST-7).
+ */
+static bool read_option(struct mr_tcp_options *o, uint8_t kind, const uint8_t *body, size_t len)
+{
+	switch (kind) {
+	case MR_OPT_MSS:
+		if (len != MR_OPT_MSS_BYTES - 2)
+			return false;
+		o->mss = load_be16(body);
+		return true;
+	case MR_OPT_WINDOW_SCALE: /* RFC 7323 2.3: above 14 means 14 */
+		if (len != MR_OPT_WINDOW_SCALE_BYTES - 2)
+			return false;
+		o->has_window_scale = true;
+		o->window_shift = body[0] > MR_WINDOW_SHIFT_MAX ? MR_WINDOW_SHIFT_MAX : body[0];
+		return true;
+	case MR_OPT_SACK_PERMITTED:
+		o->sack_permitted = len == MR_OPT_SACK_PERMITTED_BYTES - 2;
+		return o->sack_permitted;
+	case MR_OPT_SACK:
+		return read_sack(o, body, len);
+	case MR_OPT_TIMESTAMPS:
+		return read_timestamps(o, body, len);
+	default:
+		return true;
+	}
+}
+
+bool mr_tcp_options_parse(struct mr_tcp_options *o, const uint8_t *p, size_t len)
+{
+	const uint8_t *end = p + len;
+
+	*o = (struct mr_tcp_options){ 0 };
+	if (len == MR_TS_OPTION_BYTES && load_be32(p) == MR_OPT_TS_BLOCK)
+		return read_timestamps(o, p + 4, MR_OPT_TIMESTAMPS_BYTES - 2);
+	while (p < end && *p != MR_OPT_END) {
+		if (*p == MR_OPT_NOP) {
+			p++;
+			continue;
+		}
+		if (end - p < 2 || p[1] < 2 || p[1] > end - p)
+			return false;
+		if (!read_option(o, p[0], p + 2, p[1] - 2u))
+			return false;
+		p += p[1];
+	}
+	return true;
+}
+
+/* Bytes of all options but SACK blocks. */
+static inline size_t plain_bytes(const struct mr_tcp_options *o)
+{
+	size_t bytes = 0;
+
+	if (o->mss)
+		bytes += MR_OPT_MSS_BYTES;
+	if (o->has_timestamps)
+		bytes += MR_TS_OPTION_BYTES; /* SACK-permitted takes the place of its NOPs */
+	else if (o->sack_permitted)
+		bytes += 4;
+	if (o->has_window_scale)
+		bytes += 4;
+	return bytes;
+}
+
+/* SACK blocks that fit behind @used bytes: three beside timestamps (RFC 2018 3). */
+static inline unsigned int sack_blocks(const struct mr_tcp_options *o, size_t used)
+{
+	size_t room = (MR_TCP_OPTIONS_MAX - used - 4) / MR_OPT_SACK_BLOCK_BYTES;
+
+	return o->n_sack < room ? o->n_sack : (unsigned int)room;
+}
+
+size_t mr_tcp_options_bytes(const struct mr_tcp_options *o)
+{
+	size_t bytes = plain_bytes(o);
+	unsigned int n;
+
+	if (!o->n_sack)
+		return bytes;
+	n = sack_blocks(o, bytes);
+	return n ? bytes + 4 + n * MR_OPT_SACK_BLOCK_BYTES : bytes;
+}
+
+static uint8_t *put(uint8_t *p, uint8_t a, uint8_t b, uint8_t c, uint8_t d)
+{
+	p[0] = a;
+	p[1] = b;
+	p[2] = c;
+	p[3] = d;
+	return p + 4;
+}
+
+static void write_sack(const struct mr_tcp_options *o, unsigned int n, uint8_t *p)
+{
+	p = put(p, MR_OPT_NOP, MR_OPT_NOP, MR_OPT_SACK,
+		(uint8_t)(MR_OPT_SACK_BYTES + n * MR_OPT_SACK_BLOCK_BYTES));
+	for (unsigned int i = 0; i < n; i++, p += MR_OPT_SACK_BLOCK_BYTES) {
+		store_be32(p, o->sack[i].left);
+		store_be32(p + 4, o->sack[i].right);
+	}
+}
+
+void mr_tcp_options_write(const struct mr_tcp_options *o, uint8_t *p)
+{
+	uint8_t *start = p;
+	unsigned int n;
+
+	if (o->mss)
+		p = put(p, MR_OPT_MSS, MR_OPT_MSS_BYTES, (uint8_t)(o->mss >> 8), (uint8_t)o->mss);
+	if (o->has_timestamps) {
+		if (o->sack_permitted)
+			p = put(p, MR_OPT_SACK_PERMITTED, MR_OPT_SACK_PERMITTED_BYTES,
+				MR_OPT_TIMESTAMPS, MR_OPT_TIMESTAMPS_BYTES);
+		else
+			p = put(p, MR_OPT_NOP, MR_OPT_NOP, MR_OPT_TIMESTAMPS,
+				MR_OPT_TIMESTAMPS_BYTES);
+		store_be32(p, o->ts_val);
+		store_be32(p + 4, o->ts_ecr);
+		p += 8;
+	} else if (o->sack_permitted) {
+		p = put(p, MR_OPT_NOP, MR_OPT_NOP, MR_OPT_SACK_PERMITTED,
+			MR_OPT_SACK_PERMITTED_BYTES);
+	}
+	if (o->has_window_scale)
+		p = put(p, MR_OPT_NOP, MR_OPT_WINDOW_SCALE, MR_OPT_WINDOW_SCALE_BYTES,
+			o->window_shift);
+	n = o->n_sack ? sack_blocks(o, (size_t)(p - start)) : 0;
+	if (n)
+		write_sack(o, n, p);
+}
