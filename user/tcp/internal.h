@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of user/tcp. */
+#ifndef MR_TCP_INTERNAL_H
+#define MR_TCP_INTERNAL_H
+
+#include "user/tcp/tcp.h"
+#include "user/tcp/cc.h"
+
+enum step {
+	STEP_NEXT,
+	STEP_DONE,
+};
+
+static inline uint32_t min_u32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint32_t max_u32(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* state.c */
+void mr_tcp_set_state(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_state state);
+void mr_tcp_close_conn(struct mr_tcp *t, struct mr_conn *c, enum mr_close_reason reason);
+void mr_tcp_want_output(struct mr_tcp *t, struct mr_conn *c);
+bool mr_conn_is_synchronised(const struct mr_conn *c);
+
+/* text.c */
+void mr_tcp_drop_received(struct mr_tcp *t, struct mr_conn *c);
+int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+			uint32_t frame, bool *kept);
+uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c);
+
+/* ack.c */
+int mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+void mr_tcp_update_send_window(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+
+/* queue.c */
+uint32_t mr_tcp_send_point(const struct mr_tcp *t, const struct mr_conn *c);
+uint32_t mr_tcp_queue_end(const struct mr_conn *c);
+void mr_tcp_drop_sent(struct mr_tcp *t, struct mr_conn *c);
+uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack);
+bool mr_tcp_split(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t len);
+
+/* output.c */
+void mr_tcp_send_syn(struct mr_tcp *t, struct mr_conn *c);
+void mr_tcp_syn_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out);
+void mr_tcp_send_ack(struct mr_tcp *t, struct mr_conn *c);
+void mr_tcp_send_rst(struct mr_tcp *t, struct mr_conn *c);
+void mr_tcp_send_challenge(struct mr_tcp *t, struct mr_conn *c);
+bool mr_tcp_send_keepalive(struct mr_tcp *t, struct mr_conn *c);
+void mr_tcp_send_probe(struct mr_tcp *t, struct mr_conn *c);
+bool mr_tcp_retransmit_head(struct mr_tcp *t, struct mr_conn *c);
+void mr_tcp_resend_fin(struct mr_tcp *t, struct mr_conn *c);
+void mr_tcp_reply_rst(struct mr_tcp *t, const struct mr_segment *seg);
+void mr_tcp_path_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
+void mr_tcp_set_mss(struct mr_tcp *t, struct mr_conn *c, uint32_t peer_mss, uint32_t mtu);
+
+/* rtt.c (RFC 6298) */
+void mr_rtt_sample(struct mr_conn *c, uint32_t rtt_us);
+uint32_t mr_rto_backed_off(const struct mr_conn *c);
+
+/* isn.c (RFC 6528) */
+uint32_t mr_tcp_isn(const struct mr_tcp *t, const struct mr_tuple *tuple);
+
+/* timers.c: events for the timers; only they arm */
+void mr_timer_data_sent(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_data_acked(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_window_closed(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_window_opened(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_ack_owed(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_ack_sent(struct mr_conn *c);
+void mr_timer_segment_received(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_established(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_fin_wait(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_stop_all(struct mr_conn *c);
+
+#endif

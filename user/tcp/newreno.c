@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* NewReno's window (RFC 5681, RFC 3465 byte counting with L=2, RFC 6928 initial window). */
+#include "user/tcp/internal.h"
+
+static void init(struct mr_conn *c, bool syn_lost)
+{
+	uint32_t mss = c->snd_mss;
+
+	/* RFC 6928 2; one segment after a lost SYN (RFC 5681 3.1) */
+	c->cwnd = syn_lost ? mss
+			   : min_u32(MR_INITIAL_SEGMENTS * mss, max_u32(2 * mss, 14600));
+	c->ssthresh = UINT32_MAX;
+	c->cc_acked = 0;
+}
+
+static void acked(struct mr_conn *c, uint32_t bytes, bool limited)
+{
+	if (!limited)
+		return; /* RFC 7661's reason: a window that was not used proves nothing */
+	if (c->cwnd < c->ssthresh) {
+		c->cwnd += min_u32(bytes, 2 * c->snd_mss);
+		return;
+	}
+	c->cc_acked += bytes;
+	if (c->cc_acked >= c->cwnd) {
+		c->cc_acked -= c->cwnd;
+		c->cwnd += c->snd_mss;
+	}
+}
+
+/* RFC 5681 (4): max(FlightSize / 2, 2 * SMSS) */
+static uint32_t ssthresh(const struct mr_conn *c, uint32_t flight)
+{
+	return max_u32(flight / 2, 2 * c->snd_mss);
+}
+
+const struct mr_cc mr_cc_newreno = {
+	.name = "newreno",
+	.init = init,
+	.acked = acked,
+	.ssthresh = ssthresh,
+};
+
+const struct mr_cc *mr_cc_of(const struct mr_conn *c)
+{
+	static const struct mr_cc *const algorithms[] = { &mr_cc_newreno };
+
+	return algorithms[c->cc < sizeof(algorithms) / sizeof(algorithms[0]) ? c->cc : 0];
+}

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What leaves: segments of a connection, each built in one place (fill_segment), and the rules of
+ * when (RFC 9293 3.7.4 Nagle, 3.8.6 windows, RFC 5681 congestion window).
+ */
+#include "user/tcp/internal.h"
+
+enum {
+	IPV4_TCP_BYTES = MR_IPV4_BYTES + MR_TCP_BYTES,
+	IPV6_TCP_BYTES = MR_IPV6_BYTES + MR_TCP_BYTES,
+	MTU_MIN_IPV4 = 576, /* smaller values of ICMP are not believed (RFC 5927 7) */
+	MTU_MIN_IPV6 = 1280,
+	MSS_MIN = 64, /* a peer that offers less costs itself, not us */
+};
+
+static uint32_t header_bytes(const struct mr_conn *c)
+{
+	return mr_is_ipv4(c->remote) ? IPV4_TCP_BYTES : IPV6_TCP_BYTES;
+}
+
+/*
+ * RFC 9293 3.7.1 and RFC 6691: what we send is bounded by the peer's option, by the path, and by
+ * what one frame holds; options come off it. @peer_mss 0: the option was absent. @mtu 0: the
+ * interface's.
+ */
+void mr_tcp_set_mss(struct mr_tcp *t, struct mr_conn *c, uint32_t peer_mss, uint32_t mtu)
+{
+	uint32_t room = t->frames->frame_bytes - MR_TX_OFFSET;
+	uint32_t mss = (mtu ? mtu : t->config->mtu) - header_bytes(c);
+
+	if (!peer_mss)
+		peer_mss = mr_is_ipv4(c->remote) ? MR_MSS_DEFAULT_IPV4 : MR_MSS_DEFAULT_IPV6;
+	mss = min_u32(mss, max_u32(peer_mss, MSS_MIN));
+	if (c->flags & MR_CONN_TIMESTAMPS)
+		mss -= MR_TS_OPTION_BYTES;
+	c->snd_mss = (uint16_t)min_u32(mss, room);
+	if (!c->rcv_mss)
+		c->rcv_mss = c->snd_mss;
+}
+
+/* What we tell the peer (RFC 6691: options are not taken off): the interface, and our frames. */
+static uint16_t mss_option(const struct mr_tcp *t, const uint8_t *remote)
+{
+	uint32_t headers = mr_is_ipv4(remote) ? IPV4_TCP_BYTES : IPV6_TCP_BYTES;
+	uint32_t frame = t->frames->frame_bytes - 256 - MR_HEADERS_MAX;
+
+	return (uint16_t)min_u32(t->config->mtu - headers, frame);
+}
+
+/* Every segment of a connection: ACK, window and timestamps as they are now. */
+static void fill_segment(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out,
+			 uint32_t seq, uint8_t flags)
+{
+	*out = (struct mr_segment_out){ .seq = seq, .flags = flags };
+	if (flags & MR_ACK) {
+		c->rcv_wnd = mr_tcp_select_window(t, c);
+		out->ack = c->rcv_nxt;
+		if (flags & MR_SYN)
+			out->wnd = (uint16_t)min_u32(c->rcv_wnd, 65535);
+		else
+			out->wnd = (uint16_t)(c->rcv_wnd >> c->rcv_shift);
+	}
+	if (c->flags & MR_CONN_TIMESTAMPS) {
+		out->options.has_timestamps = true;
+		out->options.ts_val = t->now_ms + t->ts_offset;
+		out->options.ts_ecr = flags & MR_ACK ? c->ts_recent : 0;
+	}
+}
+
+/* A segment with an ACK left: nothing is owed any more. */
+static void ack_left(struct mr_conn *c)
+{
+	c->flags &= ~MR_CONN_ACK_NOW;
+	c->segs_unacked = 0;
+	c->last_ack_sent = c->rcv_nxt;
+	mr_timer_ack_sent(c);
+}
+
+/* A segment without text. False: no room, the output stage tries again. */
+static bool send_control(struct mr_tcp *t, struct mr_conn *c, uint32_t seq, uint8_t flags)
+{
+	struct mr_segment_out out;
+
+	fill_segment(t, c, &out, seq, flags);
+	if (!t->ops->transmit(t, c, MR_NONE, &out)) {
+		c->flags |= MR_CONN_SEND_LIMITED;
+		return false;
+	}
+	t->stats->segments_out++;
+	if (flags & MR_ACK)
+		ack_left(c);
+	return true;
+}
+
+void mr_tcp_send_ack(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (!send_control(t, c, c->snd_nxt, MR_ACK))
+		c->flags |= MR_CONN_ACK_NOW;
+}
+
+void mr_tcp_send_rst(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_segment_out out = {
+		.seq = c->snd_nxt, .ack = c->rcv_nxt, .flags = MR_RST | MR_ACK
+	};
+
+	struct mr_link link = mr_conn_link(c);
+
+	t->stats->resets_out++;
+	t->ops->reply(t, mr_conn_tuple(c), &link, &out);
+}
+
+/*
+ * RFC 5961 7: challenge ACKs are limited for the whole lane, so that an attacker can neither use
+ * us as an amplifier nor learn from the count of one connection what happens on another: the
+ * number that may be sent in a second varies with the secret.
+ */
+void mr_tcp_send_challenge(struct mr_tcp *t, struct mr_conn *c)
+{
+	uint32_t second = t->now_ms / 1000;
+
+	if (second != t->challenge_second) {
+		uint64_t jitter = mr_siphash13(&t->config->isn_key, &second, sizeof(second));
+
+		t->challenge_second = second;
+		t->challenges = MR_CHALLENGES_PER_S / 2 + (uint32_t)(jitter % MR_CHALLENGES_PER_S);
+	}
+	if (!t->challenges)
+		return;
+	t->challenges--;
+	t->stats->challenge_acks++;
+	mr_tcp_send_ack(t, c);
+}
+
+/* RFC 9293 3.10.7.1: <SEQ=SEG.ACK><CTL=RST>, or <SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>. */
+void mr_tcp_reply_rst(struct mr_tcp *t, const struct mr_segment *seg)
+{
+	struct mr_segment_out out = { .flags = MR_RST };
+
+	if (seg->flags & MR_ACK) {
+		out.seq = seg->ack;
+	} else {
+		out.ack = seg->seq + mr_segment_length(seg);
+		out.flags |= MR_ACK;
+	}
+	t->stats->resets_out++;
+	t->ops->reply(t, &seg->tuple, &seg->link, &out);
+}
+
+/* Options and window of a SYN or SYN-ACK: Linux's options, in its order. */
+static void fill_syn(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out, uint8_t flags)
+{
+	fill_segment(t, c, out, c->iss, flags);
+	c->rcv_wnd = mr_tcp_select_window(t, c);
+	out->wnd = (uint16_t)min_u32(c->rcv_wnd, 65535); /* never scaled (RFC 7323 2.2) */
+	out->options.mss = mss_option(t, c->remote);
+	out->options.has_window_scale = c->flags & MR_CONN_WINDOW_SCALE;
+	out->options.window_shift = c->rcv_shift;
+}
+
+/* The SYN-ACK of a passive open, built from the block that its record expands to. */
+void mr_tcp_syn_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out)
+{
+	fill_syn(t, c, out, MR_SYN | MR_ACK);
+}
+
+/* SYN, or the SYN-ACK of a simultaneous open. */
+void mr_tcp_send_syn(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_segment_out out;
+
+	fill_syn(t, c, &out, c->state == MR_SYN_SENT ? MR_SYN : MR_SYN | MR_ACK);
+	if (t->ops->transmit(t, c, MR_NONE, &out))
+		t->stats->segments_out++;
+	mr_timer_data_sent(t, c);
+}
+
+/* ----- text ----- */
+
+static void start_rtt(struct mr_tcp *t, struct mr_conn *c, uint32_t seq)
+{
+	if (c->flags & (MR_CONN_RTT_RUNNING | MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY))
+		return;
+	c->flags |= MR_CONN_RTT_RUNNING;
+	c->rtt_seq = seq;
+	c->rtt_start_us = (uint32_t)t->now_us;
+}
+
+/* FIN goes with the last byte when it may. */
+static uint8_t text_flags(const struct mr_conn *c, const struct mr_frame *r)
+{
+	uint8_t flags = MR_ACK;
+
+	if (r->seq + r->len == mr_tcp_queue_end(c)) { /* MUST-60, MUST-61: PSH on the last */
+		flags |= MR_PSH;
+		if (c->flags & MR_CONN_FIN_QUEUED)
+			flags |= MR_FIN;
+	}
+	return flags;
+}
+
+static void note_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t end, bool first)
+{
+	if (!first) {
+		t->stats->retransmits++;
+		if (c->retransmits < UINT16_MAX)
+			c->retransmits++;
+		c->flags &= ~MR_CONN_RTT_RUNNING; /* Karn: what is sent twice is not timed */
+	}
+	if (mr_seq_lt(c->snd_nxt, end))
+		c->snd_nxt = end;
+	mr_timer_data_sent(t, c);
+}
+
+/*
+ * One frame of the queue as a segment. A frame that the kernel still holds from an earlier
+ * transmission is not touched: it goes out as a copy.
+ */
+static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
+{
+	struct mr_frame *r = &t->frames->record[frame];
+	uint8_t flags = text_flags(c, r);
+	struct mr_segment_out out;
+	bool sent;
+
+	fill_segment(t, c, &out, r->seq, flags);
+	if (r->in_tx)
+		sent = t->ops->copy(t, c, mr_frame_payload(t->frames, frame), r->len, &out);
+	else
+		sent = t->ops->transmit(t, c, frame, &out);
+	if (!sent) {
+		c->flags |= MR_CONN_SEND_LIMITED;
+		return false;
+	}
+	t->stats->segments_out++;
+	ack_left(c);
+	if (flags & MR_FIN)
+		c->flags |= MR_CONN_FIN_SENT;
+	if (!r->sends)
+		start_rtt(t, c, r->seq);
+	note_sent(t, c, r->seq + r->len + !!(flags & MR_FIN), !r->sends);
+	if (r->sends < UINT8_MAX)
+		r->sends++;
+	r->sent_ms = t->now_ms;
+	if (r->state == MR_FRAME_TX)
+		mr_frame_set_state(t->frames, frame, MR_FRAME_SENT);
+	return true;
+}
+
+/* Bytes that the windows let out behind the send point. */
+static uint32_t usable_window(const struct mr_tcp *t, struct mr_conn *c)
+{
+	uint32_t flight = mr_conn_flight(t, c);
+	uint32_t window = min_u32(c->snd_wnd, c->cwnd);
+
+	return window > flight ? window - flight : 0;
+}
+
+/* RFC 9293 3.7.4 (SHLD-7): a short segment waits while anything is unacknowledged. */
+static bool nagle_holds(const struct mr_tcp *t, const struct mr_conn *c, const struct mr_frame *r)
+{
+	return r->len < c->snd_mss && !r->sends && !(c->flags & (MR_CONN_NODELAY | MR_CONN_FIN_QUEUED)) &&
+	       mr_conn_flight(t, c) && r->seq + r->len == mr_tcp_queue_end(c);
+}
+
+/*
+ * RFC 9293 3.8.6.2.1: part of a frame goes out only when the window is at least half the largest
+ * seen, or nothing is in flight that would open it.
+ */
+static bool part_is_worth_it(const struct mr_tcp *t, const struct mr_conn *c, uint32_t usable)
+{
+	return usable >= c->snd_mss || (c->snd_wnd <= c->cwnd && usable >= c->max_snd_wnd / 2 &&
+					usable && !mr_conn_flight(t, c));
+}
+
+/* The next frame fits, or is cut so that it fits. */
+static bool fit(struct mr_tcp *t, struct mr_conn *c, uint32_t usable)
+{
+	struct mr_frame *r = &t->frames->record[c->tx_next];
+
+	if (r->len > c->snd_mss && !mr_tcp_split(t, c, c->tx_next, c->snd_mss))
+		return false;
+	if (r->len <= usable)
+		return true;
+	return part_is_worth_it(t, c, usable) && mr_tcp_split(t, c, c->tx_next, usable);
+}
+
+static void send_text(struct mr_tcp *t, struct mr_conn *c)
+{
+	while (c->tx_next != MR_NONE) {
+		uint32_t frame = c->tx_next;
+		struct mr_frame *r = &t->frames->record[frame];
+		uint32_t usable = usable_window(t, c);
+
+		if (!r->len || nagle_holds(t, c, r))
+			return;
+		if (!fit(t, c, usable)) {
+			if (c->cwnd <= c->snd_wnd)
+				c->flags |= MR_CONN_CWND_LIMITED;
+			return;
+		}
+		c->tx_next = r->next;
+		if (!send_frame(t, c, frame)) {
+			c->tx_next = frame;
+			return;
+		}
+	}
+	c->flags &= ~MR_CONN_CWND_LIMITED;
+}
+
+/* A FIN of its own, when all text has left: a window of zero does not hold it. */
+static void send_fin(struct mr_tcp *t, struct mr_conn *c)
+{
+	uint32_t seq = mr_tcp_queue_end(c);
+
+	if (!send_control(t, c, seq, MR_FIN | MR_ACK))
+		return;
+	c->flags |= MR_CONN_FIN_SENT;
+	note_sent(t, c, seq + 1, mr_seq_le(c->snd_nxt, seq));
+}
+
+void mr_tcp_resend_fin(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (c->flags & MR_CONN_FIN_SENT && !c->tx_bytes)
+		send_fin(t, c);
+}
+
+void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c)
+{
+	c->flags &= ~MR_CONN_SEND_LIMITED;
+	if (c->state >= MR_ESTABLISHED) {
+		send_text(t, c);
+		if (c->flags & MR_CONN_FIN_QUEUED && !(c->flags & MR_CONN_FIN_SENT) &&
+		    (c->tx_next == MR_NONE))
+			send_fin(t, c);
+		if (c->tx_next != MR_NONE && !mr_conn_flight(t, c) &&
+		    t->frames->record[c->tx_next].len && !(c->flags & MR_CONN_SEND_LIMITED))
+			mr_timer_window_closed(t, c);
+	}
+	if (c->flags & MR_CONN_ACK_NOW && mr_conn_is_synchronised(c))
+		mr_tcp_send_ack(t, c);
+}
+
+/* ----- sent by timers and by loss recovery ----- */
+
+/* The oldest unacknowledged segment, once more. */
+bool mr_tcp_retransmit_head(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (c->tx_head == MR_NONE || !t->frames->record[c->tx_head].len) {
+		mr_tcp_resend_fin(t, c);
+		return true;
+	}
+	if (t->frames->record[c->tx_head].len > c->snd_mss &&
+	    !mr_tcp_split(t, c, c->tx_head, c->snd_mss))
+		return false;
+	return send_frame(t, c, c->tx_head);
+}
+
+/* RFC 9293 3.8.6.2.1 (4): the override timeout sends what the small window takes. */
+static bool send_what_fits(struct mr_tcp *t, struct mr_conn *c)
+{
+	uint32_t len = t->frames->record[c->tx_head].len;
+	uint32_t usable = min_u32(c->snd_wnd, c->snd_mss);
+
+	if (len > usable && !mr_tcp_split(t, c, c->tx_head, usable))
+		return false;
+	if (!send_frame(t, c, c->tx_head))
+		return false;
+	c->tx_next = t->frames->record[c->tx_head].next;
+	return true;
+}
+
+/* RFC 9293 3.8.6.1: one byte of new text, so that the peer must answer with its window. */
+void mr_tcp_send_probe(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_segment_out out;
+
+	if (c->tx_head == MR_NONE || !t->frames->record[c->tx_head].len)
+		return;
+	if (c->snd_wnd && send_what_fits(t, c))
+		return;
+	fill_segment(t, c, &out, c->snd_una, MR_ACK);
+	if (!t->ops->copy(t, c, mr_frame_payload(t->frames, c->tx_head), 1, &out))
+		return;
+	t->stats->segments_out++;
+	t->stats->window_probes++;
+	ack_left(c);
+	c->snd_nxt = mr_seq_max(c->snd_nxt, c->snd_una + 1);
+}
+
+/* RFC 9293 3.8.4: a sequence number that was acknowledged, no text: the peer must answer. */
+bool mr_tcp_send_keepalive(struct mr_tcp *t, struct mr_conn *c)
+{
+	t->stats->keepalive_probes++;
+	return send_control(t, c, c->snd_una - 1, MR_ACK);
+}
+
+/* A router's word about the path's MTU: smaller segments from now on, the lost ones at once. */
+void mr_tcp_path_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu)
+{
+	uint32_t floor = mr_is_ipv4(c->remote) ? MTU_MIN_IPV4 : MTU_MIN_IPV6;
+	uint32_t options = c->flags & MR_CONN_TIMESTAMPS ? MR_TS_OPTION_BYTES : 0;
+	uint32_t mss = max_u32(mtu, floor) - header_bytes(c) - options;
+
+	if (mss >= c->snd_mss || c->state < MR_ESTABLISHED)
+		return;
+	c->snd_mss = (uint16_t)mss;
+	c->tx_next = c->tx_head;
+	mr_tcp_want_output(t, c);
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * TCP (RFC 9293): segment and time in, segments and events out. Pure: no clock, no I/O, no
+ * allocation but of frames from the pool it is given, no globals; so the same code runs in a lane,
+ * in a unit test and in a simulation.
+ *
+ * Input never sends by itself: mr_tcp_segment_arrives() changes the connection and asks for the
+ * turn's output stage through ops->ready(); mr_tcp_output() then sends what may be sent, one ACK
+ * for all that came. Only segments that belong to no connection, RST and challenge ACKs leave at
+ * once.
+ *
+ * All functions are called by the thread of the lane that owns the connection.
+ */
+#ifndef MR_TCP_H
+#define MR_TCP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "user/frame/frames.h"
+#include "user/wire/segment.h"
+#include "user/wire/siphash.h"
+
+/* What a connection tells its lane. */
+enum mr_tcp_event {
+	MR_EVENT_ESTABLISHED, /* the handshake is done */
+	MR_EVENT_READABLE,    /* bytes or the peer's FIN stand in the receive queue */
+	MR_EVENT_WRITABLE,    /* room again, after a sender met the end of it */
+	MR_EVENT_TIME_WAIT,   /* nothing is left but to wait: the block may become a record */
+	MR_EVENT_CLOSED,      /* state is CLOSED, close_reason says why; free the block */
+};
+
+struct mr_tcp;
+
+/**
+ * struct mr_tcp_ops - what TCP needs from its lane
+ * @transmit:	send a segment of @c. @frame: a frame whose payload goes along, or MR_NONE; it stays
+ *		the connection's. False: no room now, nothing happened
+ * @copy:	the same for @len bytes at @data, which are copied
+ * @reply:	send a segment that belongs to no connection block; may be dropped
+ * @ready:	mr_tcp_output() wanted in this turn
+ * @armed:	a deadline of @c moved to an earlier time
+ * @event:	see enum mr_tcp_event
+ */
+struct mr_tcp_ops {
+	bool (*transmit)(struct mr_tcp *t, struct mr_conn *c, uint32_t frame,
+			 const struct mr_segment_out *out);
+	bool (*copy)(struct mr_tcp *t, struct mr_conn *c, const uint8_t *data, uint32_t len,
+		     const struct mr_segment_out *out);
+	void (*reply)(struct mr_tcp *t, const struct mr_tuple *tuple, const struct mr_link *link,
+		      const struct mr_segment_out *out);
+	void (*ready)(struct mr_tcp *t, struct mr_conn *c);
+	void (*armed)(struct mr_tcp *t, struct mr_conn *c);
+	void (*event)(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_event event);
+};
+
+/* Settings of a lane; milliseconds and bytes. */
+struct mr_tcp_config {
+	struct mr_siphash_key isn_key;
+	uint32_t receive_buffer;
+	uint32_t send_buffer;
+	uint32_t mtu; /* of the interface */
+	uint32_t user_timeout_ms; /* 0: R2 alone */
+	uint32_t time_wait_ms;
+	uint32_t fin_wait_ms;
+	uint32_t delayed_ack_ms;
+	bool nagle;
+	bool keepalive;
+	uint32_t keep_idle_s;
+	uint32_t keep_interval_s;
+	uint32_t keep_count;
+};
+
+enum {
+	MR_RTO_MIN_MS = 200, /* RFC 6298 2.4 advises 1 s; Linux's floor, documented */
+	MR_RTO_MAX_MS = 120000,
+	MR_RTO_INITIAL_MS = 1000,	     /* RFC 6298 2.1 */
+	MR_RTO_AFTER_SYN_LOSS_MS = 3000,     /* RFC 6298 5.7 */
+	MR_SYN_GIVE_UP_MS = 190000,	     /* R2 of a SYN: at least 3 minutes, MUST-23 */
+	MR_RETRIES = 15,		     /* R2 of data: beyond 100 s, SHLD-11 */
+	MR_INITIAL_SEGMENTS = 10,	     /* RFC 6928 */
+	MR_DUPACKS = 3,			     /* RFC 5681 3.2 */
+	MR_PAWS_IDLE_MS = 24 * 24 * 3600000u, /* RFC 7323 5.5 */
+	MR_CHALLENGES_PER_S = 100,	     /* RFC 5961 7 */
+	MR_OOO_FRAMES = 256,		     /* out-of-order frames a connection may hold */
+};
+
+/**
+ * struct mr_tcp - one lane's TCP: all that is not in a connection block
+ * @now_us, @now_ms: the turn's clock reading; @now_ms is never 0
+ */
+struct mr_tcp {
+	uint64_t now_us;
+	uint32_t now_ms;
+	uint32_t ts_offset; /* added to now_ms in timestamps, so that uptime does not show */
+	struct mr_frames *frames;
+	const struct mr_tcp_config *config;
+	const struct mr_tcp_ops *ops;
+	struct mr_lane_stats *stats;
+	uint32_t challenge_second; /* RFC 5961 7: tokens of this second */
+	uint32_t challenges;
+};
+
+/** mr_conn_tuple() - both ends; the block's fields have the tuple's layout */
+static inline struct mr_tuple *mr_conn_tuple(struct mr_conn *c)
+{
+	return (struct mr_tuple *)(void *)c->local;
+}
+
+_Static_assert(__builtin_offsetof(struct mr_conn, remote_port) -
+		       __builtin_offsetof(struct mr_conn, local) ==
+	       __builtin_offsetof(struct mr_tuple, remote_port), "tuple in connection block");
+
+/** mr_conn_link() - where its segments go; the lane adds its own MAC address */
+static inline struct mr_link mr_conn_link(const struct mr_conn *c)
+{
+	struct mr_link link = { .vlan = { c->vlan[0], c->vlan[1] } };
+
+	__builtin_memcpy(link.peer_mac, c->peer_mac, sizeof(link.peer_mac));
+	return link;
+}
+
+/* ----- RFC 9293 3.10.7, SEGMENT ARRIVES ----- */
+
+/**
+ * mr_tcp_segment_arrives() - one segment for a connection
+ * @c:		any state but CLOSED and LISTEN
+ * @seg:	parsed; sequence and flags not checked
+ * @frame:	where its text lies, in state HAND
+ * @kept:	out: true: the frame is the connection's now; false: still the caller's
+ *
+ * Return: MR_DROP_NONE, or why it was not accepted (enum mr_drop)
+ */
+int mr_tcp_segment_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+			   uint32_t frame, bool *kept);
+
+/** mr_tcp_closed_state() - 3.10.7.1: no connection; answers RST unless it is one */
+int mr_tcp_closed_state(struct mr_tcp *t, const struct mr_segment *seg);
+
+/**
+ * mr_tcp_listen_state() - 3.10.7.2: a segment for a listener
+ * @half:	out for true: filled, to be kept; the SYN-ACK is not sent yet
+ *
+ * Return: true when a half-open connection begins; else it was dropped or answered by RST
+ */
+bool mr_tcp_listen_state(struct mr_tcp *t, const struct mr_segment *seg, struct mr_half_open *half);
+
+/** mr_tcp_icmp_arrives() - 3.9.2.2 with the checks of RFC 5927; soft errors never abort (MUST-56) */
+void mr_tcp_icmp_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_error *icmp);
+
+/* ----- half-open and TIME-WAIT records ----- */
+
+/** mr_half_open_send() - send its SYN-ACK, for the first time or again; counts it and sets expire_ms */
+void mr_half_open_send(struct mr_tcp *t, struct mr_half_open *h);
+
+/** mr_half_open_expand() - the connection block that it stands for, in SYN-RECEIVED
+ * @c:	overwritten; lists empty, wheel node unlinked
+ */
+void mr_half_open_expand(struct mr_tcp *t, const struct mr_half_open *h, struct mr_conn *c);
+
+/** mr_time_wait_compress() - what of @c must be kept until 2 MSL are over */
+void mr_time_wait_compress(struct mr_tcp *t, const struct mr_conn *c, struct mr_time_wait *w);
+
+/** mr_time_wait_left_ms() - until it ends, 0: it is over */
+uint32_t mr_time_wait_left_ms(const struct mr_tcp *t, const struct mr_time_wait *w);
+
+/**
+ * mr_time_wait_arrives() - 3.10.7.4 for a connection in TIME-WAIT
+ * @reopen:	out: true: a new SYN that may open the tuple again (RFC 6191, MUST/MAY-2): forget the
+ *		record and treat the segment as for the listener
+ *
+ * Return: false when the record must be forgotten (RST), true when it stays
+ */
+bool mr_time_wait_arrives(struct mr_tcp *t, struct mr_time_wait *w, const struct mr_segment *seg,
+			  bool *reopen);
+
+/* ----- RFC 9293 3.10.1 to 3.10.6, user calls ----- */
+
+/** mr_conn_init() - a block for @tuple; state CLOSED, no lists, defaults of the lane */
+void mr_conn_init(struct mr_tcp *t, struct mr_conn *c, const struct mr_tuple *tuple,
+		  const struct mr_link *link);
+
+/** mr_tcp_open_call() - 3.10.1, active: SYN is sent in this turn; @mtu of the path */
+void mr_tcp_open_call(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
+
+/**
+ * mr_tcp_send_call() - 3.10.2: queue bytes, copied
+ *
+ * Return: bytes queued, 0 to @len; -EPIPE after a close, -ENOTCONN before ESTABLISHED
+ */
+int64_t mr_tcp_send_call(struct mr_tcp *t, struct mr_conn *c, const void *data, size_t len);
+
+/**
+ * mr_tcp_send_whole() - queue a head and a body, both or nothing
+ *
+ * Return: 0; -EAGAIN no room now (MR_EVENT_WRITABLE follows); -EMSGSIZE it would never fit.
+ *	   The caller checked mr_tcp_cannot_send()
+ */
+int mr_tcp_send_whole(struct mr_tcp *t, struct mr_conn *c, const void *head, uint32_t head_len,
+		      const void *body, uint32_t body_len);
+
+/** mr_tcp_cannot_send() - 0, -EPIPE after a close, -ENOTCONN before ESTABLISHED */
+int mr_tcp_cannot_send(const struct mr_conn *c);
+
+/** mr_tcp_send_room() - bytes that may be queued now */
+uint32_t mr_tcp_send_room(const struct mr_tcp *t, const struct mr_conn *c);
+
+/** mr_tcp_reserve() - writable bytes behind what is queued; NULL: no room, or closed */
+uint8_t *mr_tcp_reserve(struct mr_tcp *t, struct mr_conn *c, uint32_t *room);
+
+/** mr_tcp_commit() - queue the first @len reserved bytes */
+void mr_tcp_commit(struct mr_tcp *t, struct mr_conn *c, uint32_t len);
+
+/**
+ * mr_tcp_consumed() - 3.10.3: the application took @n bytes from the head of the receive queue
+ *
+ * Frees the frames that they filled, may ask for a window update.
+ */
+void mr_tcp_consumed(struct mr_tcp *t, struct mr_conn *c, uint32_t n);
+
+/** mr_tcp_shutdown_send() - 3.10.4 for one direction: FIN after what is queued */
+void mr_tcp_shutdown_send(struct mr_tcp *t, struct mr_conn *c);
+
+/** mr_tcp_shutdown_receive() - unread bytes are dropped; later data is answered by RST */
+void mr_tcp_shutdown_receive(struct mr_tcp *t, struct mr_conn *c);
+
+/** mr_tcp_close_call() - 3.10.4: the application is gone; unread bytes make it an abort (SHLD-3) */
+void mr_tcp_close_call(struct mr_tcp *t, struct mr_conn *c);
+
+/** mr_tcp_abort_call() - 3.10.5: RST where the peer knows us; everything queued is dropped */
+void mr_tcp_abort_call(struct mr_tcp *t, struct mr_conn *c, enum mr_close_reason reason);
+
+/** mr_tcp_set_keepalive() - 3.8.4; @idle_s 0: off */
+void mr_tcp_set_keepalive(struct mr_tcp *t, struct mr_conn *c, uint32_t idle_s,
+			  uint32_t interval_s, uint32_t count);
+
+/* ----- turn ----- */
+
+/** mr_tcp_output() - send what may be sent: text, FIN, ACK */
+void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c);
+
+/** mr_tcp_timers() - 3.10.8: run the deadlines of @c that are over; MESSAGE and APP are the lane's */
+void mr_tcp_timers(struct mr_tcp *t, struct mr_conn *c);
+
+/** mr_conn_next_deadline() - the earliest; 0: none is armed */
+uint32_t mr_conn_next_deadline(const struct mr_conn *c);
+
+/** mr_conn_flight() - bytes sent and not acknowledged, FIN included */
+uint32_t mr_conn_flight(const struct mr_tcp *t, const struct mr_conn *c);
+
+/** mr_ms_before() - is @a before @b, modulo 2^32? */
+static inline bool mr_ms_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+/** mr_tcp_state_name() - RFC 9293's name */
+const char *mr_tcp_state_name(uint8_t state);
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Received text: the out-of-order list, the receive queue, and the window that is offered.
+ *
+ * Both are lists of the frames in which the text arrived. Small pieces are copied into the room
+ * behind the tail frame's text, so that a peer that sends single bytes holds a frame per frame's
+ * worth and not per byte. The right window edge never moves back (RFC 9293 3.8.6.2.2).
+ */
+#include "user/tcp/internal.h"
+
+#include <string.h>
+
+enum {
+	COPY_BREAK = 256,     /* text up to this is copied into the tail frame when it fits */
+	QUICK_SEGMENTS = 16,  /* at the start of a connection every segment is acknowledged */
+};
+
+void mr_tcp_drop_received(struct mr_tcp *t, struct mr_conn *c)
+{
+	mr_frame_give_list(t->frames, c->rx_head);
+	mr_frame_give_list(t->frames, c->ooo_head);
+	c->rx_head = MR_NONE;
+	c->rx_tail = MR_NONE;
+	c->ooo_head = MR_NONE;
+	c->rx_bytes = 0;
+}
+
+/* Did the copy into the tail frame succeed? Then the segment's own frame is not needed. */
+static bool copied_to_tail(struct mr_tcp *t, struct mr_conn *c, const uint8_t *text, uint32_t len)
+{
+	struct mr_frame *r;
+
+	if (c->rx_tail == MR_NONE || len > COPY_BREAK)
+		return false;
+	r = &t->frames->record[c->rx_tail];
+	if ((uint32_t)r->offset + r->len + len > t->frames->frame_bytes)
+		return false;
+	memcpy(mr_frame_payload(t->frames, c->rx_tail) + r->len, text, len);
+	r->len = (uint16_t)(r->len + len);
+	return true;
+}
+
+static void advance_rcv_nxt(struct mr_conn *c, uint32_t n)
+{
+	uint32_t before = c->rcv_nxt - c->irs;
+
+	c->rcv_nxt += n;
+	c->rcv_wnd -= min_u32(n, c->rcv_wnd);
+	if (c->rcv_nxt - c->irs < before)
+		c->rcv_wraps++;
+}
+
+static void append(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
+{
+	struct mr_frame *r = &t->frames->record[frame];
+
+	r->next = MR_NONE;
+	mr_frame_set_state(t->frames, frame, MR_FRAME_RX);
+	if (c->rx_tail == MR_NONE)
+		c->rx_head = frame;
+	else
+		t->frames->record[c->rx_tail].next = frame;
+	c->rx_tail = frame;
+}
+
+/* In-order text at rcv_nxt goes to the receive queue. Returns true when the frame is kept. */
+static bool queue_text(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
+{
+	struct mr_frame *r = &t->frames->record[frame];
+	uint32_t len = r->len;
+
+	advance_rcv_nxt(c, len);
+	if (!len)
+		return false;
+	c->rx_bytes += len;
+	if (copied_to_tail(t, c, mr_frame_payload(t->frames, frame), len))
+		return false;
+	append(t, c, frame);
+	return true;
+}
+
+/* Cut what was received before, from the front; false: nothing is left. */
+static bool trim_front(struct mr_frame *r, uint32_t edge)
+{
+	uint32_t cut;
+
+	if (!mr_seq_lt(r->seq, edge))
+		return true;
+	cut = edge - r->seq;
+	if (cut > r->len || (cut == r->len && !(r->tcp_flags & MR_FIN)))
+		return false;
+	r->seq += cut;
+	r->offset = (uint16_t)(r->offset + cut);
+	r->len = (uint16_t)(r->len - cut);
+	return true;
+}
+
+static void trim_back(struct mr_frame *r, uint32_t edge)
+{
+	if (mr_seq_lt(edge, r->seq + r->len)) {
+		r->len = (uint16_t)(edge - r->seq);
+		r->tcp_flags &= (uint8_t)~MR_FIN;
+	}
+}
+
+/* Frames that one connection may hold out of order: a share of what is free. */
+static uint32_t ooo_limit(const struct mr_tcp *t)
+{
+	uint32_t n_free = t->frames->n_free;
+
+	if (n_free <= t->frames->reserve)
+		return 0;
+	return min_u32(MR_OOO_FRAMES, (n_free - t->frames->reserve) / 8 + 1);
+}
+
+/* Free the pieces from @after on that [r->seq, r->seq + r->len) covers; returns what follows. */
+static uint32_t drop_covered(struct mr_tcp *t, const struct mr_frame *r, uint32_t after)
+{
+	struct mr_frame *rec = t->frames->record;
+
+	while (after != MR_NONE && !(rec[after].tcp_flags & MR_FIN) &&
+	       mr_seq_le(rec[after].seq + rec[after].len, r->seq + r->len)) {
+		uint32_t covered = after;
+
+		after = rec[covered].next;
+		mr_frame_give(t->frames, covered);
+	}
+	return after;
+}
+
+/*
+ * Keep what came out of order, sorted, without overlaps: what is there stays, the new piece is
+ * cut to what it adds. Returns MR_DROP_NONE when the frame is kept.
+ */
+static int insert_ooo(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
+{
+	struct mr_frame *rec = t->frames->record;
+	struct mr_frame *r = &rec[frame];
+	uint32_t before = MR_NONE;
+	uint32_t after = c->ooo_head;
+	uint32_t n = 0;
+
+	while (after != MR_NONE && mr_seq_le(rec[after].seq, r->seq)) {
+		before = after;
+		after = rec[after].next;
+		n++;
+	}
+	if (n >= ooo_limit(t))
+		return MR_DROP_OOO_LIMIT;
+	if (before != MR_NONE && !trim_front(r, rec[before].seq + rec[before].len))
+		return MR_DROP_TCP_SEQUENCE;
+	after = drop_covered(t, r, after);
+	if (after != MR_NONE)
+		trim_back(r, rec[after].seq);
+	if (before == MR_NONE)
+		c->ooo_head = frame;
+	else
+		rec[before].next = frame;
+	r->next = after;
+	mr_frame_set_state(t->frames, frame, MR_FRAME_OOO);
+	return MR_DROP_NONE;
+}
+
+/* A gap was filled: move what is in order now to the receive queue. */
+static void drain_ooo(struct mr_tcp *t, struct mr_conn *c)
+{
+	while (c->ooo_head != MR_NONE) {
+		uint32_t head = c->ooo_head;
+		struct mr_frame *r = &t->frames->record[head];
+
+		if (mr_seq_lt(c->rcv_nxt, r->seq))
+			return;
+		c->ooo_head = r->next;
+		if (!trim_front(r, c->rcv_nxt)) {
+			mr_frame_give(t->frames, head);
+			continue;
+		}
+		if (r->tcp_flags & MR_FIN)
+			c->flags |= MR_CONN_FIN_ARRIVED;
+		if (!queue_text(t, c, head))
+			mr_frame_give(t->frames, head);
+	}
+}
+
+/* RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, at once around gaps. */
+static void owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap)
+{
+	if (len > c->rcv_mss)
+		c->rcv_mss = (uint16_t)len;
+	if (len >= c->rcv_mss)
+		c->segs_unacked++;
+	if (gap || c->segs_unacked >= 2 ||
+	    c->rcv_nxt - c->irs < QUICK_SEGMENTS * (uint32_t)c->rcv_mss) {
+		c->flags |= MR_CONN_ACK_NOW;
+		mr_tcp_want_output(t, c);
+		return;
+	}
+	mr_timer_ack_owed(t, c);
+}
+
+/*
+ * RFC 9293 3.10.7.4, seventh, process the segment text. The frame's record holds the text's
+ * place and sequence number; both are cut to the window here. A FIN that is now in order leaves
+ * MR_CONN_FIN_ARRIVED for the eighth step.
+ */
+int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+			uint32_t frame, bool *kept)
+{
+	struct mr_frame *r = &t->frames->record[frame];
+	bool had_gap = c->ooo_head != MR_NONE;
+	int drop;
+
+	r->owner = (uint32_t)-1;
+	r->tcp_flags = seg->flags & MR_FIN;
+	if (!trim_front(r, c->rcv_nxt)) {
+		t->stats->duplicates++;
+		c->flags |= MR_CONN_ACK_NOW;
+		mr_tcp_want_output(t, c);
+		return MR_DROP_NONE;
+	}
+	trim_back(r, c->rcv_nxt + c->rcv_wnd);
+	if (r->seq == c->rcv_nxt) {
+		uint32_t len = r->len;
+
+		if (r->tcp_flags & MR_FIN)
+			c->flags |= MR_CONN_FIN_ARRIVED;
+		*kept = queue_text(t, c, frame);
+		drain_ooo(t, c);
+		if (len || had_gap)
+			owe_ack(t, c, len, had_gap);
+		return MR_DROP_NONE;
+	}
+	t->stats->out_of_order++;
+	c->flags |= MR_CONN_ACK_NOW;
+	mr_tcp_want_output(t, c);
+	drop = insert_ooo(t, c, frame);
+	*kept = drop == MR_DROP_NONE;
+	return drop;
+}
+
+/* Bytes that the receive queue may still take: the buffer, or nothing when frames are short. */
+static uint32_t receive_space(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	uint32_t n_free = t->frames->n_free;
+	uint32_t share;
+
+	if (n_free <= 2 * t->frames->reserve || c->rx_bytes >= t->config->receive_buffer)
+		return 0;
+	share = (n_free - 2 * t->frames->reserve) * (t->frames->frame_bytes / 2);
+	return min_u32(t->config->receive_buffer - c->rx_bytes, share);
+}
+
+/*
+ * RFC 9293 3.8.6.2.2: the right edge moves on by a segment or half the buffer at least, or not
+ * at all, and never back. Returns rcv_wnd to offer, a multiple of the scale that covers what was
+ * offered before.
+ */
+uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c)
+{
+	uint32_t unit = 1u << c->rcv_shift;
+	uint32_t space = min_u32(receive_space(t, c), 65535u << c->rcv_shift);
+	uint32_t step = min_u32(t->config->receive_buffer / 2, max_u32(c->rcv_mss, 536));
+
+	space &= ~(unit - 1);
+	if (space < c->rcv_wnd + step)
+		space = (c->rcv_wnd + unit - 1) & ~(unit - 1);
+	return min_u32(space, 65535u << c->rcv_shift);
+}
+
+void mr_tcp_consumed(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
+{
+	uint32_t window;
+
+	c->rx_bytes -= n;
+	while (n) {
+		uint32_t head = c->rx_head;
+		struct mr_frame *r = &t->frames->record[head];
+
+		if (r->len > n) {
+			r->offset = (uint16_t)(r->offset + n);
+			r->len = (uint16_t)(r->len - n);
+			break;
+		}
+		n -= r->len;
+		c->rx_head = r->next;
+		if (c->rx_tail == head)
+			c->rx_tail = MR_NONE;
+		mr_frame_give(t->frames, head);
+	}
+	if (c->state < MR_ESTABLISHED || c->flags & MR_CONN_FIN_RECEIVED)
+		return;
+	/* a window update is worth a segment when it opens by two segments, or from little */
+	window = mr_tcp_select_window(t, c);
+	if (window >= c->rcv_wnd + 2 * max_u32(c->rcv_mss, 536) &&
+	    c->rcv_wnd <= t->config->receive_buffer / 2) {
+		c->flags |= MR_CONN_ACK_NOW;
+		mr_tcp_want_output(t, c);
+	}
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Deadlines. The rest of TCP reports what happened; only this file arms and stops. A deadline that
+ * moves later leaves the connection's wheel node alone (it fires, finds nothing due and goes to
+ * its next place); only an earlier one moves it.
+ */
+#include "user/tcp/internal.h"
+
+/* 0 means off, so a deadline that falls on it moves by one millisecond. */
+static uint32_t at(const struct mr_tcp *t, uint32_t ms)
+{
+	uint32_t when = t->now_ms + ms;
+
+	return when ? when : 1;
+}
+
+static void arm(struct mr_tcp *t, struct mr_conn *c, enum mr_deadline which, uint32_t ms)
+{
+	c->deadline[which] = at(t, ms);
+	t->ops->armed(t, c);
+}
+
+static bool is_due(const struct mr_tcp *t, const struct mr_conn *c, enum mr_deadline which)
+{
+	return c->deadline[which] && !mr_ms_before(t->now_ms, c->deadline[which]);
+}
+
+uint32_t mr_conn_next_deadline(const struct mr_conn *c)
+{
+	uint32_t next = 0;
+
+	for (int i = 0; i < MR_DEADLINE_COUNT; i++)
+		if (c->deadline[i] && (!next || mr_ms_before(c->deadline[i], next)))
+			next = c->deadline[i];
+	return next;
+}
+
+void mr_timer_stop_all(struct mr_conn *c)
+{
+	for (int i = 0; i < MR_DEADLINE_COUNT; i++)
+		c->deadline[i] = 0;
+}
+
+/* RFC 6298 5.1 */
+void mr_timer_data_sent(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (!c->unacked_ms)
+		c->unacked_ms = at(t, 0);
+	if (c->deadline[MR_DEADLINE_RETRANSMIT] && !(c->flags & MR_CONN_PROBING))
+		return;
+	c->flags &= ~MR_CONN_PROBING;
+	arm(t, c, MR_DEADLINE_RETRANSMIT, mr_rto_backed_off(c));
+}
+
+/* RFC 6298 5.2 and 5.3 */
+void mr_timer_data_acked(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (c->snd_una == c->snd_nxt) {
+		c->unacked_ms = 0;
+		c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
+		c->flags &= ~MR_CONN_PROBING;
+		return;
+	}
+	c->unacked_ms = at(t, 0);
+	arm(t, c, MR_DEADLINE_RETRANSMIT, mr_rto_backed_off(c));
+}
+
+/* Text waits, nothing is in flight, and the window lets nothing out: probe (MUST-36). */
+void mr_timer_window_closed(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (c->flags & MR_CONN_PROBING && c->deadline[MR_DEADLINE_RETRANSMIT])
+		return;
+	c->flags |= MR_CONN_PROBING;
+	if (!c->unacked_ms)
+		c->unacked_ms = at(t, 0);
+	arm(t, c, MR_DEADLINE_RETRANSMIT, mr_rto_backed_off(c));
+}
+
+void mr_timer_window_opened(struct mr_tcp *t, struct mr_conn *c)
+{
+	(void)t;
+	if (!(c->flags & MR_CONN_PROBING))
+		return;
+	c->flags &= ~MR_CONN_PROBING;
+	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
+	c->unacked_ms = 0;
+	c->backoff = 0;
+}
+
+void mr_timer_ack_owed(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (!c->deadline[MR_DEADLINE_DELACK])
+		arm(t, c, MR_DEADLINE_DELACK, t->config->delayed_ack_ms);
+}
+
+void mr_timer_ack_sent(struct mr_conn *c)
+{
+	c->deadline[MR_DEADLINE_DELACK] = 0;
+}
+
+/* The peer lives: keepalive counts from now; its deadline finds that out when it fires. */
+void mr_timer_segment_received(struct mr_tcp *t, struct mr_conn *c)
+{
+	c->received_ms = t->now_ms;
+	c->probes = 0;
+}
+
+static void arm_keepalive(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (c->keep_idle_s)
+		arm(t, c, MR_DEADLINE_KEEPALIVE, c->keep_idle_s * 1000u);
+}
+
+void mr_timer_established(struct mr_tcp *t, struct mr_conn *c)
+{
+	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
+	c->unacked_ms = 0;
+	c->received_ms = t->now_ms;
+	arm_keepalive(t, c);
+}
+
+/* A peer that never closes holds an orphan no longer than this. */
+void mr_timer_fin_wait(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (c->flags & MR_CONN_ORPHAN)
+		arm(t, c, MR_DEADLINE_KEEPALIVE, t->config->fin_wait_ms);
+}
+
+void mr_tcp_set_keepalive(struct mr_tcp *t, struct mr_conn *c, uint32_t idle_s,
+			  uint32_t interval_s, uint32_t count)
+{
+	c->keep_idle_s = (uint16_t)min_u32(idle_s, UINT16_MAX);
+	c->keep_interval_s = (uint16_t)min_u32(max_u32(interval_s, 1), UINT16_MAX);
+	c->keep_count = (uint8_t)min_u32(max_u32(count, 1), UINT8_MAX);
+	c->probes = 0;
+	c->deadline[MR_DEADLINE_KEEPALIVE] = 0;
+	if (c->state >= MR_ESTABLISHED)
+		arm_keepalive(t, c);
+}
+
+/* ----- RFC 9293 3.10.8, timeouts ----- */
+
+static bool user_timeout_is_over(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	return t->config->user_timeout_ms && c->unacked_ms &&
+	       t->now_ms - c->unacked_ms >= t->config->user_timeout_ms;
+}
+
+/* USER TIMEOUT: all queues are flushed, the user is told "connection aborted due to user timeout". */
+static void user_timeout(struct mr_tcp *t, struct mr_conn *c)
+{
+	mr_tcp_send_rst(t, c);
+	mr_tcp_close_conn(t, c, MR_CLOSE_USER_TIMEOUT);
+}
+
+static void syn_timeout(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (t->now_ms - c->unacked_ms >= MR_SYN_GIVE_UP_MS) {
+		mr_tcp_close_conn(t, c, MR_CLOSE_OPEN_TIMEOUT);
+		return;
+	}
+	c->backoff++;
+	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
+	c->flags &= ~MR_CONN_RTT_RUNNING;
+	t->stats->retransmits++;
+	mr_tcp_send_syn(t, c);
+}
+
+/* RFC 6298 5.4 to 5.7, RFC 5681 3.1: the oldest segment again, one segment of window. */
+static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
+{
+	t->stats->retransmit_timeouts++;
+	if (c->backoff >= MR_RETRIES) {
+		mr_tcp_send_rst(t, c);
+		mr_tcp_close_conn(t, c, MR_CLOSE_TIMEOUT);
+		return;
+	}
+	if (!c->backoff)
+		c->ssthresh = mr_cc_of(c)->ssthresh(c, mr_conn_flight(t, c));
+	c->backoff++;
+	c->cwnd = c->snd_mss;
+	c->cc_acked = 0;
+	c->dupacks = 0;
+	c->recover = c->snd_nxt;
+	c->flags = (c->flags & ~(MR_CONN_RECOVERY | MR_CONN_RTT_RUNNING)) | MR_CONN_RTO_RECOVERY;
+	c->tx_next = c->tx_head;
+	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
+	if (c->tx_bytes)
+		mr_tcp_output(t, c);
+	else
+		mr_tcp_resend_fin(t, c);
+	/* no room to send, or no window: try again all the same */
+	if (!c->deadline[MR_DEADLINE_RETRANSMIT])
+		arm(t, c, MR_DEADLINE_RETRANSMIT, mr_rto_backed_off(c));
+}
+
+/* Zero-window probes go on for as long as the peer answers (MUST-37). */
+static void probe_timeout(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (c->backoff < 16)
+		c->backoff++;
+	mr_tcp_send_probe(t, c);
+	if (!c->deadline[MR_DEADLINE_RETRANSMIT])
+		arm(t, c, MR_DEADLINE_RETRANSMIT, mr_rto_backed_off(c));
+}
+
+static void retransmit_deadline(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (user_timeout_is_over(t, c))
+		user_timeout(t, c);
+	else if (c->state == MR_SYN_SENT || c->state == MR_SYN_RECEIVED)
+		syn_timeout(t, c);
+	else if (c->flags & MR_CONN_PROBING)
+		probe_timeout(t, c);
+	else
+		retransmission_timeout(t, c);
+}
+
+static void delack_deadline(struct mr_tcp *t, struct mr_conn *c)
+{
+	c->deadline[MR_DEADLINE_DELACK] = 0;
+	t->stats->delayed_acks++;
+	mr_tcp_send_ack(t, c);
+}
+
+static void fin_wait_deadline(struct mr_tcp *t, struct mr_conn *c)
+{
+	c->deadline[MR_DEADLINE_KEEPALIVE] = 0;
+	mr_tcp_close_conn(t, c, MR_CLOSE_FIN_WAIT);
+}
+
+/* RFC 9293 3.8.4: only when nothing was heard and nothing is outstanding (MUST-26). */
+static void keepalive_deadline(struct mr_tcp *t, struct mr_conn *c)
+{
+	uint32_t idle = t->now_ms - c->received_ms;
+
+	if (c->flags & MR_CONN_ORPHAN && c->state == MR_FIN_WAIT_2) {
+		fin_wait_deadline(t, c);
+		return;
+	}
+	if (!c->keep_idle_s) {
+		c->deadline[MR_DEADLINE_KEEPALIVE] = 0;
+		return;
+	}
+	if (!c->probes && idle < c->keep_idle_s * 1000u) {
+		arm(t, c, MR_DEADLINE_KEEPALIVE, c->keep_idle_s * 1000u - idle);
+		return;
+	}
+	if (c->unacked_ms) {
+		arm(t, c, MR_DEADLINE_KEEPALIVE, c->keep_interval_s * 1000u);
+		return;
+	}
+	if (c->probes >= c->keep_count) {
+		mr_tcp_send_rst(t, c);
+		mr_tcp_close_conn(t, c, MR_CLOSE_KEEPALIVE);
+		return;
+	}
+	if (mr_tcp_send_keepalive(t, c))
+		c->probes++;
+	arm(t, c, MR_DEADLINE_KEEPALIVE, c->keep_interval_s * 1000u);
+}
+
+void mr_tcp_timers(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (is_due(t, c, MR_DEADLINE_RETRANSMIT)) {
+		c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
+		retransmit_deadline(t, c);
+	}
+	if (c->state != MR_CLOSED && is_due(t, c, MR_DEADLINE_DELACK))
+		delack_deadline(t, c);
+	if (c->state != MR_CLOSED && is_due(t, c, MR_DEADLINE_KEEPALIVE))
+		keepalive_deadline(t, c);
+}
