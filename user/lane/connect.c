@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Active opens (RFC 9293 3.10.1): the daemon's path table gives source address, next hop and MTU;
+ * a path that is not there is asked for, and the open waits. Ports come from the lane's own range
+ * (RFC 6056, algorithm 3: a keyed offset for each destination and a counter).
+ */
+#include "user/lane/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+	PATH_WAIT_MS = 5000, /* the daemon itself gives up after 3 s */
+};
+
+static bool remote_of(const struct sockaddr *sa, uint8_t addr[16], struct mr_be16 *port)
+{
+	if (sa->sa_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)sa;
+
+		memset(addr, 0, 10);
+		memset(addr + 10, 0xff, 2);
+		memcpy(addr + 12, &in->sin_addr, 4);
+		port->raw = in->sin_port;
+		/* MUST-46: not to broadcast or multicast, nor to nobody */
+		return !IN_MULTICAST(ntohl(in->sin_addr.s_addr)) &&
+		       in->sin_addr.s_addr != INADDR_BROADCAST &&
+		       in->sin_addr.s_addr != INADDR_ANY && in->sin_port;
+	}
+	if (sa->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
+
+		memcpy(addr, &in6->sin6_addr, 16);
+		port->raw = in6->sin6_port;
+		return !IN6_IS_ADDR_MULTICAST(&in6->sin6_addr) &&
+		       !IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr) && in6->sin6_port;
+	}
+	return false;
+}
+
+/* A consistent copy of a path: seq is even and did not change meanwhile. */
+static bool read_path(const struct mr_path_table *table, uint32_t index, struct mr_path *out)
+{
+	const struct mr_path *p = &table->path[index];
+
+	for (int tries = 0; tries < 100; tries++) {
+		/* Acquire: pairs with the daemon's release after it wrote the record. */
+		uint32_t seq = __atomic_load_n(&p->seq, __ATOMIC_ACQUIRE);
+
+		if (seq & 1)
+			continue;
+		memcpy(out, p, sizeof(*out));
+		/* Acquire fence: the copy is done before seq is read again. */
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&p->seq, __ATOMIC_RELAXED) == seq)
+			return true;
+	}
+	return false;
+}
+
+static struct path_hint *hint_for(struct mr_lane *l, const uint8_t remote[16])
+{
+	return &l->path_hint[mr_siphash13(&l->hash_key, remote, 16) % PATH_HINTS];
+}
+
+static bool path_to(struct mr_lane *l, const uint8_t remote[16], struct mr_path *path)
+{
+	const struct path_hint *hint = hint_for(l, remote);
+
+	return l->s.paths && hint->used && memcmp(hint->remote, remote, 16) == 0 &&
+	       hint->index < MR_PATHS && read_path(l->s.paths, hint->index, path) &&
+	       path->state == MR_PATH_VALID && memcmp(path->remote, remote, 16) == 0;
+}
+
+/* The first port of the range, from a keyed place on, that makes the tuple new. */
+static bool choose_port(struct mr_lane *l, struct mr_tuple *tuple)
+{
+	uint32_t lo = l->s.config->port_lo;
+	uint32_t n = l->s.config->port_hi - lo + 1u;
+	uint32_t from;
+
+	if (!lo || l->s.config->port_hi < lo)
+		return false;
+	tuple->local_port.raw = 0;
+	from = (uint32_t)lane_hash(l, tuple) + l->connect_seed++;
+	for (uint32_t i = 0; i < n; i++) {
+		tuple->local_port = mr_to_be16((uint16_t)(lo + (from + i) % n));
+		if (mr_table_find(&l->table, lane_hash(l, tuple), tuple) == MR_ENTRY_NONE)
+			return true;
+	}
+	return false;
+}
+
+static void fail(struct mr_lane *l, struct mr_conn *c, enum mr_close_reason reason)
+{
+	c->flags &= ~MR_CONN_PATH_ASKED;
+	mr_tcp_abort_call(&l->tcp, c, reason);
+}
+
+/* The path is known: source address, port, SYN. */
+static void open_over(struct mr_lane *l, struct mr_conn *c, const struct mr_path *path)
+{
+	struct mr_tuple *tuple = mr_conn_tuple(c);
+
+	c->flags &= ~MR_CONN_PATH_ASKED;
+	c->deadline[MR_DEADLINE_MESSAGE] = 0;
+	memcpy(c->local, path->local, 16);
+	memcpy(c->peer_mac, path->next_hop_mac, 6);
+	memcpy(c->vlan, path->vlan, sizeof(c->vlan));
+	if (!choose_port(l, tuple)) {
+		fail(l, c, MR_CLOSE_NO_PORT);
+		return;
+	}
+	mr_table_insert(&l->table, lane_hash(l, tuple), mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
+	mr_tcp_open_call(&l->tcp, c, path->mtu);
+}
+
+static int ask_path(struct mr_lane *l, struct mr_conn *c)
+{
+	int error;
+
+	if (!l->s.asks || !l->s.asks->path)
+		return -ENETUNREACH;
+	if (l->n_path_waits == PATH_WAITS)
+		return -ENOBUFS;
+	error = l->s.asks->path(l->s.asks_arg, c->remote);
+	if (error < 0)
+		return error;
+	l->stats->paths_asked++;
+	l->path_wait[l->n_path_waits++] = conn_id(l, c);
+	c->flags |= MR_CONN_PATH_ASKED;
+	c->state = MR_SYN_SENT; /* nothing is sent, and nothing can arrive, before the path */
+	c->deadline[MR_DEADLINE_MESSAGE] = l->tcp.now_ms + PATH_WAIT_MS;
+	lane_arm(l, c);
+	return 0;
+}
+
+static void forget_wait(struct mr_lane *l, uint32_t i)
+{
+	l->path_wait[i] = l->path_wait[--l->n_path_waits];
+}
+
+void lane_path_wait_over(struct mr_lane *l, struct mr_conn *c)
+{
+	for (uint32_t i = 0; i < l->n_path_waits; i++)
+		if (l->path_wait[i] == conn_id(l, c))
+			forget_wait(l, i--);
+	fail(l, c, MR_CLOSE_UNREACHABLE);
+}
+
+void mr_lane_path_answer(struct mr_lane *l, const uint8_t remote[16], int index_or_error)
+{
+	struct path_hint *hint = hint_for(l, remote);
+	struct mr_path path;
+	bool found;
+
+	if (index_or_error >= 0) {
+		*hint = (struct path_hint){ .index = (uint32_t)index_or_error, .used = true };
+		memcpy(hint->remote, remote, 16);
+	}
+	found = index_or_error >= 0 && path_to(l, remote, &path);
+	for (uint32_t i = 0; i < l->n_path_waits; i++) {
+		struct mr_conn *c = lane_conn_find(l, l->path_wait[i]);
+
+		if (c && memcmp(c->remote, remote, 16) != 0)
+			continue;
+		forget_wait(l, i--);
+		if (!c || !(c->flags & MR_CONN_PATH_ASKED))
+			continue;
+		if (found)
+			open_over(l, c, &path);
+		else
+			fail(l, c, MR_CLOSE_UNREACHABLE);
+	}
+}
+
+int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, mr_conn_id *id)
+{
+	struct mr_tuple tuple = { 0 };
+	struct mr_link link = { 0 };
+	struct mr_path path;
+	struct mr_conn *c;
+	int error = 0;
+
+	if (rule >= l->n_rules || !remote_of(remote, tuple.remote, &tuple.remote_port))
+		return -EINVAL;
+	c = lane_conn_take(l);
+	if (!c)
+		return -ENOBUFS;
+	mr_conn_init(&l->tcp, c, &tuple, &link);
+	c->rule = (uint16_t)rule;
+	*id = conn_id(l, c);
+	if (lane_state_take(&l->rules[rule], c) < 0)
+		error = -ENOBUFS;
+	else if (path_to(l, tuple.remote, &path))
+		open_over(l, c, &path);
+	else
+		error = ask_path(l, c);
+	if (error < 0) {
+		lane_state_give(&l->rules[rule], c);
+		lane_conn_give(l, c);
+	}
+	return error;
+}
+
+int mr_lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, mr_conn_id *id)
+{
+	return lane_connect(l, rule, remote, id);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of user/lane. */
+#ifndef MR_LANE_INTERNAL_H
+#define MR_LANE_INTERNAL_H
+
+#include "user/frame/frames.h"
+#include "user/frame/messages.h"
+#include "user/lane/lane.h"
+#include "user/lane/table.h"
+#include "user/lane/wheel.h"
+#include "user/tcp/tcp.h"
+#include "user/tlv/heartbeat.h"
+#include "user/tlv/reader.h"
+
+enum {
+	BATCH = 64,
+	HALF_LISTS = 9,	     /* half-open records by SYN-ACKs sent: equal time-outs in each */
+	PATH_WAITS = 256,    /* active opens that wait for a path at a time */
+	PATH_HINTS = 256,
+	LISTENERS_MAX = 64,  /* listeners that applications asked for, all lanes of an interface */
+	STATE_CHUNK = 256,   /* application states allocated at a time */
+	STATE_CHUNKS = 1 << 16,
+	LANE_SHIFT = 26,     /* of the lane's number in a connection id */
+};
+
+/* One rule of the configuration, ready to be used. */
+struct lane_rule {
+	const struct mr_lane_rule *config;
+	const struct mr_app *app;
+	void *state; /* of the application for this rule */
+	uint32_t app_index;
+	struct mr_tlv_format format;
+	struct mr_heartbeat_config heartbeat;
+	uint32_t shortest_ms; /* the shortest limit of the heartbeat, 0: none is on */
+	bool failed;	    /* the application refused to start */
+	uint32_t half_open; /* connections of this rule that are not accepted yet */
+	/* per-connection states of the application */
+	uint8_t **chunk;
+	uint32_t n_chunks;
+	uint32_t free_state;
+	uint32_t states_used;
+};
+
+/* A port that an application listens on; the lane that asked owns it. */
+struct listener {
+	bool used;
+	bool asked; /* the daemon has not answered yet */
+	uint8_t addr[16];
+	uint16_t port;
+	uint32_t owner_lane;
+	mr_conn_id conn; /* that asked, on the owner's lane */
+	uint32_t rule;	 /* of that connection */
+	uint32_t backlog;
+	uint32_t n_half;
+	uint32_t n_waiting; /* established, never accepted */
+	void (*answer)(struct mr_host *h, mr_conn_id c, int error);
+};
+
+/* First in first out, linked by the records' own `next`. */
+struct fifo {
+	uint32_t head;
+	uint32_t tail;
+};
+
+struct mr_lane {
+	struct mr_tcp tcp; /* first: its callbacks find the lane */
+	struct mr_tcp_config tcp_config;
+	struct mr_lane_setup s;
+	struct mr_port *port;
+	struct mr_lane_stats *stats;
+	struct mr_frames frames;
+	struct mr_messages messages;
+	struct mr_table table;
+	struct mr_wheel wheel;
+	struct mr_siphash_key hash_key;
+	uint64_t now_ns;
+
+	/* connection blocks and records */
+	struct mr_arena_header *header;
+	struct mr_conn *conns;
+	uint32_t n_conns;
+	uint32_t free_conn;
+	struct mr_half_open *halves;
+	uint32_t n_halves;
+	uint32_t free_half;
+	struct fifo half_list[HALF_LISTS];
+	struct mr_time_wait *waits;
+	uint32_t n_waits;
+	uint32_t free_wait;
+	struct fifo wait_list;
+	struct mr_session *sessions;
+	uint32_t n_sessions;
+	uint32_t free_session;
+
+	/* connections that want something in this turn, and those that wait for room */
+	struct fifo ready;
+	struct fifo waiting;
+
+	/* rules and listeners */
+	struct lane_rule *rules;
+	uint32_t n_rules;
+	struct listener listener[LISTENERS_MAX];
+	uint32_t n_listeners;
+
+	/* transmit: collected, then given to the port */
+	struct mr_span out[BATCH];
+	uint32_t n_out;
+	uint32_t tx_room;
+	uint16_t ip_id;
+	uint8_t mac[6];
+
+	/* active opens */
+	mr_conn_id path_wait[PATH_WAITS];
+	uint32_t n_path_waits;
+	struct path_hint {
+		uint8_t remote[16];
+		uint32_t index; /* in the path table */
+		bool used;
+	} path_hint[PATH_HINTS];
+	uint32_t connect_seed;
+
+	uint64_t statistics_ns; /* when XDP_STATISTICS was read */
+	uint64_t limbo_until_ns; /* until when frames of a dead worker may still complete */
+	bool in_callback;
+};
+
+static inline struct mr_lane *lane_of(struct mr_tcp *t)
+{
+	return (struct mr_lane *)(void *)t;
+}
+
+static inline uint32_t conn_index(const struct mr_lane *l, const struct mr_conn *c)
+{
+	return (uint32_t)(c - l->conns);
+}
+
+/* Generation, lane and index: ids of one daemon's lanes never meet. */
+static inline mr_conn_id conn_id(const struct mr_lane *l, const struct mr_conn *c)
+{
+	return (uint64_t)c->generation << 32 | l->s.lane << LANE_SHIFT | (conn_index(l, c) + 1);
+}
+
+static inline struct lane_rule *rule_of(struct mr_lane *l, const struct mr_conn *c)
+{
+	return &l->rules[c->rule];
+}
+
+/* records.c: blocks and records, their free lists and their places in the table */
+void lane_records_init(struct mr_lane *l);
+struct mr_conn *lane_conn_take(struct mr_lane *l);
+void lane_conn_give(struct mr_lane *l, struct mr_conn *c);
+struct mr_conn *lane_conn_find(struct mr_lane *l, mr_conn_id id);
+uint64_t lane_hash(const struct mr_lane *l, const struct mr_tuple *tuple);
+bool lane_matches(void *arg, uint32_t entry, const void *key);
+uint64_t lane_hash_of(void *arg, uint32_t entry);
+uint32_t lane_half_take(struct mr_lane *l);
+void lane_half_give(struct mr_lane *l, uint32_t i);
+void lane_half_remove(struct mr_lane *l, uint32_t i);
+void lane_half_list(struct mr_lane *l, uint32_t i);
+void lane_half_unlist(struct mr_lane *l, uint32_t i);
+void lane_wait_add(struct mr_lane *l, struct mr_conn *c);
+void lane_wait_forget(struct mr_lane *l, uint32_t i);
+uint32_t lane_expire_waits(struct mr_lane *l, bool one_for_sure);
+struct mr_session *lane_session(struct mr_lane *l, struct mr_conn *c);
+struct mr_session *lane_session_take(struct mr_lane *l, struct mr_conn *c);
+void lane_session_give_if_idle(struct mr_lane *l, struct mr_conn *c);
+void lane_session_give(struct mr_lane *l, struct mr_conn *c);
+int lane_state_take(struct lane_rule *r, struct mr_conn *c);
+void lane_state_give(struct lane_rule *r, struct mr_conn *c);
+void *lane_state_at(struct lane_rule *r, uint32_t i);
+
+/* receive.c: frames in */
+unsigned int lane_receive(struct mr_lane *l);
+void lane_frame_arrives(struct mr_lane *l, uint32_t frame, uint32_t offset, uint32_t len,
+			const struct mr_mail *mail);
+void lane_refill(struct mr_lane *l);
+
+/* open.c: passive opens, half-open and TIME-WAIT records */
+void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *seg, uint64_t hash,
+		       uint32_t frame, bool *kept, int *drop);
+bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash, int *drop);
+uint32_t lane_expire_records(struct mr_lane *l);
+uint32_t lane_next_record_ms(const struct mr_lane *l);
+
+/* listeners.c: rules and asked listeners */
+int lane_rules_init(struct mr_lane *l, char *error, size_t error_bytes);
+void lane_rules_fini(struct mr_lane *l);
+struct lane_rule *lane_rule_for(struct mr_lane *l, const struct mr_segment *seg);
+struct listener *lane_listener_for(struct mr_lane *l, const struct mr_segment *seg);
+struct listener *lane_listener_at(struct mr_lane *l, const uint8_t addr[16], uint16_t port);
+int lane_listen(struct mr_lane *l, struct mr_conn *c, uint16_t port, unsigned int backlog,
+		void (*answer)(struct mr_host *h, mr_conn_id c, int error));
+void lane_listener_drop(struct mr_lane *l, struct mr_conn *c);
+
+/* transmit.c: frames out */
+extern const struct mr_tcp_ops lane_tcp_ops;
+void lane_transmit_begin(struct mr_lane *l);
+void lane_transmit_flush(struct mr_lane *l);
+unsigned int lane_transmit_end(struct mr_lane *l);
+uint32_t lane_complete(struct mr_lane *l);
+
+/* ready.c: connections that want something */
+void lane_ready(struct mr_lane *l, struct mr_conn *c);
+unsigned int lane_run_ready(struct mr_lane *l);
+void lane_timer_fires(void *arg, struct mr_conn *c);
+void lane_arm(struct mr_lane *l, struct mr_conn *c);
+void lane_conn_event(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_event event);
+
+/* deliver.c: bytes and messages to applications */
+void lane_deliver(struct mr_lane *l, struct mr_conn *c);
+void lane_call_open(struct mr_lane *l, struct mr_conn *c);
+void lane_call_writable(struct mr_lane *l, struct mr_conn *c);
+void lane_call_closed(struct mr_lane *l, struct mr_conn *c);
+void lane_call_timer(struct mr_lane *l, struct mr_conn *c);
+void lane_callback_begin(struct mr_lane *l, uint64_t *start);
+void lane_callback_end(struct mr_lane *l, const struct lane_rule *r, uint64_t start);
+
+/* heartbeat.c: limits of the message layer */
+void lane_heartbeat_due(struct mr_lane *l, struct mr_conn *c);
+void lane_heartbeat_look(struct mr_lane *l, struct mr_conn *c);
+int lane_send_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, const void *value,
+		      size_t len);
+
+/* mailbox.c: frames between lanes */
+unsigned int lane_mail_receive(struct mr_lane *l);
+bool lane_mail_send(struct mr_lane *l, uint32_t to, enum mr_mail_kind kind, const uint8_t *frame,
+		    uint32_t len, uint32_t origin, uint32_t hops);
+bool lane_mail_waits(const struct mr_lane *l);
+void lane_flow_hint_set(struct mr_lane *l, uint64_t hash);
+void lane_flow_hint_clear(struct mr_lane *l, uint64_t hash);
+uint32_t lane_flow_hint(const struct mr_lane *l, uint64_t hash);
+
+/* connect.c: active opens and paths */
+int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, mr_conn_id *id);
+void lane_path_wait_over(struct mr_lane *l, struct mr_conn *c);
+
+#endif

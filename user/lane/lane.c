@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The lane's life and its turn. One clock reading serves a turn; no lock, no allocation but of
+ * application states, no call that blocks.
+ */
+#include "user/lane/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	LIMBO_MS = 1000,	/* how long frames of a dead worker may take to complete */
+	STATISTICS_MS = 1000,	/* between two readings of XDP_STATISTICS */
+	TABLE_START = 1024,	/* entries that the table has room for at first */
+};
+
+static void read_clock(struct mr_lane *l)
+{
+	l->now_ns = l->s.clock_ns(l->s.clock_arg);
+	l->tcp.now_us = l->now_ns / 1000;
+	l->tcp.now_ms = (uint32_t)(l->now_ns / 1000000);
+	if (!l->tcp.now_ms) /* 0 means "off" in deadlines and "none" in stamps */
+		l->tcp.now_ms = 1;
+}
+
+static void configure_tcp(struct mr_lane *l)
+{
+	const struct mr_lane_config *c = l->s.config;
+
+	l->tcp_config = (struct mr_tcp_config){
+		.isn_key = { { c->isn_secret[0], c->isn_secret[1] } },
+		.receive_buffer = c->receive_buffer,
+		.send_buffer = c->send_buffer,
+		.mtu = c->mtu,
+		.user_timeout_ms = c->user_timeout_ms,
+		.time_wait_ms = c->time_wait_ms,
+		.fin_wait_ms = c->fin_wait_ms,
+		.delayed_ack_ms = c->delayed_ack_ms,
+		.nagle = c->nagle,
+		.keepalive = c->keepalive.enabled,
+		.keep_idle_s = c->keepalive.idle_s,
+		.keep_interval_s = c->keepalive.interval_s,
+		.keep_count = c->keepalive.count,
+	};
+	l->hash_key = (struct mr_siphash_key){ { c->hash_secret[0], c->hash_secret[1] } };
+	l->tcp.frames = &l->frames;
+	l->tcp.config = &l->tcp_config;
+	l->tcp.ops = &lane_tcp_ops;
+	l->tcp.stats = l->stats;
+	l->tcp.ts_offset = (uint32_t)mr_siphash24(&l->tcp_config.isn_key, "timestamps", 10);
+	memcpy(l->mac, c->mac, sizeof(l->mac));
+}
+
+/* ----- taking over from an earlier generation ----- */
+
+/*
+ * Connections of the earlier generation are reset: their applications' state died with it. The
+ * peers learn it at once, as far as the transmit ring has room, the others with their next segment.
+ */
+static void reset_old_connections(struct mr_lane *l)
+{
+	for (uint32_t i = 0; i < l->header->conns_used; i++) {
+		struct mr_conn *c = &l->conns[i];
+		struct mr_segment_out out = {
+			.seq = c->snd_nxt, .ack = c->rcv_nxt, .flags = MR_RST | MR_ACK
+		};
+		struct mr_link link = mr_conn_link(c);
+
+		if (c->state >= MR_SYN_RECEIVED && c->state < MR_TIME_WAIT && l->tx_room) {
+			l->stats->resets_out++;
+			lane_tcp_ops.reply(&l->tcp, mr_conn_tuple(c), &link, &out);
+		}
+		if (c->state != MR_CLOSED) {
+			l->stats->closes++;
+			l->stats->closed.worker_died++;
+		}
+		l->stats->connections++; /* lane_conn_give() takes it off again */
+		lane_conn_give(l, c);
+	}
+}
+
+static void zero_gauges(struct mr_lane_stats *s)
+{
+#define C(field, text) s->field = 0;
+	MR_LANE_GAUGES(C)
+#undef C
+}
+
+static void init_memory(struct mr_lane *l)
+{
+	const struct mr_arena *a = l->s.arena;
+	const struct mr_arena_header *h = (const struct mr_arena_header *)(const void *)a->base;
+	uint32_t n_frames;
+	uint8_t *frames = mr_arena_area(a, MR_AREA_FRAMES, &n_frames);
+
+	mr_frames_init(&l->frames, frames, mr_arena_area(a, MR_AREA_FRAME_RECORDS, NULL), n_frames,
+		       h->area[MR_AREA_FRAMES].record_bytes, l->s.held,
+		       (uint64_t *)&l->stats->frames);
+	mr_messages_init(&l->messages, mr_arena_area(a, MR_AREA_MESSAGES, NULL),
+			 mr_arena_area(a, MR_AREA_MESSAGE_MAP, NULL),
+			 h->area[MR_AREA_MESSAGES].bytes);
+	lane_records_init(l);
+	mr_wheel_init(&l->wheel, l->conns, l->tcp.now_ms);
+}
+
+struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size_t error_bytes)
+{
+	struct mr_lane *l = calloc(1, sizeof(*l));
+
+	if (!l || mr_table_init(&l->table, TABLE_START, lane_matches, lane_hash_of, l) < 0) {
+		snprintf(error, error_bytes, "no memory for the lane");
+		free(l);
+		return NULL;
+	}
+	l->s = *setup;
+	l->port = setup->port;
+	l->stats = setup->stats;
+	read_clock(l);
+	configure_tcp(l);
+	zero_gauges(l->stats);
+	init_memory(l);
+	l->s.held = NULL; /* the caller's again */
+	lane_transmit_begin(l);
+	reset_old_connections(l);
+	l->limbo_until_ns = l->now_ns + LIMBO_MS * 1000000ull;
+	l->header->epoch = setup->epoch;
+	l->stats->epoch = setup->epoch;
+	l->stats->started_ns = l->now_ns;
+	if (lane_rules_init(l, error, error_bytes) < 0) {
+		lane_rules_fini(l);
+		mr_table_fini(&l->table);
+		free(l);
+		return NULL;
+	}
+	lane_refill(l);
+	lane_transmit_end(l);
+	l->stats->state = MR_LANE_SERVING;
+	return l;
+}
+
+void mr_lane_free(struct mr_lane *l)
+{
+	read_clock(l);
+	l->stats->state = MR_LANE_STOPPING;
+	lane_transmit_begin(l);
+	for (uint32_t i = 0; i < l->header->conns_used; i++)
+		if (l->conns[i].state != MR_CLOSED)
+			mr_tcp_abort_call(&l->tcp, &l->conns[i], MR_CLOSE_SHUTDOWN);
+	lane_run_ready(l);
+	lane_transmit_end(l);
+	lane_rules_fini(l);
+	mr_table_fini(&l->table);
+	l->stats->state = MR_LANE_OFF;
+	free(l);
+}
+
+/* ----- the turn ----- */
+
+static void beat(struct mr_lane *l)
+{
+	if (!l->s.beat)
+		return;
+	l->s.beat->epoch = l->s.epoch;
+	/* Release: the XDP program and the daemon take it as "everything before was done". */
+	__atomic_store_n(&l->s.beat->beat_ns, l->now_ns, __ATOMIC_RELEASE);
+}
+
+/* What is looked after once a second. */
+static void now_and_then(struct mr_lane *l)
+{
+	struct mr_port_statistics s;
+
+	if (l->now_ns < l->statistics_ns + STATISTICS_MS * 1000000ull)
+		return;
+	l->statistics_ns = l->now_ns;
+	l->port->ops->statistics(l->port, &s);
+	l->stats->xsk_rx_dropped = s.rx_dropped;
+	l->stats->xsk_rx_invalid = s.rx_invalid;
+	l->stats->xsk_tx_invalid = s.tx_invalid;
+	l->stats->xsk_rx_ring_full = s.rx_ring_full;
+	l->stats->xsk_fill_empty = s.fill_empty;
+	l->stats->xsk_tx_empty = s.tx_empty;
+	if (l->limbo_until_ns && l->now_ns > l->limbo_until_ns && !l->s.zero_copy) {
+		l->limbo_until_ns = 0;
+		mr_frames_end_limbo(&l->frames);
+	}
+}
+
+unsigned int mr_lane_turn(struct mr_lane *l)
+{
+	unsigned int n;
+
+	read_clock(l);
+	beat(l);
+	n = lane_complete(l);
+	lane_transmit_begin(l);
+	n += lane_receive(l);
+	n += lane_mail_receive(l);
+	n += mr_wheel_advance(&l->wheel, l->tcp.now_ms, lane_timer_fires, l);
+	n += lane_expire_records(l);
+	n += lane_run_ready(l);
+	n += lane_transmit_end(l);
+	lane_refill(l);
+	now_and_then(l);
+	l->stats->turns += n > 0;
+	return n;
+}
+
+static uint32_t next_ms(const struct mr_lane *l)
+{
+	uint32_t timer = mr_wheel_next(&l->wheel);
+	uint32_t record = lane_next_record_ms(l);
+
+	return timer < record ? timer : record;
+}
+
+uint32_t mr_lane_sleep_ms(struct mr_lane *l)
+{
+	uint32_t ms = next_ms(l);
+	uint32_t most = l->s.config->beat_ms;
+
+	if (l->waiting.head != MR_NONE) /* for frames or for room in the ring */
+		most = 1;
+	return ms < most ? ms : most;
+}
+
+uint64_t mr_lane_next_ns(const struct mr_lane *l)
+{
+	uint32_t ms = next_ms(l);
+
+	if (l->ready.head != MR_NONE || l->waiting.head != MR_NONE)
+		return l->now_ns;
+	return ms == UINT32_MAX ? UINT64_MAX : (l->now_ns / 1000000 + ms) * 1000000;
+}
+
+uint64_t mr_lane_memory(const struct mr_lane *l)
+{
+	uint64_t bytes = sizeof(*l) + mr_table_bytes(&l->table);
+
+	for (uint32_t i = 0; i < l->n_rules; i++)
+		bytes += (uint64_t)l->rules[i].n_chunks * STATE_CHUNK * l->rules[i].app->conn_bytes;
+	return bytes;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A lane: one queue, one thread, run to completion (DESIGN: docs/design.md). The worker's main
+ * gives it an arena, a port and a clock and calls mr_lane_turn(); so do the lane tests and the
+ * benchmark on the in-memory wire.
+ */
+#ifndef MR_LANE_RUN_H
+#define MR_LANE_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <linux/types.h>
+
+#include "millrace/app.h"
+#include "shared/mr_lane.h"
+#include "shared/mr_maps.h"
+#include "shared/mr_worker.h"
+#include "user/frame/arena.h"
+#include "user/port/port.h"
+
+struct mr_lane;
+
+/**
+ * struct mr_lane_asks - what a lane asks the daemon; answers come by the mr_lane_*() calls below
+ * @path:	resolve a path; answer: mr_lane_path_answer()
+ * @listen:	reserve and steer a port; answer: mr_lane_listen_answer()
+ * @unlisten:	give it back
+ *
+ * Each returns 0 or -errno (nothing was asked). NULL: the lane has no daemon, and says -ENOTCONN.
+ */
+struct mr_lane_asks {
+	int (*path)(void *arg, const uint8_t remote[16]);
+	int (*listen)(void *arg, uint64_t cookie, const uint8_t addr[16], uint16_t port);
+	int (*unlisten)(void *arg, const uint8_t addr[16], uint16_t port);
+};
+
+/**
+ * struct mr_lane_setup - everything a lane is made of; borrowed for its life
+ * @config:	followed by its n_rules rules
+ * @directories: descriptors that rules name by index, -1 for none
+ * @beat:	where the heartbeat goes, or NULL
+ * @stats:	where it counts; kept across generations
+ * @mailbox:	shared by all lanes of the interface, or NULL with one lane
+ * @doorbells:	eventfds of all lanes, or NULL
+ * @paths:	the daemon's path table, or NULL
+ * @apps:	known applications
+ * @clock_ns:	CLOCK_MONOTONIC, or a virtual clock
+ * @held:	which frames the kernel holds for an earlier generation (mr_frames_init()), or NULL
+ */
+struct mr_lane_setup {
+	const struct mr_arena *arena;
+	struct mr_port *port;
+	const struct mr_lane_config *config;
+	const struct mr_lane_rule *rules;
+	const int *directories;
+	struct mr_beat *beat;
+	struct mr_lane_stats *stats;
+	struct mr_mailbox_header *mailbox;
+	const int *doorbells;
+	const struct mr_path_table *paths;
+	const struct mr_app *const *apps;
+	unsigned int n_apps;
+	const struct mr_lane_asks *asks;
+	void *asks_arg;
+	uint64_t (*clock_ns)(void *arg);
+	void *clock_arg;
+	const uint8_t *held;
+	bool zero_copy;
+	uint32_t lane;
+	uint32_t n_lanes;
+	uint32_t epoch;
+};
+
+/**
+ * mr_lane_new() - make a lane over an arena
+ * @error:	out: one line, what is wrong with the setup
+ *
+ * An arena that an earlier generation used is taken over: its connections are reset (counted as
+ * MR_CLOSE_WORKER_DIED), frames that the kernel holds stay with it.
+ *
+ * Return: the lane, or NULL
+ */
+struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size_t error_bytes);
+
+/** mr_lane_free() - reset all connections, stop the applications, free what is derived */
+void mr_lane_free(struct mr_lane *l);
+
+/**
+ * mr_lane_turn() - one turn: receive, deliver, send, timers, refill. Never blocks
+ *
+ * Return: how many things it did; 0: the lane is idle
+ */
+unsigned int mr_lane_turn(struct mr_lane *l);
+
+/**
+ * mr_lane_sleep_ms() - how long the lane may sleep, at most beat_ms; 0: it may not
+ *
+ * Call it after a turn that returned 0.
+ */
+uint32_t mr_lane_sleep_ms(struct mr_lane *l);
+
+/**
+ * mr_lane_doze() - announce sleep to the other lanes
+ *
+ * Return: false when mail came meanwhile: do not sleep. mr_lane_wake() must follow either way
+ */
+bool mr_lane_doze(struct mr_lane *l);
+void mr_lane_wake(struct mr_lane *l);
+
+/** mr_lane_next_ns() - when the next timer fires on the lane's clock, UINT64_MAX: none */
+uint64_t mr_lane_next_ns(const struct mr_lane *l);
+
+/** Answers and news of the daemon. */
+void mr_lane_path_answer(struct mr_lane *l, const uint8_t remote[16], int index_or_error);
+void mr_lane_listen_answer(struct mr_lane *l, uint64_t cookie, int error);
+void mr_lane_listener(struct mr_lane *l, const uint8_t addr[16], uint16_t port, uint32_t owner,
+		      bool on);
+
+/** mr_lane_memory() - bytes of derived memory (tables, application state), for accounting */
+uint64_t mr_lane_memory(const struct mr_lane *l);
+
+/** mr_lane_host() - the lane as its applications see it (tests call the application API with it) */
+struct mr_host *mr_lane_host(struct mr_lane *l);
+
+/**
+ * mr_lane_connect() - open a connection without an application's connection at hand
+ * @rule:	rule id whose application serves it
+ *
+ * For tests and load generators. As mr_connect().
+ */
+int mr_lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote,
+		    mr_conn_id *id);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Frames between the lanes of one interface: a ring of copies for each ordered pair, one producer
+ * and one consumer. A lane that sleeps says so; who gives it mail then rings its doorbell.
+ */
+#include "user/lane/internal.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static struct mr_mail_ring *ring_between(const struct mr_lane *l, uint32_t to, uint32_t from)
+{
+	struct mr_mail_ring *rings = (struct mr_mail_ring *)(void *)(l->s.mailbox + 1);
+
+	return &rings[(size_t)to * l->s.n_lanes + from];
+}
+
+static void ring_doorbell(struct mr_lane *l, uint32_t to)
+{
+	uint64_t one = 1;
+
+	/* Full fence: the mail is visible before we look whether its reader sleeps; pairs with
+	 * mr_lane_doze(). */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&l->s.mailbox->asleep[to].value, __ATOMIC_RELAXED) && l->s.doorbells &&
+	    write(l->s.doorbells[to], &one, sizeof(one)) < 0)
+		return; /* the counter is full: the reader is being woken anyway */
+}
+
+bool lane_mail_send(struct mr_lane *l, uint32_t to, enum mr_mail_kind kind, const uint8_t *frame,
+		    uint32_t len, uint32_t origin, uint32_t hops)
+{
+	struct mr_mail_ring *r = ring_between(l, to, l->s.lane);
+	uint32_t producer = r->producer;
+	struct mr_mail *m = &r->mail[producer % MR_MAIL_SLOTS];
+
+	/* Acquire: pairs with the reader's release; it is done with the slot. */
+	if (producer - __atomic_load_n(&r->consumer, __ATOMIC_ACQUIRE) >= MR_MAIL_SLOTS ||
+	    len > MR_MAIL_BYTES)
+		return false;
+	m->kind = (uint16_t)kind;
+	m->len = (uint16_t)len;
+	m->origin = (uint16_t)origin;
+	m->hops = (uint16_t)hops;
+	memcpy(m->frame, frame, len);
+	/* Release: the mail is written before the reader may see it. */
+	__atomic_store_n(&r->producer, producer + 1, __ATOMIC_RELEASE);
+	l->stats->mail_out++;
+	ring_doorbell(l, to);
+	return true;
+}
+
+/* Copy it into a frame of ours and let it go the way of every frame. */
+static void take_mail(struct mr_lane *l, const struct mr_mail *m)
+{
+	uint32_t len = m->len;
+	uint32_t frame;
+
+	if (len > MR_MAIL_BYTES || len > l->frames.frame_bytes - MR_TX_OFFSET)
+		return;
+	frame = mr_frame_take(&l->frames, MR_FRAME_HAND, true);
+	if (frame == MR_NONE) {
+		l->stats->drop.no_frame++;
+		return;
+	}
+	memcpy(mr_frame_bytes_at(&l->frames, frame) + MR_TX_OFFSET, m->frame, len);
+	l->stats->mail_in++;
+	lane_frame_arrives(l, frame, MR_TX_OFFSET, len, m);
+}
+
+static uint32_t drain(struct mr_lane *l, struct mr_mail_ring *r)
+{
+	/* Acquire: pairs with the writer's release; the mail is whole. */
+	uint32_t n = __atomic_load_n(&r->producer, __ATOMIC_ACQUIRE) - r->consumer;
+
+	if (n > MR_MAIL_SLOTS)
+		n = MR_MAIL_SLOTS;
+	for (uint32_t i = 0; i < n; i++) {
+		take_mail(l, &r->mail[r->consumer % MR_MAIL_SLOTS]);
+		/* Release: our reads are done before the slot is written again. */
+		__atomic_store_n(&r->consumer, r->consumer + 1, __ATOMIC_RELEASE);
+	}
+	return n;
+}
+
+unsigned int lane_mail_receive(struct mr_lane *l)
+{
+	unsigned int n = 0;
+
+	if (!l->s.mailbox)
+		return 0;
+	for (uint32_t from = 0; from < l->s.n_lanes; from++)
+		if (from != l->s.lane)
+			n += drain(l, ring_between(l, l->s.lane, from));
+	return n;
+}
+
+bool lane_mail_waits(const struct mr_lane *l)
+{
+	for (uint32_t from = 0; l->s.mailbox && from < l->s.n_lanes; from++) {
+		struct mr_mail_ring *r = ring_between(l, l->s.lane, from);
+
+		if (from != l->s.lane &&
+		    __atomic_load_n(&r->producer, __ATOMIC_ACQUIRE) != r->consumer)
+			return true;
+	}
+	return false;
+}
+
+bool mr_lane_doze(struct mr_lane *l)
+{
+	if (!l->s.mailbox)
+		return true;
+	__atomic_store_n(&l->s.mailbox->asleep[l->s.lane].value, 1, __ATOMIC_RELAXED);
+	/* Full fence: we are seen asleep before we look for mail; pairs with ring_doorbell(). */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return !lane_mail_waits(l);
+}
+
+void mr_lane_wake(struct mr_lane *l)
+{
+	if (l->s.mailbox)
+		__atomic_store_n(&l->s.mailbox->asleep[l->s.lane].value, 0, __ATOMIC_RELAXED);
+}
+
+/* ----- which lane has begun a handshake: a hint, for SYNs that come again elsewhere ----- */
+
+static uint8_t *hint_at(const struct mr_lane *l, uint64_t hash)
+{
+	return &l->s.mailbox->flow[(hash >> 20) % MR_MAIL_DIRECTORY];
+}
+
+void lane_flow_hint_set(struct mr_lane *l, uint64_t hash)
+{
+	if (l->s.mailbox)
+		__atomic_store_n(hint_at(l, hash), (uint8_t)(l->s.lane + 1), __ATOMIC_RELAXED);
+}
+
+void lane_flow_hint_clear(struct mr_lane *l, uint64_t hash)
+{
+	if (l->s.mailbox &&
+	    __atomic_load_n(hint_at(l, hash), __ATOMIC_RELAXED) == (uint8_t)(l->s.lane + 1))
+		__atomic_store_n(hint_at(l, hash), 0, __ATOMIC_RELAXED);
+}
+
+uint32_t lane_flow_hint(const struct mr_lane *l, uint64_t hash)
+{
+	uint8_t hint;
+
+	if (!l->s.mailbox)
+		return MR_NONE;
+	hint = __atomic_load_n(hint_at(l, hash), __ATOMIC_RELAXED);
+	return hint ? hint - 1u : MR_NONE;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Passive opens: a SYN makes an 80-byte record; its ACK makes a connection, if the accept queue
+ * has room. SYN-ACKs are sent again from lists of equal time-outs.
+ */
+#include "user/lane/internal.h"
+
+enum {
+	SYN_ACKS_MAX = 8, /* 1 + 2 + 4 + ... + 64 + 64 s: R2 of a SYN, MUST-23 */
+};
+
+static void forget_half(struct mr_lane *l, uint32_t i)
+{
+	const struct mr_half_open *h = &l->halves[i];
+	struct listener *asked = lane_listener_at(l, h->local, mr_be16(h->local_port));
+
+	lane_flow_hint_clear(l, lane_hash_of(l, mr_entry(MR_ENTRY_HALF, i)));
+	l->rules[h->rule].half_open--;
+	if (asked && asked->n_half)
+		asked->n_half--;
+	lane_half_remove(l, i);
+}
+
+/* The oldest half-open record that was answered more than once makes room for a new one. */
+static bool evict_half(struct mr_lane *l)
+{
+	for (uint32_t sends = HALF_LISTS; sends-- > 2;) {
+		if (l->half_list[sends].head == MR_NONE)
+			continue;
+		l->stats->half_open_expired++;
+		forget_half(l, l->half_list[sends].head);
+		return true;
+	}
+	return false;
+}
+
+/* May another connection begin? A full accept queue leaves the SYN unanswered: the peer retries. */
+static bool has_room(struct mr_lane *l, const struct listener *asked)
+{
+	if (asked && asked->n_waiting + asked->n_half > asked->backlog) {
+		l->stats->accept_overflow++;
+		return false;
+	}
+	return true;
+}
+
+/*
+ * A SYN for no connection that we know. Returns false when nobody listens: the caller answers.
+ */
+bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash, int *drop)
+{
+	struct listener *asked = lane_listener_for(l, seg);
+	struct lane_rule *rule = asked ? &l->rules[asked->rule] : lane_rule_for(l, seg);
+	uint32_t i;
+
+	if (!rule || rule->failed || (asked && asked->owner_lane != l->s.lane))
+		return false;
+	l->stats->syns_in++;
+	if (!has_room(l, asked)) {
+		*drop = MR_DROP_ACCEPT_FULL;
+		return true;
+	}
+	if ((l->free_half == MR_NONE && !evict_half(l)) ||
+	    (!asked && rule->half_open >= rule->config->backlog)) {
+		*drop = MR_DROP_HALF_OPEN_FULL;
+		return true;
+	}
+	i = lane_half_take(l);
+	if (!mr_tcp_listen_state(&l->tcp, seg, &l->halves[i])) {
+		lane_half_give(l, i);
+		*drop = MR_DROP_TCP_FLAGS;
+		return true;
+	}
+	l->halves[i].rule = (uint16_t)(rule - l->rules);
+	mr_table_insert(&l->table, hash, mr_entry(MR_ENTRY_HALF, i));
+	lane_flow_hint_set(l, hash);
+	mr_half_open_send(&l->tcp, &l->halves[i]);
+	lane_half_list(l, i);
+	rule->half_open++;
+	if (asked)
+		asked->n_half++;
+	return true;
+}
+
+/* The handshake is done: the record becomes the block @c, in its place of the table. */
+static void promote(struct mr_lane *l, uint32_t i, struct mr_conn *c, uint64_t hash)
+{
+	struct listener *asked = lane_listener_at(l, c->local, mr_be16(c->local_port));
+
+	if (asked) {
+		asked->n_half -= asked->n_half > 0;
+		asked->n_waiting++;
+		c->flags |= MR_CONN_IN_ACCEPT;
+		l->stats->accept_queue++;
+	}
+	mr_table_replace(&l->table, hash, mr_entry(MR_ENTRY_HALF, i),
+			 mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
+	lane_flow_hint_clear(l, hash);
+	lane_half_unlist(l, i);
+	l->rules[l->halves[i].rule].half_open--;
+	lane_half_give(l, i);
+	l->stats->passive_opens++;
+}
+
+/* A SYN again: our SYN-ACK was lost (its own list sends it, but the peer asks now). */
+static bool is_same_syn(const struct mr_half_open *h, const struct mr_segment *seg)
+{
+	return (seg->flags & (MR_SYN | MR_ACK | MR_RST)) == MR_SYN && seg->seq == h->irs;
+}
+
+static void answer_again(struct mr_lane *l, uint32_t i)
+{
+	lane_half_unlist(l, i);
+	mr_half_open_send(&l->tcp, &l->halves[i]);
+	lane_half_list(l, i);
+}
+
+/* Where the expanded connection would wait; full: the final ACK is dropped, the peer sends again. */
+static bool accept_is_full(struct mr_lane *l, const struct mr_conn *c)
+{
+	struct listener *asked = lane_listener_at(l, c->local, mr_be16(c->local_port));
+
+	return asked && asked->n_waiting > asked->backlog;
+}
+
+/*
+ * A segment for a half-open connection runs through the ordinary steps, on the block that the
+ * record expands to. A block that did not become established is thrown away again.
+ */
+void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *seg, uint64_t hash,
+		       uint32_t frame, bool *kept, int *drop)
+{
+	struct mr_half_open *h = &l->halves[i];
+	struct mr_conn *c;
+
+	if (is_same_syn(h, seg)) {
+		answer_again(l, i);
+		return;
+	}
+	c = lane_conn_take(l);
+	if (!c) {
+		*drop = MR_DROP_NO_CONN;
+		return;
+	}
+	mr_half_open_expand(&l->tcp, h, c);
+	if (seg->flags & MR_ACK && !(seg->flags & MR_RST) && accept_is_full(l, c)) {
+		l->stats->accept_overflow++;
+		*drop = MR_DROP_ACCEPT_FULL;
+		lane_conn_give(l, c);
+		return;
+	}
+	*drop = mr_tcp_segment_arrives(&l->tcp, c, seg, frame, kept);
+	if (c->state >= MR_ESTABLISHED) {
+		if (*kept)
+			l->frames.record[frame].owner = conn_index(l, c);
+		promote(l, i, c, hash);
+		return;
+	}
+	if (c->state == MR_CLOSED) /* reset before it was established: back to LISTEN */
+		forget_half(l, i);
+	else
+		h->ts_recent = c->ts_recent;
+	mr_wheel_disarm(&l->wheel, c);
+	lane_conn_give(l, c);
+}
+
+/* ----- time ----- */
+
+static uint32_t expire_halves(struct mr_lane *l)
+{
+	uint32_t n = 0;
+
+	for (uint32_t sends = 1; sends < HALF_LISTS; sends++) {
+		uint32_t i;
+
+		while ((i = l->half_list[sends].head) != MR_NONE &&
+		       !mr_ms_before(l->tcp.now_ms, l->halves[i].expire_ms) && l->tx_room) {
+			n++;
+			if (sends < SYN_ACKS_MAX) {
+				answer_again(l, i);
+				continue;
+			}
+			l->stats->half_open_expired++;
+			forget_half(l, i);
+		}
+	}
+	return n;
+}
+
+uint32_t lane_expire_records(struct mr_lane *l)
+{
+	return expire_halves(l) + lane_expire_waits(l, false);
+}
+
+/* Milliseconds until a record expires, UINT32_MAX: none stands. */
+uint32_t lane_next_record_ms(const struct mr_lane *l)
+{
+	uint32_t next = UINT32_MAX;
+
+	for (uint32_t sends = 1; sends < HALF_LISTS; sends++) {
+		uint32_t i = l->half_list[sends].head;
+		uint32_t left;
+
+		if (i == MR_NONE)
+			continue;
+		left = mr_ms_before(l->tcp.now_ms, l->halves[i].expire_ms)
+			       ? l->halves[i].expire_ms - l->tcp.now_ms
+			       : 0;
+		next = left < next ? left : next;
+	}
+	if (l->wait_list.head != MR_NONE) {
+		uint32_t left = mr_time_wait_left_ms(&l->tcp, &l->waits[l->wait_list.head]);
+
+		next = left < next ? left : next;
+	}
+	return next;
+}

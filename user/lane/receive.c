@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Frames in, stage by stage over a batch, so that the misses of each stage overlap: parse all,
+ * look up all, then run TCP in the order of arrival.
+ */
+#include "user/lane/internal.h"
+
+/* One received frame on its way through the stages. */
+struct arrival {
+	uint32_t frame;
+	uint32_t offset; /* of its first byte in the frame */
+	uint32_t len;
+	enum mr_frame_kind kind;
+	int drop;
+	uint64_t hash;
+	struct mr_segment seg;
+	struct mr_icmp_error icmp;
+};
+
+static void count_drop(struct mr_lane *l, int drop)
+{
+	uint64_t *counters = (uint64_t *)&l->stats->drop;
+
+	if (drop >= 0 && drop < MR_DROP_COUNT)
+		counters[drop]++;
+}
+
+/* Stage 1: headers. */
+static void parse(struct mr_lane *l, struct arrival *a)
+{
+	const uint8_t *bytes = mr_frame_bytes_at(&l->frames, a->frame) + a->offset;
+
+	a->kind = mr_frame_parse(bytes, a->len, &a->seg, &a->icmp, &a->drop);
+	if (a->kind == MR_KIND_TCP) {
+		struct mr_frame *r = &l->frames.record[a->frame];
+
+		r->offset = (uint16_t)(a->offset + a->seg.payload);
+		r->len = a->seg.len;
+		r->seq = a->seg.seq + !!(a->seg.flags & MR_SYN);
+		a->hash = lane_hash(l, &a->seg.tuple);
+		mr_table_prefetch(&l->table, a->hash);
+	} else if (a->kind == MR_KIND_ICMP) {
+		a->hash = lane_hash(l, &a->icmp.tuple);
+	}
+}
+
+/* Stage 2: the block that the segment most likely belongs to. */
+static void prefetch_conn(struct mr_lane *l, const struct arrival *a)
+{
+	uint32_t entry;
+
+	if (a->kind != MR_KIND_TCP)
+		return;
+	entry = mr_table_guess(&l->table, a->hash);
+	if (entry != MR_ENTRY_NONE && mr_entry_kind(entry) == MR_ENTRY_CONN) {
+		const char *block = (const char *)&l->conns[mr_entry_index(entry)];
+
+		__builtin_prefetch(block);
+		__builtin_prefetch(block + 64);
+		__builtin_prefetch(block + 128);
+		__builtin_prefetch(block + 192);
+	}
+}
+
+/* The peer moved, or its router did: what arrives in order says where answers go. */
+static void learn_path(struct mr_conn *c, const struct mr_segment *seg)
+{
+	__builtin_memcpy(c->peer_mac, seg->link.peer_mac, sizeof(c->peer_mac));
+	c->vlan[0] = seg->link.vlan[0];
+	c->vlan[1] = seg->link.vlan[1];
+}
+
+static void conn_arrives(struct mr_lane *l, struct mr_conn *c, struct arrival *a, bool *kept)
+{
+	a->drop = mr_tcp_segment_arrives(&l->tcp, c, &a->seg, a->frame, kept);
+	if (a->drop == MR_DROP_NONE)
+		learn_path(c, &a->seg);
+	if (*kept)
+		l->frames.record[a->frame].owner = conn_index(l, c);
+}
+
+static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a)
+{
+	bool reopen;
+
+	if (mr_time_wait_arrives(&l->tcp, &l->waits[i], &a->seg, &reopen))
+		return;
+	lane_wait_forget(l, i);
+	if (reopen)
+		lane_syn_arrives(l, &a->seg, a->hash, &a->drop);
+}
+
+/* Who else may know the flow? The next lane in turn, until the frame is back where it came from. */
+static bool hand_over(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
+{
+	uint32_t next = (l->s.lane + 1) % l->s.n_lanes;
+	uint32_t origin = mail ? mail->origin : l->s.lane;
+	uint32_t hops = mail ? mail->hops + 1u : 1;
+
+	if (!l->s.mailbox || l->s.n_lanes < 2 || next == origin || hops >= l->s.n_lanes ||
+	    (mail && mail->kind == MR_MAIL_YOURS))
+		return false;
+	if (!lane_mail_send(l, next, MR_MAIL_FLOW,
+			    mr_frame_bytes_at(&l->frames, a->frame) + a->offset, a->len, origin,
+			    hops))
+		a->drop = MR_DROP_MAIL_FULL;
+	return true;
+}
+
+/* A new SYN may belong to a flow, or to a listener, of another lane. */
+static bool syn_is_for_another(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
+{
+	struct listener *asked = lane_listener_for(l, &a->seg);
+	uint32_t to = asked ? asked->owner_lane : lane_flow_hint(l, a->hash);
+
+	if (mail || to == MR_NONE || to == l->s.lane || to >= l->s.n_lanes || !l->s.mailbox)
+		return false;
+	if (!lane_mail_send(l, to, MR_MAIL_YOURS,
+			    mr_frame_bytes_at(&l->frames, a->frame) + a->offset, a->len, l->s.lane,
+			    1))
+		a->drop = MR_DROP_MAIL_FULL;
+	return true;
+}
+
+/* No connection, half-open or TIME-WAIT record of this lane has the tuple. */
+static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
+{
+	uint8_t bits = a->seg.flags & (MR_SYN | MR_ACK | MR_RST);
+
+	if (bits == MR_SYN) {
+		if (syn_is_for_another(l, a, mail))
+			return;
+		if (lane_syn_arrives(l, &a->seg, a->hash, &a->drop))
+			return;
+	}
+	if (hand_over(l, a, mail))
+		return;
+	a->drop = mr_tcp_closed_state(&l->tcp, &a->seg);
+}
+
+/* An ACK that our SYN-ACK did not ask for: the flow may be another lane's. */
+static bool is_foreign_ack(const struct mr_half_open *h, const struct mr_segment *seg)
+{
+	return (seg->flags & (MR_ACK | MR_RST)) == MR_ACK && seg->ack != h->iss + 1;
+}
+
+static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail, bool *kept)
+{
+	uint32_t entry = mr_table_find(&l->table, a->hash, &a->seg.tuple);
+	uint32_t i = mr_entry_index(entry);
+
+	if (entry == MR_ENTRY_NONE) {
+		unknown_arrives(l, a, mail);
+		return;
+	}
+	switch (mr_entry_kind(entry)) {
+	case MR_ENTRY_CONN:
+		conn_arrives(l, &l->conns[i], a, kept);
+		break;
+	case MR_ENTRY_HALF:
+		if (is_foreign_ack(&l->halves[i], &a->seg) && hand_over(l, a, mail))
+			break;
+		lane_half_arrives(l, i, &a->seg, a->hash, a->frame, kept, &a->drop);
+		break;
+	case MR_ENTRY_TIME_WAIT:
+		wait_arrives(l, i, a);
+		break;
+	}
+}
+
+static void icmp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
+{
+	uint32_t entry = mr_table_find(&l->table, a->hash, &a->icmp.tuple);
+
+	if (entry == MR_ENTRY_NONE) {
+		if (!hand_over(l, a, mail))
+			a->drop = MR_DROP_ICMP_UNKNOWN;
+		return;
+	}
+	if (mr_entry_kind(entry) == MR_ENTRY_CONN)
+		mr_tcp_icmp_arrives(&l->tcp, &l->conns[mr_entry_index(entry)], &a->icmp);
+}
+
+/* Stage 3: one frame through TCP; what nobody keeps is free again. */
+static void dispatch(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
+{
+	bool kept = false;
+
+	if (a->kind == MR_KIND_TCP) {
+		a->drop = MR_DROP_NONE;
+		tcp_arrives(l, a, mail, &kept);
+	} else if (a->kind == MR_KIND_ICMP) {
+		a->drop = MR_DROP_NONE;
+		icmp_arrives(l, a, mail);
+	}
+	count_drop(l, a->drop);
+	if (!kept)
+		mr_frame_give(&l->frames, a->frame);
+}
+
+/* A frame that did not come in a batch: handed over by another lane. */
+void lane_frame_arrives(struct mr_lane *l, uint32_t frame, uint32_t offset, uint32_t len,
+			const struct mr_mail *mail)
+{
+	struct arrival a = { .frame = frame, .offset = offset, .len = len };
+
+	parse(l, &a);
+	dispatch(l, &a, mail);
+}
+
+static void take_span(struct mr_lane *l, struct arrival *a, const struct mr_span *span)
+{
+	a->frame = mr_frame_of(&l->frames, span->addr);
+	a->offset = (uint32_t)(span->addr & (l->frames.frame_bytes - 1));
+	a->len = span->len;
+	mr_frame_set_state(&l->frames, a->frame, MR_FRAME_HAND);
+	l->stats->rx_bytes += span->len;
+	__builtin_prefetch(l->frames.base + span->addr);
+	__builtin_prefetch(l->frames.base + span->addr + 64);
+}
+
+unsigned int lane_receive(struct mr_lane *l)
+{
+	struct mr_span span[BATCH];
+	struct arrival a[BATCH];
+	uint32_t n = l->port->ops->receive(l->port, span, BATCH);
+
+	for (uint32_t i = 0; i < n; i++)
+		take_span(l, &a[i], &span[i]);
+	for (uint32_t i = 0; i < n; i++)
+		parse(l, &a[i]);
+	for (uint32_t i = 0; i < n; i++)
+		prefetch_conn(l, &a[i]);
+	for (uint32_t i = 0; i < n; i++)
+		dispatch(l, &a[i], NULL);
+	l->stats->rx_frames += n;
+	return n;
+}
+
+/* Keep the fill ring full: with frames short, receiving comes before sending. */
+void lane_refill(struct mr_lane *l)
+{
+	uint64_t addr[BATCH];
+	uint32_t room = l->port->ops->fill_room(l->port);
+
+	while (room) {
+		uint32_t n = room < BATCH ? room : BATCH;
+		uint32_t i;
+
+		for (i = 0; i < n; i++) {
+			uint32_t frame = mr_frame_take(&l->frames, MR_FRAME_FILL,
+						       l->frames.n_free > l->frames.reserve / 2);
+
+			if (frame == MR_NONE)
+				break;
+			addr[i] = mr_frame_addr(&l->frames, frame);
+		}
+		if (i)
+			l->port->ops->fill(l->port, addr, i);
+		if (i < n) {
+			l->stats->fill_empty++;
+			return;
+		}
+		room -= n;
+	}
+}
