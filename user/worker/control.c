@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages between a lane and the daemon after the first (shared/mr_worker.h). */
+#include "user/worker/worker.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+union message {
+	struct mr_message head;
+	struct mr_path_answer path;
+	struct mr_listen_answer listen;
+	struct mr_listener_message listener;
+};
+
+static int send_now(struct worker *w, void *message, uint16_t type, uint16_t bytes)
+{
+	struct mr_message *head = message;
+
+	*head = (struct mr_message){ MR_WORKER_MAGIC, type, bytes };
+	if (w->control < 0)
+		return -ENOTCONN;
+	return send(w->control, message, bytes, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+void worker_send(struct worker *w, void *message, uint16_t type, uint16_t bytes)
+{
+	int error = send_now(w, message, type, bytes);
+
+	if (error < 0)
+		worker_say(w, "message %u to millraced: %s", type, strerror(-error));
+}
+
+/* ----- what the lane asks ----- */
+
+static int ask_path(void *arg, const uint8_t remote[16])
+{
+	struct mr_path_ask ask = { 0 };
+
+	memcpy(ask.remote, remote, 16);
+	return send_now(arg, &ask, MR_MSG_PATH_ASK, sizeof(ask));
+}
+
+static int ask_listen(void *arg, uint64_t cookie, const uint8_t addr[16], uint16_t port)
+{
+	struct mr_listen_ask ask = { .cookie = cookie, .port = port };
+
+	memcpy(ask.addr, addr, 16);
+	return send_now(arg, &ask, MR_MSG_LISTEN_ASK, sizeof(ask));
+}
+
+static int ask_unlisten(void *arg, const uint8_t addr[16], uint16_t port)
+{
+	struct worker *w = arg;
+	struct mr_listener_message m = { .port = port, .lane = (uint16_t)w->hello.lane };
+
+	memcpy(m.addr, addr, 16);
+	return send_now(w, &m, MR_MSG_UNLISTEN, sizeof(m));
+}
+
+const struct mr_lane_asks worker_asks = {
+	.path = ask_path,
+	.listen = ask_listen,
+	.unlisten = ask_unlisten,
+};
+
+/* ----- what the daemon says ----- */
+
+static bool has_size(const union message *m, size_t n, size_t want)
+{
+	return n == want && m->head.bytes == want;
+}
+
+static void obey(struct worker *w, const union message *m, size_t n)
+{
+	switch (m->head.type) {
+	case MR_MSG_PATH_ANSWER:
+		if (has_size(m, n, sizeof(m->path)))
+			mr_lane_path_answer(w->lane, m->path.remote, m->path.index);
+		return;
+	case MR_MSG_LISTEN_ANSWER:
+		if (has_size(m, n, sizeof(m->listen)))
+			mr_lane_listen_answer(w->lane, m->listen.cookie, m->listen.error);
+		return;
+	case MR_MSG_LISTENER:
+	case MR_MSG_UNLISTENER:
+		if (has_size(m, n, sizeof(m->listener)))
+			mr_lane_listener(w->lane, m->listener.addr, m->listener.port,
+					 m->listener.lane, m->head.type == MR_MSG_LISTENER);
+		return;
+	case MR_MSG_STOP:
+		w->stop = true;
+		return;
+	default:
+		worker_say(w, "message %u of millraced not known, %zu bytes", m->head.type, n);
+		return;
+	}
+}
+
+void worker_control(struct worker *w)
+{
+	union message m;
+	ssize_t n;
+
+	while (w->control >= 0) {
+		n = recv(w->control, &m, sizeof(m), MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			worker_say(w, "millraced is gone; the lane goes on serving");
+			close(w->control);
+			w->control = -1;
+			return;
+		}
+		if ((size_t)n >= sizeof(m.head) && m.head.magic == MR_WORKER_MAGIC)
+			obey(w, &m, (size_t)n);
+	}
+}

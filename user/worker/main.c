@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * millrace-worker: the process of one lane. Started by millraced with a socket as descriptor 3;
+ * the first message brings everything else. It looks for frames as long as there are some, and
+ * sleeps in poll() when there are none.
+ */
+#include "user/worker/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "user/port/tee.h"
+
+enum {
+	CONTROL_TURNS = 256, /* busy turns between two looks at the control socket */
+};
+
+static volatile sig_atomic_t asked_to_stop;
+
+static void on_signal(int signal)
+{
+	(void)signal;
+	asked_to_stop = 1;
+}
+
+void worker_say(const struct worker *w, const char *format, ...)
+{
+	char line[512];
+	va_list args;
+	int n;
+
+	n = snprintf(line, sizeof(line), "millrace-worker: lane %u: ", w->hello.lane);
+	va_start(args, format);
+	vsnprintf(line + n, sizeof(line) - (size_t)n, format, args);
+	va_end(args);
+	dprintf(STDERR_FILENO, "%s\n", line);
+}
+
+static void pin_to_cpu(struct worker *w)
+{
+	cpu_set_t set;
+
+	if (w->config->cpu < 0)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET((size_t)w->config->cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) < 0)
+		worker_say(w, "CPU %d: %s; runs on any", w->config->cpu, strerror(errno));
+}
+
+static void catch_signals(void)
+{
+	struct sigaction stop = { .sa_handler = on_signal };
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGINT, &ignore, NULL); /* Ctrl-C is the daemon's affair */
+	sigaction(SIGHUP, &ignore, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+}
+
+static void drain_doorbell(struct worker *w)
+{
+	uint64_t count;
+
+	while (read(w->fd[MR_HELLO_DOORBELL + w->hello.lane], &count, sizeof(count)) > 0)
+		;
+}
+
+/* Nothing to do: sleep until a frame, mail, the daemon, the next timer or the next beat. */
+static void sleep_once(struct worker *w)
+{
+	uint32_t ms = mr_lane_sleep_ms(w->lane);
+	struct pollfd fds[3] = {
+		{ .fd = w->port->ops->poll_fd(w->port), .events = POLLIN },
+		{ .fd = w->fd[MR_HELLO_DOORBELL + w->hello.lane], .events = POLLIN },
+		{ .fd = w->control, .events = POLLIN },
+	};
+
+	if (!ms)
+		return;
+	if (mr_lane_doze(w->lane)) {
+		w->stats[w->hello.slot].sleeps++;
+		poll(fds, 3, (int)ms);
+	}
+	mr_lane_wake(w->lane);
+	if (fds[1].revents & POLLIN)
+		drain_doorbell(w);
+	if (fds[2].revents)
+		worker_control(w);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* Busy under load, asleep when idle, like NAPI: the change costs one wake-up. */
+static void serve(struct worker *w)
+{
+	uint64_t busy_ns = (uint64_t)w->config->busy_poll_us * 1000;
+	uint64_t last_work = now_ns();
+	uint32_t turns = 0;
+
+	while (!w->stop && !asked_to_stop) {
+		if (mr_lane_turn(w->lane)) {
+			last_work = w->beats[w->hello.slot].beat_ns;
+			if (++turns % CONTROL_TURNS == 0)
+				worker_control(w);
+			continue;
+		}
+		if (w->beats[w->hello.slot].beat_ns - last_work >= busy_ns)
+			sleep_once(w);
+	}
+}
+
+int main(void)
+{
+	struct worker w = { .control = MR_WORKER_FD };
+	struct mr_message ready = { 0 };
+	int error;
+
+	catch_signals();
+	prctl(PR_SET_NAME, "millrace-worker");
+	if (worker_receive_hello(&w) < 0 || worker_map(&w) < 0)
+		return 1;
+	pin_to_cpu(&w);
+	fcntl(w.control, F_SETFD, FD_CLOEXEC);
+	if (worker_make_lane(&w) < 0)
+		return 1;
+	error = worker_confine();
+	if (error < 0) {
+		worker_say(&w, "seccomp filter: %s", strerror(-error));
+		return 1;
+	}
+	worker_send(&w, &ready, MR_MSG_READY, sizeof(ready));
+	serve(&w);
+	mr_lane_free(w.lane);
+	worker_send(&w, &ready, MR_MSG_STOPPED, sizeof(ready));
+	w.port->ops->close(w.port);
+	return 0;
+}
