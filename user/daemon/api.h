@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* The control API (docs/control-api.md): HTTP on a Unix socket, in the child's own loop. */
+#ifndef MR_DAEMON_API_H
+#define MR_DAEMON_API_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "user/daemon/child.h"
+
+/** mr_api_open() - serve the socket that the parent made; 0 or -errno */
+int mr_api_open(struct mr_child *c);
+
+/** mr_api_close() - the socket stays the parent's */
+void mr_api_close(struct mr_child *c);
+
+/** mr_api_timeout() - milliseconds until HTTP wants its turn, at most @most */
+int mr_api_timeout(struct mr_child *c, int most);
+
+/** mr_api_turn() - connections that timed out */
+void mr_api_turn(struct mr_child *c);
+
+/* What a client asks of /v1/conns. */
+struct mr_conns_query {
+	uint32_t lane;	/* index in mr_daemon.lanes, UINT32_MAX: all */
+	uint32_t limit; /* 1 to MR_CONNS_MOST */
+	int state;	/* enum mr_tcp_state, -1: any */
+	int port;	/* local, -1: any */
+	/* cursor */
+	uint32_t after_lane;
+	uint32_t after_kind;
+	uint32_t after_index;
+};
+
+enum {
+	MR_CONNS_DEFAULT = 1000,
+	MR_CONNS_MOST = 10000,
+};
+
+/* Bodies. Each returns a new object, or NULL when memory is short. */
+json_t *mr_json_status(struct mr_child *c);
+json_t *mr_json_lanes(struct mr_child *c);
+json_t *mr_json_rules(struct mr_child *c);
+json_t *mr_json_stats(struct mr_child *c);
+json_t *mr_json_config(struct mr_child *c);
+
+/** mr_json_conns() - text, to be freed, or NULL when memory is short; @bytes out: its length */
+char *mr_json_conns(struct mr_child *c, const struct mr_conns_query *q, size_t *bytes);
+
+/** mr_conns_count() - connections that stand, by rule id; @counts zeroed by the caller */
+void mr_conns_count(struct mr_child *c, uint32_t counts[MR_MAX_RULES]);
+
+/** mr_metrics_text() - Prometheus text format, to be freed, or NULL */
+char *mr_metrics_text(struct mr_child *c, size_t *bytes);
+
+/* ----- what several bodies need: facts.c ----- */
+
+/** mr_address_text() is in daemon.h */
+
+/** mr_lane_stats_read() - a copy of a lane's counters */
+void mr_lane_stats_read(const struct mr_child *c, uint32_t lane, struct mr_lane_stats *out);
+
+/** mr_lane_state_text() - "starting", "serving", "stopping", "dead" */
+const char *mr_lane_state_text(const struct mr_child *c, uint32_t lane);
+
+/** mr_lane_beat() - "fresh", "stale", "gone" or "none"; @age_ns out, with the first three */
+const char *mr_lane_beat(const struct mr_child *c, uint32_t lane, uint64_t *age_ns);
+
+/** mr_lane_attach_text(), mr_lane_bind_text(): the modes obtained */
+const char *mr_link_attach_text(const struct mr_link *k);
+const char *mr_lane_bind_text(const struct mr_lane *l);
+
+/** mr_lane_why() - why not a better mode, of attaching or binding, or "" */
+const char *mr_lane_why(const struct mr_child *c, uint32_t lane);
+
+/** mr_ports_text() - "61000-64999" or "" */
+const char *mr_ports_text(uint16_t lo, uint16_t hi, char out[16]);
+
+/** mr_lower() - a copy in lower case, in a buffer that the next call uses again */
+const char *mr_lower(const char *name);
+
+#endif

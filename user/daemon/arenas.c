@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#include "user/daemon/arenas.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum {
+	CHUNK_BYTES = 65536,
+};
+
+/* The first record at or after @index that is not all hole; the count when there is none. */
+static uint32_t skip_hole(const struct mr_lane *l, const struct mr_arena_area_record *r,
+			  uint32_t index)
+{
+	off_t at = (off_t)(r->offset + (uint64_t)index * r->record_bytes);
+	off_t data = lseek(l->arena_reader, at, SEEK_DATA);
+
+	if (data < 0)
+		return errno == ENXIO ? r->count : index;
+	if (data <= at)
+		return index;
+	data = (data - (off_t)r->offset) / r->record_bytes;
+	return data < r->count ? (uint32_t)data : r->count;
+}
+
+void mr_arena_each(const struct mr_lane *l, enum mr_arena_area area, uint32_t first,
+		   bool (*fn)(void *arg, uint32_t index, const void *record), void *arg)
+{
+	static uint64_t chunk[CHUNK_BYTES / sizeof(uint64_t)];
+	const struct mr_arena_area_record *r = &l->layout.area[area];
+	uint32_t index = first, at_once = CHUNK_BYTES / r->record_bytes;
+
+	while (index < r->count) {
+		uint32_t n;
+		ssize_t got;
+
+		index = skip_hole(l, r, index);
+		n = r->count - index < at_once ? r->count - index : at_once;
+		got = pread(l->arena_reader, chunk, (size_t)n * r->record_bytes,
+			    (off_t)(r->offset + (uint64_t)index * r->record_bytes));
+		if (got < (ssize_t)r->record_bytes)
+			return;
+		n = (uint32_t)got / r->record_bytes;
+		for (uint32_t i = 0; i < n; i++)
+			if (!fn(arg, index + i, (const char *)chunk + (size_t)i * r->record_bytes))
+				return;
+		index += n;
+	}
+}

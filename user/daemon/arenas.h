@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Records of a lane's arena, read by a process that does not trust the lane. */
+#ifndef MR_DAEMON_ARENAS_H
+#define MR_DAEMON_ARENAS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "user/daemon/daemon.h"
+
+/**
+ * mr_arena_each() - copies of the records of an area, in order
+ * @first:	index to begin with; beyond the area: none
+ * @fn:		false ends it
+ *
+ * Where the area lies is what the daemon wrote at the start, not what the arena says of itself.
+ * Holes (records that were never touched) are skipped, and not filled by the reading.
+ */
+void mr_arena_each(const struct mr_lane *l, enum mr_arena_area area, uint32_t first,
+		   bool (*fn)(void *arg, uint32_t index, const void *record), void *arg);
+
+#endif

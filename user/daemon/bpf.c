@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+#include "user/daemon/bpf.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "shared/mr_verdict.h"
+#include "user/daemon/log.h"
+
+#define KERNEL_BTF "/sys/kernel/btf/vmlinux"
+#define BPF_MOUNT  "/sys/fs/bpf"
+
+enum {
+	BPFFS_MAGIC = 0xcafe4a11,
+	CPUS_MOST = 4096,
+};
+
+static const char *const map_names[] = {
+#define M(name, text) text,
+	MR_MAPS(M)
+#undef M
+};
+
+/* Only while setting up: what libbpf said last. */
+static char words[MR_WORDS];
+
+const char *mr_bpf_map_name(enum mr_map map)
+{
+	return map_names[map];
+}
+
+/* The kernel's own words are better than libbpf's, and the first of these than what follows. */
+static int keep_words(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	char line[512];
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	vsnprintf(line, sizeof(line), fmt, args);
+	line[strcspn(line, "\n")] = '\0';
+	mr_debug("%s", line);
+	if (level != LIBBPF_WARN)
+		return 0;
+	if (!strncmp(line, "Kernel error message: ", 22) ||
+	    !strncmp(line, "libbpf: Kernel error message: ", 30))
+		snprintf(words, sizeof(words), "%s", strstr(line, "message: ") + 9);
+	else if (!words[0])
+		snprintf(words, sizeof(words), "%.*s", MR_WORDS - 1, line);
+	return 0;
+}
+
+const char *mr_bpf_words(void)
+{
+	static char last[MR_WORDS];
+
+	memcpy(last, words, sizeof(last));
+	words[0] = '\0';
+	return last;
+}
+
+static bool is_bpffs(const char *path)
+{
+	struct statfs s;
+
+	return statfs(path, &s) == 0 && (unsigned long)s.f_type == BPFFS_MAGIC;
+}
+
+static void parent_of(const char *path, char parent[128])
+{
+	snprintf(parent, 128, "%s", path);
+	char *slash = strrchr(parent, '/');
+
+	*(slash == parent ? slash + 1 : slash) = '\0';
+}
+
+/* As iproute2 does it: a BPF file system appears at its usual place when it is needed. */
+static int find_bpffs(struct mr_daemon *d)
+{
+	const char *pins = d->settings.pin_directory;
+	char parent[128];
+
+	parent_of(pins, parent);
+	if (is_bpffs(parent) || is_bpffs(pins))
+		return 0;
+	if (!strncmp(pins, BPF_MOUNT "/", sizeof(BPF_MOUNT)) && !is_bpffs(BPF_MOUNT)) {
+		if (mount("bpf", BPF_MOUNT, "bpf", 0, "mode=0700") < 0)
+			return mr_fail(d, -errno,
+				       "%s: no BPF file system there, and none can be mounted: %s; "
+				       "mount -t bpf bpf " BPF_MOUNT,
+				       pins, strerror(errno));
+		mr_info("%s: mounted a BPF file system", BPF_MOUNT);
+	}
+	if (is_bpffs(parent))
+		return 0;
+	return mr_fail(d, -EINVAL,
+		       "pin_directory %s: %s is not on a BPF file system; mount -t bpf bpf %s, or "
+		       "choose a directory just below " BPF_MOUNT,
+		       pins, parent, parent);
+}
+
+static int lock_pins(struct mr_daemon *d)
+{
+	const char *pins = d->settings.pin_directory;
+
+	if (mkdir(pins, 0700) < 0 && errno != EEXIST)
+		return mr_fail(d, -errno, "pin_directory %s: cannot be made: %s", pins,
+			       strerror(errno));
+	d->bpf.pin_lock = open(pins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d->bpf.pin_lock < 0)
+		return mr_fail(d, -errno, "pin_directory %s: %s", pins, strerror(errno));
+	if (flock(d->bpf.pin_lock, LOCK_EX | LOCK_NB) < 0) {
+		mr_close_fd(&d->bpf.pin_lock);
+		return mr_fail(d, -EBUSY,
+			       "pin_directory %s: another millraced uses it; stop that one, or give "
+			       "this one a pin_directory of its own",
+			       pins);
+	}
+	return 0;
+}
+
+static void pin_path(const struct mr_daemon *d, enum mr_map map, char path[160])
+{
+	snprintf(path, 160, "%s/%s", d->settings.pin_directory, map_names[map]);
+}
+
+/* Remembered, to know a program of that daemon again: attach.c. */
+static void note_former(struct mr_daemon *d)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+	char path[160];
+	int fd;
+
+	pin_path(d, MR_MAP_BEAT, path);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) == 0)
+		d->bpf.former_beats = info.id;
+	close(fd);
+}
+
+/* The directory's lock is ours, so its pins are of a daemon that is no more. */
+static void remove_pins(struct mr_daemon *d)
+{
+	char path[160];
+
+	for (unsigned int i = 0; i < MR_MAP_COUNT; i++) {
+		pin_path(d, (enum mr_map)i, path);
+		unlink(path);
+	}
+}
+
+static int open_object(struct mr_daemon *d)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .pin_root_path = d->settings.pin_directory);
+	struct bpf_map *rules, *inner;
+
+	d->bpf.object = bpf_object__open_file(d->object_path, &opts);
+	if (!d->bpf.object)
+		return mr_fail(d, -errno, "%s: cannot be read: %s", d->object_path,
+			       strerror(errno));
+	rules = bpf_object__find_map_by_name(d->bpf.object, map_names[MR_MAP_RULES]);
+	inner = rules ? bpf_map__inner_map(rules) : NULL;
+	if (!inner)
+		return mr_fail(d, -EINVAL,
+			       "%s: has no map of rule generations; it belongs to another version",
+			       d->object_path);
+	d->bpf.inner_flags = bpf_map__map_flags(inner);
+	d->bpf.inner_key_type = bpf_map__btf_key_type_id(inner);
+	d->bpf.inner_value_type = bpf_map__btf_value_type_id(inner);
+	return 0;
+}
+
+static int load_object(struct mr_daemon *d)
+{
+	int err = bpf_object__load(d->bpf.object);
+
+	if (err == -EPERM)
+		return mr_fail(d, err,
+			       "%s: the kernel refuses to load it: %s; CAP_BPF and CAP_NET_ADMIN are "
+			       "needed, and a locked memory limit that lets maps in",
+			       d->object_path, strerror(-err));
+	if (err)
+		return mr_fail(d, err, "%s: the kernel refuses to load it: %s (%s)", d->object_path,
+			       strerror(-err), mr_bpf_words());
+	return 0;
+}
+
+static int value_bytes(enum mr_map map)
+{
+	switch (map) {
+	case MR_MAP_ABI:
+		return sizeof(struct mr_abi);
+	case MR_MAP_CFG:
+		return sizeof(struct mr_config);
+	case MR_MAP_IF:
+		return sizeof(struct mr_interface);
+	case MR_MAP_XSK:
+	case MR_MAP_RULES:
+		return sizeof(uint32_t);
+	case MR_MAP_BEAT:
+		return sizeof(struct mr_beat);
+	case MR_MAP_LOCAL:
+		return sizeof(struct mr_local);
+	case MR_MAP_KFLOW:
+		return sizeof(struct mr_kernel_flow);
+	case MR_MAP_KFLOWS:
+		return sizeof(struct mr_kernel_flows);
+	case MR_MAP_VERDICT:
+	case MR_MAP_RSTAT:
+		return sizeof(struct mr_count);
+	case MR_MAP_LANE:
+		return sizeof(struct mr_lane_stats);
+	case MR_MAP_COUNT:
+		break;
+	}
+	return 0;
+}
+
+static int open_maps(struct mr_daemon *d)
+{
+	LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = BPF_F_RDONLY);
+	char path[160];
+
+	for (unsigned int i = 0; i < MR_MAP_COUNT; i++) {
+		struct bpf_map *m = bpf_object__find_map_by_name(d->bpf.object, map_names[i]);
+
+		if (!m || (int)bpf_map__value_size(m) != value_bytes((enum mr_map)i))
+			return mr_fail(d, -EINVAL,
+				       "%s: map %s is not as this millraced knows it; install both "
+				       "from the same build",
+				       d->object_path, map_names[i]);
+		d->bpf.map[i] = bpf_map__fd(m);
+		pin_path(d, (enum mr_map)i, path);
+		if (!bpf_map__is_pinned(m) && bpf_map__pin(m, path) < 0)
+			return mr_fail(d, -errno, "%s: cannot be pinned: %s", path,
+				       strerror(errno));
+		d->bpf.reader[i] = bpf_obj_get_opts(path, &opts);
+		if (d->bpf.reader[i] < 0)
+			return mr_fail(d, -errno, "%s: cannot be opened: %s", path,
+				       strerror(errno));
+	}
+	return 0;
+}
+
+static int open_programs(struct mr_daemon *d)
+{
+	static const char *const names[] = { "mr_xdp", "mr_xdp_frags" };
+
+	for (int i = 0; i < 2; i++) {
+		struct bpf_program *p = bpf_object__find_program_by_name(d->bpf.object, names[i]);
+
+		if (!p)
+			return mr_fail(d, -EINVAL, "%s: has no program %s; install both from the "
+						   "same build",
+				       d->object_path, names[i]);
+		d->bpf.program[i] = bpf_program__fd(p);
+	}
+	return 0;
+}
+
+/* The kernel maps no read-only descriptor; but what is mapped for reading can never be written. */
+static const void *map_reader(const struct mr_daemon *d, enum mr_map map)
+{
+	size_t bytes = (size_t)MR_MAX_SLOTS * (size_t)value_bytes(map);
+	void *p = mmap(NULL, bytes, PROT_READ, MAP_SHARED, d->bpf.map[map], 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int write_constants(struct mr_daemon *d)
+{
+	struct mr_abi abi = {
+		.magic = MR_ABI_MAGIC,
+		.major = MR_ABI_MAJOR,
+		.minor = MR_ABI_MINOR,
+		.n_verdicts = MR_VERDICT_COUNT,
+	};
+	uint32_t zero = 0;
+
+	if (bpf_map_update_elem(d->bpf.map[MR_MAP_ABI], &zero, &abi, BPF_ANY) < 0)
+		return mr_fail(d, -errno, "mr1_abi: cannot be written: %s", strerror(errno));
+	d->bpf.beats = map_reader(d, MR_MAP_BEAT);
+	d->bpf.lanes = map_reader(d, MR_MAP_LANE);
+	if (!d->bpf.beats || !d->bpf.lanes)
+		return mr_fail(d, -errno, "mr1_beat, mr1_lane: cannot be mapped: %s",
+			       strerror(errno));
+	d->bpf.n_cpus = (uint32_t)libbpf_num_possible_cpus();
+	if (d->bpf.n_cpus > CPUS_MOST)
+		return mr_fail(d, -E2BIG, "more than %d CPUs", CPUS_MOST);
+	return 0;
+}
+
+int mr_bpf_load(struct mr_daemon *d)
+{
+	static int (*const steps[])(struct mr_daemon *) = {
+		open_object, load_object, open_maps, open_programs, write_constants,
+	};
+	int err;
+
+	libbpf_set_print(keep_words);
+	if (access(d->object_path, R_OK) < 0)
+		return mr_fail(d, -errno, "%s: %s; build it with make, or install millrace",
+			       d->object_path, strerror(errno));
+	if (access(KERNEL_BTF, R_OK) < 0)
+		return mr_fail(d, -ENOENT,
+			       "kernel has no BTF (%s is not there); boot one that is built with "
+			       "CONFIG_DEBUG_INFO_BTF=y, or mount /sys",
+			       KERNEL_BTF);
+	err = find_bpffs(d);
+	if (!err)
+		err = lock_pins(d);
+	if (err)
+		return err;
+	note_former(d);
+	remove_pins(d);
+	for (size_t i = 0; !err && i < sizeof(steps) / sizeof(steps[0]); i++)
+		err = steps[i](d);
+	return err;
+}
+
+void mr_bpf_unload(struct mr_daemon *d)
+{
+	if (d->bpf.pin_lock < 0)
+		return;
+	remove_pins(d);
+	rmdir(d->settings.pin_directory);
+	for (unsigned int i = 0; i < MR_MAP_COUNT; i++)
+		mr_close_fd(&d->bpf.reader[i]);
+	if (d->bpf.beats)
+		munmap((void *)d->bpf.beats, MR_MAX_SLOTS * sizeof(struct mr_beat));
+	if (d->bpf.lanes)
+		munmap((void *)d->bpf.lanes, MR_MAX_SLOTS * sizeof(struct mr_lane_stats));
+	bpf_object__close(d->bpf.object);
+	d->bpf.object = NULL;
+	d->bpf.beats = NULL;
+	d->bpf.lanes = NULL;
+	mr_close_fd(&d->bpf.pin_lock);
+}
+
+int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l)
+{
+	struct mr_interface v = {
+		.slot_base = l->slot_base,
+		.n_queues = (uint16_t)l->n_queues,
+		.port_lo = d->settings.lanes.port_lo,
+		.port_hi = d->settings.lanes.port_hi,
+	};
+
+	if (bpf_map_update_elem(d->bpf.map[MR_MAP_IF], &l->ifindex, &v, BPF_ANY) < 0)
+		return mr_fail(d, -errno, "%s: mr1_if cannot be written: %s", l->name,
+			       strerror(errno));
+	return 0;
+}
+
+int mr_bpf_local(struct mr_daemon *d, const uint8_t addr[16], uint32_t ifindex, bool add)
+{
+	struct mr_local v = { .ifindex = ifindex };
+	struct mr_local_key key;
+
+	memcpy(key.addr, addr, sizeof(key.addr));
+	if (add)
+		return bpf_map_update_elem(d->bpf.map[MR_MAP_LOCAL], &key, &v, BPF_ANY);
+	return bpf_map_delete_elem(d->bpf.map[MR_MAP_LOCAL], &key);
+}
+
+int mr_bpf_socket(struct mr_daemon *d, const struct mr_lane *l)
+{
+	if (bpf_map_update_elem(d->bpf.map[MR_MAP_XSK], &l->slot, &l->xsk, BPF_ANY) < 0)
+		return mr_fail(d, -errno, "%s queue %u: mr1_xsk cannot be written: %s",
+			       mr_lane_link(d, l)->name, l->index, strerror(errno));
+	return 0;
+}
+
+struct mr_count mr_bpf_sum(const struct mr_daemon *d, enum mr_map map, uint32_t key)
+{
+	struct mr_count each[CPUS_MOST], sum = { 0 };
+
+	if (bpf_map_lookup_elem(d->bpf.reader[map], &key, each) < 0)
+		return sum;
+	for (uint32_t i = 0; i < d->bpf.n_cpus; i++) {
+		sum.packets += each[i].packets;
+		sum.bytes += each[i].bytes;
+	}
+	return sum;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* The BPF object: loading, pins, maps. Parent only, but for mr_bpf_sum(). */
+#ifndef MR_DAEMON_BPF_H
+#define MR_DAEMON_BPF_H
+
+#include <stdint.h>
+
+#include "user/daemon/daemon.h"
+
+/** mr_bpf_load() - mount bpffs if need be, clear stale pins, load, pin and open all maps */
+int mr_bpf_load(struct mr_daemon *d);
+
+/** mr_bpf_unload() - unpin and close; safe when nothing was loaded */
+void mr_bpf_unload(struct mr_daemon *d);
+
+/** mr_bpf_words() - what libbpf or the kernel last complained of, "" if of nothing; then forgets it */
+const char *mr_bpf_words(void);
+
+/** mr_bpf_map_name() - "mr1_..." */
+const char *mr_bpf_map_name(enum mr_map map);
+
+/** mr_bpf_interface() - write mr1_if for a link */
+int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l);
+
+/** mr_bpf_local() - add (or take away) a local address of lanes' active opens; 0 or -errno */
+int mr_bpf_local(struct mr_daemon *d, const uint8_t addr[16], uint32_t ifindex, bool add);
+
+/** mr_bpf_socket() - put a lane's socket into mr1_xsk */
+int mr_bpf_socket(struct mr_daemon *d, const struct mr_lane *l);
+
+/** mr_bpf_sum() - sum of a per-CPU struct mr_count at @key of a reader map; zeros on error */
+struct mr_count mr_bpf_sum(const struct mr_daemon *d, enum mr_map map, uint32_t key);
+
+/* ----- rules.c ----- */
+
+/**
+ * mr_rules_publish() - make the rules of the settings and the dynamic ones a new generation
+ *
+ * The other inner map is built completely, then one write makes it the active one. On error the
+ * old generation stays.
+ *
+ * Return: 0 or -errno
+ */
+int mr_rules_publish(struct mr_daemon *d);
+
+/** mr_dynamic_open() - reserve and steer a port for a lane's application; 0 or -errno */
+int mr_dynamic_open(struct mr_daemon *d, uint32_t lane, const uint8_t addr[16], uint16_t port,
+		    uint16_t *rule_id);
+
+/** mr_dynamic_close() - end a listener of @lane; -ENOENT when it has none such */
+int mr_dynamic_close(struct mr_daemon *d, uint32_t lane, const uint8_t addr[16], uint16_t port);
+
+/** mr_dynamic_close_lane() - end all of a lane's; @told is called for each */
+void mr_dynamic_close_lane(struct mr_daemon *d, uint32_t lane,
+			   void (*told)(struct mr_daemon *d, const struct mr_dynamic *y));
+
+#endif

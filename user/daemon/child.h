@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The unprivileged child: one thread, one epoll loop. It supervises the lanes, follows rtnetlink
+ * for their path tables, and answers the control API. Everything that reaches it from a lane or a
+ * client is checked; nothing of it can end the child.
+ */
+#ifndef MR_DAEMON_CHILD_H
+#define MR_DAEMON_CHILD_H
+
+#include <stdint.h>
+
+#include "user/daemon/daemon.h"
+#include "user/daemon/request.h"
+
+struct mr_child;
+struct mr_paths;
+struct MHD_Daemon;
+
+/* A descriptor in the loop; embedded in what it belongs to. */
+struct mr_watch {
+	int fd;
+	void (*ready)(struct mr_child *c, struct mr_watch *w);
+};
+
+enum mr_worker_state {
+	MR_WORKER_DEAD,	    /* waits for its restart */
+	MR_WORKER_ASKED,    /* the parent was asked to start it */
+	MR_WORKER_STARTING, /* runs, has not said READY */
+	MR_WORKER_SERVING,
+	MR_WORKER_STOPPING,
+};
+
+/* What the child knows of a lane's worker, beside struct mr_lane. */
+struct mr_ward {
+	struct mr_watch watch; /* the worker's socket; first member */
+	uint32_t lane;
+	enum mr_worker_state state;
+	uint64_t since_ns;    /* of the state */
+	uint64_t next_try_ns; /* when DEAD */
+	uint32_t backoff_ms;
+	uint32_t failures; /* ends before READY, in a row */
+	bool killed;	   /* for its silence; the exit is to come */
+	bool waits_words;  /* the log has said that it is late */
+};
+
+struct mr_child {
+	struct mr_daemon *d;
+	int epoll;
+	struct mr_watch parent;
+	struct mr_watch worker_log;
+	struct mr_watch api;
+	struct mr_ward *wards;
+	struct mr_paths *paths;
+	struct MHD_Daemon *http;
+	struct mr_dynamic dynamic[MR_MAX_DYNAMIC]; /* the child's list of listeners */
+	bool start_reported;
+	bool stopping;
+};
+
+/**
+ * mr_child_run() - the child's whole life, after fork
+ * @started:	the daemon has reported its start already (this is a restart)
+ *
+ * Return: exit status
+ */
+int mr_child_run(struct mr_daemon *d, bool started);
+
+/** mr_child_watch() - put a descriptor into the loop; it stays its owner's */
+int mr_child_watch(struct mr_child *c, struct mr_watch *w);
+
+/** mr_child_unwatch() - take it out; before it is closed */
+void mr_child_unwatch(struct mr_child *c, struct mr_watch *w);
+
+/** mr_child_ask() - send a request to the parent */
+void mr_child_ask(struct mr_child *c, const struct mr_request *q);
+
+/* ----- supervise.c ----- */
+
+/** mr_supervise_init() - take over the lanes as the parent left them */
+int mr_supervise_init(struct mr_child *c);
+
+/** mr_supervise_tick() - restarts that are due, workers that are silent */
+void mr_supervise_tick(struct mr_child *c, uint64_t now);
+
+/** mr_supervise_note() - something the parent tells of a lane; @fd its socket or -1, given */
+void mr_supervise_note(struct mr_child *c, const struct mr_note *n, int fd);
+
+/** mr_ward_send() - a message to a lane's worker; lost when its socket is full or gone */
+void mr_ward_send(struct mr_child *c, uint32_t lane, const void *message, size_t bytes);
+
+/** mr_exit_words() - how a process ended, for people; @out of 48 bytes */
+const char *mr_exit_words(int status, char *out);
+
+/* ----- listeners.c ----- */
+
+/** mr_listeners_ask(), _unlisten(): a lane wants a port, or no longer */
+void mr_listeners_ask(struct mr_child *c, uint32_t lane, const struct mr_listen_ask *m);
+void mr_listeners_unlisten(struct mr_child *c, uint32_t lane, const struct mr_listener_message *m);
+
+/** mr_listeners_note() - the parent's answer, or news of a listener that went */
+void mr_listeners_note(struct mr_child *c, const struct mr_note *n);
+
+/** mr_listeners_greet() - tell a new worker of the listeners of its interface */
+void mr_listeners_greet(struct mr_child *c, uint32_t lane);
+
+/* ----- seccomp.c ----- */
+
+/** mr_seccomp_child() - allow what the child needs and nothing else; 0 or -errno */
+int mr_seccomp_child(void);
+
+#endif

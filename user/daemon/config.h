@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The configuration file, millraced.yaml(5): read once by the parent, inherited by the child.
+ * Everything here is checked and has its defaults filled in.
+ */
+#ifndef MR_DAEMON_CONFIG_H
+#define MR_DAEMON_CONFIG_H
+
+#include <linux/types.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "shared/mr_maps.h"
+#include "shared/mr_worker.h"
+#include "user/port/xsk.h"
+
+enum mr_attach_mode {
+	MR_ATTACH_AUTO,	   /* native, then generic */
+	MR_ATTACH_NATIVE,  /* or fail */
+	MR_ATTACH_GENERIC, /* or fail */
+};
+
+struct mr_settings_interface {
+	char name[IFNAMSIZ];
+	uint32_t queues; /* 0: all */
+	enum mr_attach_mode mode;
+	enum mr_xsk_bind bind;
+	bool force; /* replace a foreign XDP program */
+};
+
+struct mr_settings_lanes {
+	uint32_t frames;      /* power of two */
+	uint32_t frame_bytes; /* 0: by the MTU */
+	bool huge_pages;
+	uint32_t connections;
+	uint32_t half_open;
+	uint32_t time_wait;
+	uint64_t message_bytes; /* power of two */
+	uint32_t receive_buffer;
+	uint32_t send_buffer;
+	uint32_t busy_poll_us;
+	uint32_t *cpus;
+	unsigned int n_cpus;
+	char *capture_directory; /* or NULL */
+	uint16_t port_lo, port_hi; /* of active opens, inclusive; both 0: none */
+};
+
+struct mr_settings_tcp {
+	bool nagle;
+	uint32_t user_timeout_ms;
+	uint32_t time_wait_ms;
+	uint32_t fin_wait_ms;
+	uint32_t delayed_ack_ms;
+	struct mr_keepalive_settings keepalive;
+};
+
+struct mr_settings_rule {
+	struct mr_lane_rule lane; /* as the lanes get it; rule_id is the index */
+	enum mr_rule_fallback fallback;
+	bool messages; /* a TLV application */
+	unsigned int line;
+};
+
+struct mr_settings {
+	char *file;
+	char *user;
+	uid_t uid;
+	gid_t gid;
+	char *run_directory;
+	char *pin_directory;
+	struct mr_settings_interface *interfaces;
+	unsigned int n_interfaces;
+	uint32_t stale_ms;
+	uint32_t grace_ms;
+	struct mr_settings_lanes lanes;
+	struct mr_settings_tcp tcp;
+	struct mr_settings_rule *rules;
+	unsigned int n_rules;
+	char *directories[MR_MAX_DIRECTORIES]; /* of mr_lane_rule.directory */
+	unsigned int n_directories;
+};
+
+enum {
+	MR_CONFIG_ERROR_BYTES = 512,
+};
+
+/**
+ * mr_settings_load() - read and check a configuration file
+ * @s:		out: filled in; to be freed with mr_settings_free() after success
+ * @error:	out: on failure one line `FILE:LINE: what is wrong; cure`
+ *
+ * Return: 0, or -errno with @s zeroed
+ */
+int mr_settings_load(const char *file, struct mr_settings *s, char error[MR_CONFIG_ERROR_BYTES]);
+
+/** mr_settings_free() - also of a zeroed @s */
+void mr_settings_free(struct mr_settings *s);
+
+/** mr_app_name() - name of the application with index @i in a lane's counters, or NULL */
+const char *mr_app_name(unsigned int i);
+
+/** mr_attach_mode_name(), mr_xsk_bind_name(): as the file spells them */
+const char *mr_attach_mode_name(enum mr_attach_mode mode);
+const char *mr_xsk_bind_name(enum mr_xsk_bind bind);
+
+#endif

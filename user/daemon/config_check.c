@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/* What the values mean, and the defaults of those that are not there. */
+#include <errno.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "user/daemon/config_raw.h"
+
+#define ANY_NUMBER UINT64_MAX
+
+static const char *const attach_modes[] = { "auto", "native", "generic", NULL };
+static const char *const binds[] = { "auto", "zerocopy", "copy", NULL };
+
+const char *mr_attach_mode_name(enum mr_attach_mode mode)
+{
+	return attach_modes[mode];
+}
+
+const char *mr_xsk_bind_name(enum mr_xsk_bind bind)
+{
+	return binds[bind];
+}
+
+int mr_config_number(struct mr_config_file *f, const char *path, const uint64_t *value,
+		     uint64_t dflt, uint64_t lo, uint64_t hi, uint64_t *out)
+{
+	*out = value ? *value : dflt;
+	if (!value || (*value >= lo && *value <= hi))
+		return 0;
+	return mr_config_fail(f, mr_config_line(f, path),
+			      "%s: %" PRIu64 " is out of range; give %" PRIu64 " to %" PRIu64, path,
+			      *value, lo, hi);
+}
+
+static int number32(struct mr_config_file *f, const char *path, const uint64_t *value,
+		    uint32_t dflt, uint32_t lo, uint32_t hi, uint32_t *out)
+{
+	uint64_t v;
+	int err = mr_config_number(f, path, value, dflt, lo, hi, &v);
+
+	*out = (uint32_t)v;
+	return err;
+}
+
+int mr_config_choice(struct mr_config_file *f, const char *path, const char *value,
+		     const char *const *names, int dflt, int *out)
+{
+	char all[128] = "";
+
+	*out = dflt;
+	if (!value)
+		return 0;
+	for (int i = 0; names[i]; i++) {
+		if (!strcmp(names[i], value)) {
+			*out = i;
+			return 0;
+		}
+		strncat(all, i ? ", " : "", sizeof(all) - strlen(all) - 1);
+		strncat(all, names[i], sizeof(all) - strlen(all) - 1);
+	}
+	return mr_config_fail(f, mr_config_line(f, path), "%s: \"%s\" is none of %s", path, value,
+			      all);
+}
+
+/* The default user is millrace where the package made one. */
+static int check_user(struct mr_config_file *f, const char *name, struct mr_settings *s)
+{
+	const struct passwd *pw = getpwnam(name ? name : "millrace");
+
+	if (!pw && !name)
+		pw = getpwnam("nobody");
+	if (!pw)
+		return mr_config_fail(f, mr_config_line(f, "user"),
+				      "user: \"%s\" does not exist; create it or name another",
+				      name ? name : "nobody");
+	if (pw->pw_uid == 0)
+		return mr_config_fail(f, mr_config_line(f, "user"),
+				      "user: \"%s\" is root; name an unprivileged user",
+				      pw->pw_name);
+	s->uid = pw->pw_uid;
+	s->gid = pw->pw_gid;
+	s->user = strdup(pw->pw_name);
+	return s->user ? 0 : -ENOMEM;
+}
+
+static int check_path(struct mr_config_file *f, const char *path, const char *value,
+		      const char *dflt, char **out)
+{
+	if (!value)
+		value = dflt;
+	if (!value)
+		return 0;
+	if (value[0] != '/')
+		return mr_config_fail(f, mr_config_line(f, path),
+				      "%s: \"%s\" does not start with /; give the whole path", path,
+				      value);
+	if (strlen(value) > 90) /* with /control.sock it must fit struct sockaddr_un */
+		return mr_config_fail(f, mr_config_line(f, path), "%s: longer than 90 characters",
+				      path);
+	*out = strdup(value);
+	return *out ? 0 : -ENOMEM;
+}
+
+static int check_interface_name(struct mr_config_file *f, const char *path, const char *name)
+{
+	if (strlen(name) >= IFNAMSIZ)
+		return mr_config_fail(f, mr_config_line(f, path),
+				      "%s: \"%s\" is longer than %d characters", path, name,
+				      IFNAMSIZ - 1);
+	if (strchr(name, '/') || strchr(name, ' ') || strchr(name, ':'))
+		return mr_config_fail(f, mr_config_line(f, path),
+				      "%s: \"%s\" cannot be an interface's name", path, name);
+	return 0;
+}
+
+static int check_queues(struct mr_config_file *f, const char *path, const char *value, uint32_t *out)
+{
+	char *end;
+	unsigned long n;
+
+	*out = 0;
+	if (!value || !strcmp(value, "all"))
+		return 0;
+	n = strtoul(value, &end, 10);
+	if (*end || value[0] < '0' || value[0] > '9' || n < 1 || n > MR_MAX_LANES)
+		return mr_config_fail(f, mr_config_line(f, path),
+				      "%s: \"%s\" is neither all nor 1 to %d", path, value,
+				      MR_MAX_LANES);
+	*out = (uint32_t)n;
+	return 0;
+}
+
+static int check_interface(struct mr_config_file *f, const struct mr_raw_config *raw, unsigned int i,
+			   struct mr_settings *s)
+{
+	const struct mr_raw_interface *r = &raw->interfaces[i];
+	struct mr_settings_interface *out = &s->interfaces[i];
+	char path[64];
+	int mode, bind, err;
+
+#define PATH(key) (snprintf(path, sizeof(path), "interfaces[%u]." key, i), path)
+	err = check_interface_name(f, PATH("name"), r->name);
+	if (!err)
+		err = check_queues(f, PATH("queues"), r->queues, &out->queues);
+	if (!err)
+		err = mr_config_choice(f, PATH("mode"), r->mode, attach_modes, MR_ATTACH_AUTO, &mode);
+	if (!err)
+		err = mr_config_choice(f, PATH("bind"), r->bind, binds, MR_XSK_AUTO, &bind);
+	if (err)
+		return err;
+	snprintf(out->name, sizeof(out->name), "%s", r->name);
+	out->mode = (enum mr_attach_mode)mode;
+	out->bind = (enum mr_xsk_bind)bind;
+	out->force = r->force && *r->force;
+	if (out->mode == MR_ATTACH_GENERIC && out->bind == MR_XSK_ZERO_COPY)
+		return mr_config_fail(f, mr_config_line(f, PATH("bind")),
+				      "%s: zero-copy needs a native program; set mode: native", path);
+	for (unsigned int k = 0; k < i; k++)
+		if (!strcmp(s->interfaces[k].name, out->name))
+			return mr_config_fail(f, mr_config_line(f, PATH("name")),
+					      "interface %s stands twice; remove one", out->name);
+#undef PATH
+	return 0;
+}
+
+static int check_interfaces(struct mr_config_file *f, const struct mr_raw_config *raw,
+			    struct mr_settings *s)
+{
+	int err = 0;
+
+	if (raw->n_interfaces == 0)
+		return mr_config_fail(f, mr_config_line(f, "interfaces"),
+				      "interfaces: is empty; name at least one");
+	if (raw->n_interfaces > MR_MAX_INTERFACES)
+		return mr_config_fail(f, mr_config_line(f, "interfaces"),
+				      "interfaces: %u are too many; %d can be served",
+				      raw->n_interfaces, MR_MAX_INTERFACES);
+	s->interfaces = calloc(raw->n_interfaces, sizeof(*s->interfaces));
+	if (!s->interfaces)
+		return -ENOMEM;
+	s->n_interfaces = raw->n_interfaces;
+	for (unsigned int i = 0; !err && i < raw->n_interfaces; i++)
+		err = check_interface(f, raw, i, s);
+	return err;
+}
+
+static int check_heartbeat(struct mr_config_file *f, const struct mr_raw_heartbeat *raw,
+			   struct mr_settings *s)
+{
+	int err = number32(f, "heartbeat.stale_ms", raw->stale_ms, 50, 5, 60000, &s->stale_ms);
+
+	if (!err)
+		err = number32(f, "heartbeat.grace_ms", raw->grace_ms, 3000, 10, 600000,
+			       &s->grace_ms);
+	if (!err && s->grace_ms <= s->stale_ms)
+		err = mr_config_fail(f, mr_config_line(f, "heartbeat.grace_ms"),
+				     "heartbeat.grace_ms: must be longer than stale_ms, %u ms",
+				     s->stale_ms);
+	return err;
+}
+
+static int check_cpus(struct mr_config_file *f, const struct mr_raw_lanes *raw,
+		      struct mr_settings_lanes *out)
+{
+	if (raw->n_cpus == 0)
+		return 0;
+	out->cpus = calloc(raw->n_cpus, sizeof(*out->cpus));
+	if (!out->cpus)
+		return -ENOMEM;
+	out->n_cpus = raw->n_cpus;
+	for (unsigned int i = 0; i < raw->n_cpus; i++) {
+		char path[64];
+		int err;
+
+		snprintf(path, sizeof(path), "lanes.cpus[%u]", i);
+		err = number32(f, path, &raw->cpus[i], 0, 0, CPU_SETSIZE - 1, &out->cpus[i]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Default: behind the default net.ipv4.ip_local_port_range, so that both find room. */
+static int check_ports(struct mr_config_file *f, const char *value, struct mr_settings_lanes *out)
+{
+	unsigned int lo, hi;
+	char rest;
+
+	if (value && !strcmp(value, "none"))
+		return 0;
+	if (sscanf(value ? value : "61000-64999", "%u-%u%c", &lo, &hi, &rest) != 2 || lo < 1024 ||
+	    hi > 65535 || lo > hi)
+		return mr_config_fail(f, mr_config_line(f, "lanes.ports"),
+				      "lanes.ports: \"%s\" is no range; write it as 61000-64999, "
+				      "from 1024 to 65535, or none",
+				      value);
+	out->port_lo = (uint16_t)lo;
+	out->port_hi = (uint16_t)hi;
+	return 0;
+}
+
+static uint64_t power_of_two(uint64_t v)
+{
+	uint64_t p = 1;
+
+	while (p < v)
+		p *= 2;
+	return p;
+}
+
+static int check_lane_sizes(struct mr_config_file *f, const struct mr_raw_lanes *raw,
+			    struct mr_settings_lanes *out)
+{
+	/* clang-format off */
+	const struct {
+		const char *path;
+		const uint64_t *value;
+		uint32_t dflt, lo, hi;
+		uint32_t *out;
+	} row[] = {
+		{ "lanes.frames", raw->frames, 8192, 256, 1 << 20, &out->frames },
+		{ "lanes.connections", raw->connections, 65536, 16, 1 << 26, &out->connections },
+		{ "lanes.half_open", raw->half_open, 4096, 16, 1 << 22, &out->half_open },
+		{ "lanes.time_wait", raw->time_wait, 16384, 16, 1 << 24, &out->time_wait },
+		{ "lanes.receive_buffer", raw->receive_buffer, 262144, 2048, 1 << 30, &out->receive_buffer },
+		{ "lanes.send_buffer", raw->send_buffer, 262144, 2048, 1 << 30, &out->send_buffer },
+		{ "lanes.busy_poll_us", raw->busy_poll_us, 50, 0, 1000000, &out->busy_poll_us },
+		{ "lanes.frame_bytes", raw->frame_bytes, 0, 2048, 4096, &out->frame_bytes },
+	};
+	/* clang-format on */
+	int err = 0;
+
+	for (size_t i = 0; !err && i < sizeof(row) / sizeof(row[0]); i++)
+		err = number32(f, row[i].path, row[i].value, row[i].dflt, row[i].lo, row[i].hi,
+			       row[i].out);
+	if (!err && out->frame_bytes && out->frame_bytes != 2048 && out->frame_bytes != 4096)
+		err = mr_config_fail(f, mr_config_line(f, "lanes.frame_bytes"),
+				     "lanes.frame_bytes: %u is neither 2048 nor 4096",
+				     out->frame_bytes);
+	out->frames = (uint32_t)power_of_two(out->frames);
+	return err;
+}
+
+static int check_lanes(struct mr_config_file *f, const struct mr_raw_lanes *raw,
+		       struct mr_settings_lanes *out)
+{
+	static const char *const huge[] = { "never", "auto", NULL };
+	int choice, err;
+
+	err = check_lane_sizes(f, raw, out);
+	if (!err)
+		err = mr_config_number(f, "lanes.message_bytes", raw->message_bytes, 64 << 20,
+				       1 << 16, (uint64_t)1 << 36, &out->message_bytes);
+	if (!err)
+		err = mr_config_choice(f, "lanes.huge_pages", raw->huge_pages, huge, 1, &choice);
+	if (!err)
+		err = check_cpus(f, raw, out);
+	if (!err)
+		err = check_path(f, "lanes.capture_directory", raw->capture_directory, NULL,
+				 &out->capture_directory);
+	if (!err)
+		err = check_ports(f, raw->ports, out);
+	if (err)
+		return err;
+	out->huge_pages = choice == 1;
+	out->message_bytes = power_of_two(out->message_bytes);
+	return 0;
+}
+
+/* A value of the host's own stack, where the file has none. */
+static uint32_t host_number(const char *name, uint32_t dflt)
+{
+	char path[96];
+	unsigned int v = dflt;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
+	in = fopen(path, "re");
+	if (!in)
+		return dflt;
+	if (fscanf(in, "%u", &v) != 1 || v == 0)
+		v = dflt;
+	fclose(in);
+	return v;
+}
+
+static int check_tcp(struct mr_config_file *f, const struct mr_raw_tcp *raw,
+		     struct mr_settings_tcp *out)
+{
+	const struct mr_raw_keepalive *k = &raw->keepalive;
+	uint32_t idle = host_number("tcp_keepalive_time", 7200);
+	uint32_t interval = host_number("tcp_keepalive_intvl", 75);
+	uint32_t count = host_number("tcp_keepalive_probes", 9);
+	/* clang-format off */
+	const struct {
+		const char *path;
+		const uint64_t *value;
+		uint32_t dflt, lo, hi;
+		uint32_t *out;
+	} row[] = {
+		{ "tcp.user_timeout_ms", raw->user_timeout_ms, 0, 0, 86400000, &out->user_timeout_ms },
+		{ "tcp.time_wait_ms", raw->time_wait_ms, 60000, 0, 240000, &out->time_wait_ms },
+		{ "tcp.fin_wait_ms", raw->fin_wait_ms, 60000, 1000, 3600000, &out->fin_wait_ms },
+		{ "tcp.delayed_ack_ms", raw->delayed_ack_ms, 40, 0, 500, &out->delayed_ack_ms },
+		{ "tcp.keepalive.idle_s", k->idle_s, idle, 1, 32767, &out->keepalive.idle_s },
+		{ "tcp.keepalive.interval_s", k->interval_s, interval, 1, 32767, &out->keepalive.interval_s },
+		{ "tcp.keepalive.count", k->count, count, 1, 127, &out->keepalive.count },
+	};
+	/* clang-format on */
+	int err = 0;
+
+	for (size_t i = 0; !err && i < sizeof(row) / sizeof(row[0]); i++)
+		err = number32(f, row[i].path, row[i].value, row[i].dflt, row[i].lo, row[i].hi,
+			       row[i].out);
+	out->nagle = !raw->nagle || *raw->nagle;
+	out->keepalive.enabled = k->enabled && *k->enabled;
+	return err;
+}
+
+int mr_config_check(struct mr_config_file *f, const struct mr_raw_config *raw,
+		    struct mr_settings *s)
+{
+	int err = check_user(f, raw->user, s);
+
+	if (!err)
+		err = check_path(f, "run_directory", raw->run_directory, "/run/millrace",
+				 &s->run_directory);
+	if (!err)
+		err = check_path(f, "pin_directory", raw->pin_directory, "/sys/fs/bpf/millrace",
+				 &s->pin_directory);
+	if (!err)
+		err = check_interfaces(f, raw, s);
+	if (!err)
+		err = check_heartbeat(f, &raw->heartbeat, s);
+	if (!err)
+		err = check_lanes(f, &raw->lanes, &s->lanes);
+	if (!err)
+		err = check_tcp(f, &raw->tcp, &s->tcp);
+	if (!err)
+		err = mr_config_rules(f, raw, s);
+	return err;
+}

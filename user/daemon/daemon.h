@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the daemon holds. The privileged parent fills it in at start; the unprivileged child
+ * inherits a copy by fork, with the descriptors that it may keep. The child asks the parent for
+ * the little that needs privilege (request.h).
+ */
+#ifndef MR_DAEMON_H
+#define MR_DAEMON_H
+
+#include <linux/types.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "shared/mr_arena.h"
+#include "shared/mr_lane.h"
+#include "shared/mr_maps.h"
+#include "shared/mr_worker.h"
+#include "user/daemon/config.h"
+
+#define MR_VERSION "0.1.0"
+
+enum {
+	MR_WORDS = 160,	   /* of a reason kept for people */
+	MR_MAX_DYNAMIC = 256, /* listeners that applications asked for */
+};
+
+/* The maps, in the order of mr_maps.h. */
+#define MR_MAPS(M)                                                                                 \
+	M(ABI, "mr1_abi")                                                                          \
+	M(CFG, "mr1_cfg")                                                                          \
+	M(IF, "mr1_if")                                                                            \
+	M(XSK, "mr1_xsk")                                                                          \
+	M(BEAT, "mr1_beat")                                                                        \
+	M(RULES, "mr1_rules")                                                                      \
+	M(LOCAL, "mr1_local")                                                                      \
+	M(KFLOW, "mr1_kflow")                                                                      \
+	M(KFLOWS, "mr1_kflows")                                                                    \
+	M(VERDICT, "mr1_verdict")                                                                  \
+	M(RSTAT, "mr1_rstat")                                                                      \
+	M(LANE, "mr1_lane")
+
+enum mr_map {
+#define M(name, text) MR_MAP_##name,
+	MR_MAPS(M)
+#undef M
+		MR_MAP_COUNT
+};
+
+struct bpf_object;
+
+/* The loaded object; bpf.c. */
+struct mr_bpf {
+	struct bpf_object *object;
+	int program[2];	       /* sections xdp and xdp.frags */
+	int map[MR_MAP_COUNT]; /* parent's, writable; -1 in the child */
+	int reader[MR_MAP_COUNT]; /* read only, for the child; -1: none */
+	uint32_t inner_flags;  /* of a rule generation */
+	uint32_t inner_key_type, inner_value_type;
+	struct mr_generation generation;
+	const struct mr_beat *beats;	       /* mapped, MR_MAX_SLOTS */
+	const struct mr_lane_stats *lanes;     /* mapped, MR_MAX_SLOTS */
+	int pin_lock;			       /* the pin directory, flock()ed */
+	uint32_t former_beats;		       /* id of the stale pin's mr1_beat, 0: none */
+	uint32_t n_cpus; /* possible CPUs: width of per-CPU values */
+};
+
+enum mr_section {
+	MR_SECTION_XDP,
+	MR_SECTION_FRAGS,
+};
+
+/* One interface of the configuration. */
+struct mr_link {
+	const struct mr_settings_interface *settings;
+	const char *name;
+	uint32_t ifindex;
+	uint8_t mac[6];
+	uint32_t mtu;
+	bool up, gone;
+	uint32_t n_queues;  /* that have a lane */
+	uint32_t slot_base;
+	uint32_t first_lane; /* index in mr_daemon.lanes */
+	uint32_t frame_bytes;
+	uint32_t lane_mtu;  /* what a frame can hold, at most the MTU */
+	/* attached program; attach.c */
+	bool attached;
+	bool native;
+	enum mr_section section;
+	uint32_t program_id;
+	int former_program; /* foreign program that force replaced, put back at the end; -1: none */
+	bool former_native;
+	char attach_why[MR_WORDS];
+	/* shared memory */
+	int mailbox;
+	int paths;	  /* writable */
+	int paths_reader; /* for lanes */
+	struct mr_path_table *path_table;
+};
+
+/* One lane: everything that outlives its worker. */
+struct mr_lane {
+	uint32_t link;	/* index in mr_daemon.links */
+	uint32_t index; /* among the lanes of its link; also its queue */
+	uint32_t slot;
+	int32_t cpu; /* -1: any */
+	uint16_t port_lo, port_hi;
+	/* arena and socket */
+	int arena;
+	int arena_reader;
+	struct mr_arena_header layout; /* as made: what the arena says of itself is never asked */
+	bool huge;
+	int xsk;
+	struct mr_xsk_sizes rings;
+	bool zero_copy;
+	char bind_why[MR_WORDS];
+	int config;
+	int doorbell;
+	int capture;
+	/* the worker that runs now */
+	pid_t pid;  /* 0: none */
+	int socket; /* our end of its pair, -1: none */
+	uint32_t epoch;
+	uint32_t restarts;
+	int last_status; /* of waitpid() */
+	bool has_exited;
+};
+
+/* A listener that an application asked for; the parent's truth. */
+struct mr_dynamic {
+	bool used;
+	uint32_t lane; /* index in mr_daemon.lanes */
+	uint8_t addr[16];
+	uint16_t port;
+	uint16_t rule_id;
+	int reserved; /* the bound socket */
+};
+
+struct mr_daemon {
+	struct mr_settings settings;
+	char directory[256]; /* of our own executable */
+	char worker_path[320];
+	char object_path[320];
+	char error[512]; /* why the start failed, one line */
+	bool foreground;
+	uint64_t started_ns;  /* CLOCK_MONOTONIC */
+	int64_t started_wall; /* seconds since 1970 */
+	struct mr_bpf bpf;
+	struct mr_link *links;
+	uint32_t n_links;
+	struct mr_lane *lanes;
+	uint32_t n_lanes;
+	struct mr_dynamic dynamic[MR_MAX_DYNAMIC];
+	int directories[MR_MAX_DIRECTORIES];
+	int *reserved; /* bound sockets of the rules' ports, two a rule, -1: none */
+	char *sysctl_before; /* net.ipv4.ip_local_reserved_ports as it was, NULL: untouched */
+	uint64_t isn_secret[2];
+	uint64_t hash_secret[2];
+	int lock;
+	int control;	      /* listening control socket */
+	int worker_log[2];    /* pipe for the workers' stderr in the background, else -1 */
+	pid_t parent;
+	pid_t child;
+	int child_socket;     /* SOCK_SEQPACKET, each side's own end */
+	bool stopping;
+};
+
+/**
+ * mr_fail() - keep the line that says why the start failed
+ *
+ * Return: @err, for "return mr_fail(d, -ENOENT, ...)"
+ */
+int mr_fail(struct mr_daemon *d, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** mr_now_ns() - CLOCK_MONOTONIC, the clock of beats */
+uint64_t mr_now_ns(void);
+
+/** mr_close_fd() - close *@fd unless it is negative; *@fd becomes -1 */
+void mr_close_fd(int *fd);
+
+/** mr_lane_link() - the interface of a lane */
+static inline struct mr_link *mr_lane_link(const struct mr_daemon *d, const struct mr_lane *l)
+{
+	return &d->links[l->link];
+}
+
+/** mr_lane_rule_text() - an address for people: "any", IPv4 or IPv6; @out of 46 bytes at least */
+const char *mr_address_text(const uint8_t addr[16], char *out);
+
+/* ----- start.c, stop.c: the parent's life ----- */
+
+/**
+ * mr_daemon_start() - everything that needs privilege, in reading order
+ *
+ * Return: 0, or -errno with @d->error filled in; mr_daemon_stop() undoes what was done either way
+ */
+int mr_daemon_start(struct mr_daemon *d);
+
+/** mr_daemon_stop() - workers ended, program detached, pins and sockets gone: as it was before */
+void mr_daemon_stop(struct mr_daemon *d);
+
+/**
+ * mr_parent_serve() - run until SIGTERM, SIGINT or a start-up that fails
+ * @started:	called once, when all lanes serve
+ *
+ * Return: 0 after an orderly end, -errno with @d->error when lanes did not come up
+ */
+int mr_parent_serve(struct mr_daemon *d, void (*started)(void *arg), void *arg);
+
+#endif

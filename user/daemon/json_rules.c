@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* GET /v1/rules and /v1/config. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/daemon/api.h"
+#include "user/daemon/bpf.h"
+
+static json_t *tlv(const struct mr_settings_rule *r)
+{
+	const struct mr_tlv_settings *t = &r->lane.tlv;
+
+	if (!r->messages)
+		return json_null();
+	return json_pack("{s:i, s:i, s:s, s:b, s:i}", "tag_bytes", t->tag_bytes, "length_bytes",
+			 t->length_bytes, "order", t->little_endian ? "little" : "big",
+			 "length_has_header", t->length_has_header, "max_bytes",
+			 (int)t->max_bytes);
+}
+
+static json_t *tag(const struct mr_heartbeat_settings *h, uint64_t value)
+{
+	return h->has_ping ? json_integer((json_int_t)value) : json_null();
+}
+
+static json_t *heartbeat(const struct mr_settings_rule *r)
+{
+	const struct mr_heartbeat_settings *h = &r->lane.heartbeat;
+
+	if (!r->messages)
+		return json_null();
+	return json_pack("{s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:i}", "ping_tag",
+			 tag(h, h->ping_tag), "pong_tag", tag(h, h->pong_tag), "idle_ms",
+			 (int)h->idle_ms, "partial_ms", (int)h->partial_ms, "ping_ms",
+			 (int)h->ping_ms, "pong_ms", (int)h->pong_ms, "handler_ms",
+			 (int)h->handler_ms, "send_ms", (int)h->send_ms);
+}
+
+/* The keys of a rule as in the file. */
+static json_t *rule_settings(const struct mr_child *c, const struct mr_settings_rule *r)
+{
+	const struct mr_lane_rule *l = &r->lane;
+	char addr[64];
+	json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:b}", "name", l->name,
+			      "protocol", "tcp", "address", mr_address_text(l->addr, addr), "port",
+			      l->port, "app", l->app, "fallback",
+			      r->fallback == MR_FALLBACK_KERNEL ? "kernel" : "none", "backlog",
+			      (int)l->backlog, "nodelay", l->nodelay);
+
+	json_object_set_new(o, "vlan",
+			    l->vlan == (uint32_t)MR_VLAN_ANY ? json_string("any") :
+							       json_integer(l->vlan));
+	json_object_set_new(o, "directory",
+			    l->directory < 0 ? json_null() :
+					       json_string(c->d->settings.directories[l->directory]));
+	json_object_set_new(o, "tlv", tlv(r));
+	json_object_set_new(o, "heartbeat", heartbeat(r));
+	return o;
+}
+
+static void put_counts(struct mr_child *c, json_t *o, uint32_t rule_id)
+{
+	struct mr_count n = mr_bpf_sum(c->d, MR_MAP_RSTAT, rule_id);
+
+	json_object_set_new(o, "packets", json_integer((json_int_t)n.packets));
+	json_object_set_new(o, "bytes", json_integer((json_int_t)n.bytes));
+}
+
+static json_t *static_rule(struct mr_child *c, const struct mr_settings_rule *r, uint32_t conns)
+{
+	json_t *o = rule_settings(c, r);
+
+	json_object_set_new(o, "id", json_integer(r->lane.rule_id));
+	json_object_set_new(o, "dynamic", json_false());
+	json_object_set_new(o, "interface", json_null());
+	json_object_set_new(o, "lane", json_null());
+	json_object_set_new(o, "connections", json_integer(conns));
+	put_counts(c, o, r->lane.rule_id);
+	return o;
+}
+
+static json_t *dynamic_rule(struct mr_child *c, const struct mr_dynamic *y, uint32_t conns)
+{
+	const struct mr_lane *l = &c->d->lanes[y->lane];
+	char addr[64];
+	json_t *o = json_pack(
+		"{s:i, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:n, s:b, s:n, s:n, s:n, s:b, s:s, s:i, s:i}",
+		"id", (int)y->rule_id, "name", "listener", "protocol", "tcp", "address",
+		mr_address_text(y->addr, addr), "port", (int)y->port, "vlan", "any", "app", "drill",
+		"fallback", "none", "backlog", "nodelay", 0, "directory", "tlv", "heartbeat",
+		"dynamic", 1, "interface", mr_lane_link(c->d, l)->name, "lane", (int)l->index,
+		"connections", (int)conns);
+
+	put_counts(c, o, y->rule_id);
+	return o;
+}
+
+json_t *mr_json_rules(struct mr_child *c)
+{
+	json_t *o = json_pack("{s:i, s:i}", "v", 1, "generation", (int)c->d->bpf.generation.number);
+	uint32_t *conns = calloc(MR_MAX_RULES, sizeof(*conns));
+	json_t *a = json_array();
+
+	if (!conns) {
+		json_decref(o);
+		json_decref(a);
+		return NULL;
+	}
+	mr_conns_count(c, conns);
+	for (unsigned int i = 0; i < c->d->settings.n_rules; i++)
+		json_array_append_new(a, static_rule(c, &c->d->settings.rules[i], conns[i]));
+	for (unsigned int i = 0; i < MR_MAX_DYNAMIC; i++)
+		if (c->dynamic[i].used)
+			json_array_append_new(a, dynamic_rule(c, &c->dynamic[i],
+							      conns[c->dynamic[i].rule_id]));
+	free(conns);
+	json_object_set_new(o, "rules", a);
+	return o;
+}
+
+static json_t *interfaces(const struct mr_settings *s)
+{
+	json_t *a = json_array();
+
+	for (unsigned int i = 0; i < s->n_interfaces; i++) {
+		const struct mr_settings_interface *k = &s->interfaces[i];
+
+		json_array_append_new(
+			a, json_pack("{s:s, s:o, s:s, s:s, s:b}", "name", k->name, "queues",
+				     k->queues ? json_integer(k->queues) : json_string("all"),
+				     "mode", mr_attach_mode_name(k->mode), "bind",
+				     mr_xsk_bind_name(k->bind), "force", k->force));
+	}
+	return a;
+}
+
+static json_t *cpus(const struct mr_settings_lanes *l)
+{
+	json_t *a = json_array();
+
+	for (unsigned int i = 0; i < l->n_cpus; i++)
+		json_array_append_new(a, json_integer(l->cpus[i]));
+	return a;
+}
+
+static json_t *lanes(const struct mr_settings_lanes *l)
+{
+	char ports[16];
+
+	return json_pack(
+		"{s:I, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s}", "frames",
+		(json_int_t)l->frames, "frame_bytes",
+		l->frame_bytes ? json_integer(l->frame_bytes) : json_null(), "huge_pages",
+		l->huge_pages ? "auto" : "never", "connections", (json_int_t)l->connections,
+		"half_open", (json_int_t)l->half_open, "time_wait", (json_int_t)l->time_wait,
+		"message_bytes", (json_int_t)l->message_bytes, "receive_buffer",
+		(json_int_t)l->receive_buffer, "send_buffer", (json_int_t)l->send_buffer,
+		"busy_poll_us", (json_int_t)l->busy_poll_us, "cpus", cpus(l), "capture_directory",
+		l->capture_directory ? json_string(l->capture_directory) : json_null(), "ports",
+		l->port_hi ? mr_ports_text(l->port_lo, l->port_hi, ports) : "none");
+}
+
+static json_t *tcp(const struct mr_settings_tcp *t)
+{
+	return json_pack("{s:b, s:i, s:i, s:i, s:i, s:{s:b, s:i, s:i, s:i}}", "nagle", t->nagle,
+			 "user_timeout_ms", (int)t->user_timeout_ms, "time_wait_ms",
+			 (int)t->time_wait_ms, "fin_wait_ms", (int)t->fin_wait_ms, "delayed_ack_ms",
+			 (int)t->delayed_ack_ms, "keepalive", "enabled", (int)t->keepalive.enabled,
+			 "idle_s", (int)t->keepalive.idle_s, "interval_s",
+			 (int)t->keepalive.interval_s, "count", (int)t->keepalive.count);
+}
+
+json_t *mr_json_config(struct mr_child *c)
+{
+	const struct mr_settings *s = &c->d->settings;
+	json_t *rules = json_array();
+
+	for (unsigned int i = 0; i < s->n_rules; i++)
+		json_array_append_new(rules, rule_settings(c, &s->rules[i]));
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:{s:i, s:i}, s:o, s:o, s:o}", "v", 1,
+			 "file", s->file, "user", s->user, "run_directory", s->run_directory,
+			 "pin_directory", s->pin_directory, "interfaces", interfaces(s),
+			 "heartbeat", "stale_ms", (int)s->stale_ms, "grace_ms", (int)s->grace_ms,
+			 "lanes", lanes(&s->lanes), "tcp", tcp(&s->tcp), "rules", rules);
+}

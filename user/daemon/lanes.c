@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+#include "user/daemon/lanes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "user/daemon/bpf.h"
+#include "user/daemon/log.h"
+#include "user/frame/arena.h"
+
+enum {
+	RING_MOST = 4096,
+	RING_LEAST = 64,
+};
+
+/* Shared memory of a fixed size that nobody can shrink under the others. */
+static int make_memory(const char *name, uint64_t bytes)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)bytes) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+/* The same memory through a descriptor that cannot write. */
+static int reader_of(int fd)
+{
+	char path[32];
+	int reader;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	reader = open(path, O_RDONLY | O_CLOEXEC);
+	return reader < 0 ? -errno : reader;
+}
+
+static int open_mailbox(struct mr_daemon *d, struct mr_link *l)
+{
+	struct mr_mailbox_header *h;
+
+	l->mailbox = make_memory("mr-mailbox", MR_MAILBOX_BYTES(l->n_queues));
+	if (l->mailbox < 0)
+		return mr_fail(d, l->mailbox, "%s: no memory for mailboxes: %s", l->name,
+			       strerror(-l->mailbox));
+	h = mmap(NULL, sizeof(*h), PROT_READ | PROT_WRITE, MAP_SHARED, l->mailbox, 0);
+	if (h == MAP_FAILED)
+		return mr_fail(d, -errno, "%s: mailbox: %s", l->name, strerror(errno));
+	h->n_lanes = l->n_queues;
+	munmap(h, sizeof(*h));
+	return 0;
+}
+
+static int open_paths(struct mr_daemon *d, struct mr_link *l)
+{
+	struct mr_path_table *t;
+
+	l->paths = make_memory("mr-paths", sizeof(struct mr_path_table));
+	l->paths_reader = l->paths < 0 ? l->paths : reader_of(l->paths);
+	if (l->paths_reader < 0)
+		return mr_fail(d, l->paths_reader, "%s: no memory for paths: %s", l->name,
+			       strerror(-l->paths_reader));
+	t = mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_SHARED, l->paths, 0);
+	if (t == MAP_FAILED)
+		return mr_fail(d, -errno, "%s: paths: %s", l->name, strerror(errno));
+	t->link_up = l->up;
+	t->mtu = l->lane_mtu;
+	memcpy(t->mac, l->mac, sizeof(t->mac));
+	l->path_table = t;
+	return 0;
+}
+
+static struct mr_arena_sizes arena_sizes(const struct mr_daemon *d, const struct mr_link *k)
+{
+	const struct mr_settings_lanes *s = &d->settings.lanes;
+
+	return (struct mr_arena_sizes){
+		.frames = s->frames,
+		.frame_bytes = k->frame_bytes,
+		.conns = s->connections,
+		.half_open = s->half_open,
+		.time_wait = s->time_wait,
+		.sessions = s->connections, /* touched only when used */
+		.message_bytes = s->message_bytes,
+	};
+}
+
+static uint32_t clamp(uint32_t v, uint32_t lo, uint32_t hi)
+{
+	return v < lo ? lo : v > hi ? hi : v;
+}
+
+static void size_rings(const struct mr_daemon *d, struct mr_xsk_sizes *r)
+{
+	uint32_t quarter = clamp(d->settings.lanes.frames / 4, RING_LEAST, RING_MOST);
+
+	*r = (struct mr_xsk_sizes){
+		.rx = quarter, .tx = quarter, .completion = quarter, .fill = 2 * quarter
+	};
+}
+
+static int open_socket(struct mr_daemon *d, struct mr_lane *l, const struct mr_arena *a)
+{
+	const struct mr_link *k = mr_lane_link(d, l);
+	const struct mr_arena_area_record *frames = &l->layout.area[MR_AREA_FRAMES];
+	struct mr_xsk_setup setup = {
+		.umem = a->base + frames->offset,
+		.umem_bytes = frames->bytes,
+		.frame_bytes = k->frame_bytes,
+		.ifindex = k->ifindex,
+		.queue = l->index,
+		.sizes = l->rings,
+		.bind = k->native ? k->settings->bind : MR_XSK_COPY,
+	};
+
+	l->xsk = mr_xsk_open(&setup);
+	if (l->xsk < 0)
+		return mr_fail(d, l->xsk, "%s queue %u: no AF_XDP socket: %s", k->name, l->index,
+			       setup.why[0] ? setup.why : strerror(-l->xsk));
+	l->zero_copy = setup.zero_copy;
+	snprintf(l->bind_why, sizeof(l->bind_why), "%s",
+		 k->native ? setup.why : "zero-copy: needs a program in native mode");
+	return mr_bpf_socket(d, l);
+}
+
+static int open_arena(struct mr_daemon *d, struct mr_lane *l)
+{
+	const struct mr_link *k = mr_lane_link(d, l);
+	struct mr_arena_sizes sizes = arena_sizes(d, k);
+	struct mr_arena a;
+	char name[64];
+	int err;
+
+	snprintf(name, sizeof(name), "mr-arena-%s-%u", k->name, l->index);
+	err = mr_arena_create(name, &sizes, d->settings.lanes.huge_pages, &l->arena, &l->huge);
+	if (!err)
+		err = mr_arena_map(&a, l->arena, true);
+	if (err)
+		return mr_fail(d, err, "%s queue %u: no memory for the arena: %s; make lanes smaller",
+			       k->name, l->index, strerror(-err));
+	memcpy(&l->layout, a.base, sizeof(l->layout));
+	l->arena_reader = reader_of(l->arena);
+	size_rings(d, &l->rings);
+	err = l->arena_reader < 0 ? l->arena_reader : open_socket(d, l, &a);
+	/* The kernel keeps the pages of the UMEM; the parent has no use for the bytes. */
+	mr_arena_unmap(&a);
+	return err;
+}
+
+static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct mr_lane_config *c)
+{
+	const struct mr_settings *s = &d->settings;
+	const struct mr_link *k = mr_lane_link(d, l);
+
+	*c = (struct mr_lane_config){
+		.version = MR_WORKER_VERSION,
+		.n_rules = s->n_rules,
+		.isn_secret = { d->isn_secret[0], d->isn_secret[1] },
+		.hash_secret = { d->hash_secret[0], d->hash_secret[1] },
+		.port_lo = l->port_lo,
+		.port_hi = l->port_hi,
+		.mtu = k->lane_mtu,
+		.nagle = s->tcp.nagle,
+		.receive_buffer = s->lanes.receive_buffer,
+		.send_buffer = s->lanes.send_buffer,
+		.busy_poll_us = s->lanes.busy_poll_us,
+		.user_timeout_ms = s->tcp.user_timeout_ms,
+		.time_wait_ms = s->tcp.time_wait_ms,
+		.fin_wait_ms = s->tcp.fin_wait_ms,
+		.delayed_ack_ms = s->tcp.delayed_ack_ms,
+		.beat_ms = s->stale_ms * 2 / 5,
+		.keepalive = s->tcp.keepalive,
+		.cpu = l->cpu,
+	};
+	memcpy(c->mac, k->mac, sizeof(c->mac));
+}
+
+static int open_config(struct mr_daemon *d, struct mr_lane *l)
+{
+	struct mr_lane_config c;
+	int fd = memfd_create("mr-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	bool ok;
+
+	if (fd < 0)
+		return mr_fail(d, -errno, "lane configuration: %s", strerror(errno));
+	l->config = fd;
+	describe(d, l, &c);
+	ok = write(fd, &c, sizeof(c)) == sizeof(c);
+	for (unsigned int i = 0; ok && i < d->settings.n_rules; i++)
+		ok = write(fd, &d->settings.rules[i].lane, sizeof(struct mr_lane_rule)) ==
+		     sizeof(struct mr_lane_rule);
+	if (!ok || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+		return mr_fail(d, -errno, "lane configuration: %s", strerror(errno));
+	return 0;
+}
+
+static int open_capture(struct mr_daemon *d, struct mr_lane *l)
+{
+	const char *directory = d->settings.lanes.capture_directory;
+	char path[192];
+
+	if (!directory)
+		return 0;
+	snprintf(path, sizeof(path), "%s/lane-%s-%u.pcapng", directory, mr_lane_link(d, l)->name,
+		 l->index);
+	l->capture = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (l->capture < 0)
+		return mr_fail(d, -errno, "%s: cannot be written: %s", path, strerror(errno));
+	return 0;
+}
+
+static int open_lane(struct mr_daemon *d, struct mr_lane *l)
+{
+	int err = open_arena(d, l);
+
+	if (!err)
+		err = open_config(d, l);
+	if (!err)
+		err = open_capture(d, l);
+	if (err)
+		return err;
+	l->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->doorbell < 0)
+		return mr_fail(d, -errno, "doorbell: %s", strerror(errno));
+	return 0;
+}
+
+/* An even part of the interface's range for each of its lanes. */
+static void share_ports(const struct mr_daemon *d, const struct mr_link *k, struct mr_lane *l)
+{
+	const struct mr_settings_lanes *s = &d->settings.lanes;
+	uint32_t n = s->port_hi ? (uint32_t)(s->port_hi - s->port_lo + 1) : 0;
+	uint32_t first = n * l->index / k->n_queues, end = n * (l->index + 1) / k->n_queues;
+
+	if (first == end)
+		return;
+	l->port_lo = (uint16_t)(s->port_lo + first);
+	l->port_hi = (uint16_t)(s->port_lo + end - 1);
+}
+
+int mr_lanes_prepare(struct mr_daemon *d)
+{
+	const struct mr_settings_lanes *s = &d->settings.lanes;
+	uint32_t n = 0;
+
+	d->lanes = calloc(d->n_lanes, sizeof(*d->lanes));
+	if (!d->lanes)
+		return mr_fail(d, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < d->n_links; i++)
+		for (uint32_t q = 0; q < d->links[i].n_queues; q++, n++) {
+			struct mr_lane *l = &d->lanes[n];
+
+			*l = (struct mr_lane){
+				.link = i, .index = q, .slot = n, .cpu = -1, .arena = -1,
+				.arena_reader = -1, .xsk = -1, .config = -1, .doorbell = -1,
+				.capture = -1, .socket = -1,
+			};
+			if (s->n_cpus)
+				l->cpu = (int32_t)s->cpus[n % s->n_cpus];
+			share_ports(d, &d->links[i], l);
+		}
+	if (getrandom(d->isn_secret, sizeof(d->isn_secret), 0) != sizeof(d->isn_secret) ||
+	    getrandom(d->hash_secret, sizeof(d->hash_secret), 0) != sizeof(d->hash_secret))
+		return mr_fail(d, -errno, "random secrets: %s", strerror(errno));
+	return 0;
+}
+
+/* Directories of applications: made for the lanes' user where they are missing. */
+static int open_directories(struct mr_daemon *d)
+{
+	for (unsigned int i = 0; i < d->settings.n_directories; i++) {
+		const char *path = d->settings.directories[i];
+		bool made = mkdir(path, 0750) == 0;
+
+		if (!made && errno != EEXIST)
+			return mr_fail(d, -errno, "directory %s: cannot be made: %s", path,
+				       strerror(errno));
+		d->directories[i] = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (d->directories[i] < 0)
+			return mr_fail(d, -errno, "directory %s: %s", path, strerror(errno));
+		if (made && fchown(d->directories[i], d->settings.uid, d->settings.gid) < 0)
+			return mr_fail(d, -errno, "directory %s: cannot be given to user %s: %s",
+				       path, d->settings.user, strerror(errno));
+	}
+	return 0;
+}
+
+int mr_lanes_open(struct mr_daemon *d)
+{
+	int err = open_directories(d);
+
+	for (uint32_t i = 0; !err && i < d->n_links; i++) {
+		err = open_mailbox(d, &d->links[i]);
+		if (!err)
+			err = open_paths(d, &d->links[i]);
+	}
+	for (uint32_t i = 0; !err && i < d->n_lanes; i++)
+		err = open_lane(d, &d->lanes[i]);
+	return err;
+}
+
+static void close_lane(struct mr_lane *l)
+{
+	mr_close_fd(&l->xsk);
+	mr_close_fd(&l->arena);
+	mr_close_fd(&l->arena_reader);
+	mr_close_fd(&l->config);
+	mr_close_fd(&l->capture);
+	mr_close_fd(&l->doorbell);
+	mr_close_fd(&l->socket);
+}
+
+void mr_lanes_close(struct mr_daemon *d)
+{
+	for (uint32_t i = 0; d->lanes && i < d->n_lanes; i++)
+		close_lane(&d->lanes[i]);
+	for (uint32_t i = 0; i < d->n_links; i++) {
+		struct mr_link *l = &d->links[i];
+
+		mr_close_fd(&l->mailbox);
+		mr_close_fd(&l->paths);
+		mr_close_fd(&l->paths_reader);
+		if (l->path_table)
+			munmap(l->path_table, sizeof(*l->path_table));
+		l->path_table = NULL;
+	}
+	for (unsigned int i = 0; i < MR_MAX_DIRECTORIES; i++)
+		mr_close_fd(&d->directories[i]);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Lanes: what outlives their workers, and the workers. Parent only. */
+#ifndef MR_DAEMON_LANES_H
+#define MR_DAEMON_LANES_H
+
+#include <stdint.h>
+
+struct mr_daemon;
+struct mr_lane;
+
+/** mr_lanes_prepare() - allocate all lane records, with nothing open yet */
+int mr_lanes_prepare(struct mr_daemon *d);
+
+/** mr_lanes_open() - mailboxes, path tables, arenas, sockets and configurations of all lanes */
+int mr_lanes_open(struct mr_daemon *d);
+
+/** mr_lanes_close() - the sockets leave their queues, the memory goes */
+void mr_lanes_close(struct mr_daemon *d);
+
+/**
+ * mr_worker_spawn() - start the worker of a lane that has none
+ *
+ * The next epoch of the lane; HELLO stands in its socket before it runs. Our end is @l->socket.
+ *
+ * Return: 0 or -errno
+ */
+int mr_worker_spawn(struct mr_daemon *d, struct mr_lane *l);
+
+/** mr_workers_end() - STOP to all, SIGKILL after a second, all reaped */
+void mr_workers_end(struct mr_daemon *d);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+#include "user/daemon/links.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "user/daemon/bpf.h"
+#include "user/daemon/log.h"
+
+enum {
+	FRAME_SMALL = 2048,
+	FRAME_LARGE = 4096,
+	HEADROOM = 256, /* XDP_PACKET_HEADROOM: the kernel leaves it in front of each frame */
+	LINK_HEADER = 14 + 2 * 4,
+};
+
+static int ask(int fd, const char *name, unsigned long what, struct ifreq *r)
+{
+	memset(r, 0, sizeof(*r));
+	memcpy(r->ifr_name, name, strnlen(name, IFNAMSIZ - 1));
+	return ioctl(fd, what, r) < 0 ? -errno : 0;
+}
+
+/* Receive queues that are in use: combined channels and those that only receive. */
+static uint32_t receive_queues(int fd, const char *name)
+{
+	struct ethtool_channels c = { .cmd = ETHTOOL_GCHANNELS };
+	struct ifreq r;
+
+	memset(&r, 0, sizeof(r));
+	memcpy(r.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
+	r.ifr_data = (char *)&c;
+	if (ioctl(fd, SIOCETHTOOL, &r) < 0 || c.combined_count + c.rx_count == 0)
+		return 1;
+	return c.combined_count + c.rx_count;
+}
+
+static int check_queues(struct mr_daemon *d, struct mr_link *l, uint32_t there)
+{
+	uint32_t wanted = l->settings->queues ? l->settings->queues : there;
+
+	if (wanted > there)
+		return mr_fail(d, -EINVAL,
+			       "%s: has %u receive queues, the configuration wants %u; "
+			       "set queues: %u, or ethtool -L %s combined %u",
+			       l->name, there, wanted, there, l->name, wanted);
+	if (wanted > MR_MAX_LANES)
+		return mr_fail(d, -E2BIG, "%s: has %u receive queues; set queues: %d or fewer",
+			       l->name, wanted, MR_MAX_LANES);
+	if (wanted < there)
+		mr_warn("%s: %u of %u receive queues have a lane; connections on the others go to "
+			"the kernel (ethtool -L %s combined %u)",
+			l->name, wanted, there, l->name, wanted);
+	l->n_queues = wanted;
+	return 0;
+}
+
+static void size_frames(const struct mr_settings_lanes *s, struct mr_link *l)
+{
+	uint32_t room;
+
+	l->frame_bytes = s->frame_bytes;
+	if (!l->frame_bytes)
+		l->frame_bytes = l->mtu + LINK_HEADER + HEADROOM <= FRAME_SMALL ? FRAME_SMALL :
+										   FRAME_LARGE;
+	room = l->frame_bytes - HEADROOM - LINK_HEADER;
+	l->lane_mtu = l->mtu < room ? l->mtu : room;
+	if (l->lane_mtu < l->mtu)
+		mr_warn("%s: MTU %u, a frame of %u bytes holds %u; lanes announce that much",
+			l->name, l->mtu, l->frame_bytes, l->lane_mtu);
+}
+
+static int find(struct mr_daemon *d, int fd, struct mr_link *l)
+{
+	struct ifreq r;
+	int err = ask(fd, l->name, SIOCGIFINDEX, &r);
+
+	if (err)
+		return mr_fail(d, err, "%s: there is no such interface; see ip link", l->name);
+	l->ifindex = (uint32_t)r.ifr_ifindex;
+	err = ask(fd, l->name, SIOCGIFMTU, &r);
+	l->mtu = (uint32_t)r.ifr_mtu;
+	if (!err)
+		err = ask(fd, l->name, SIOCGIFFLAGS, &r);
+	l->up = r.ifr_flags & IFF_UP;
+	if (!err && r.ifr_flags & IFF_LOOPBACK)
+		return mr_fail(d, -EINVAL, "%s: is a loopback; name an Ethernet interface", l->name);
+	if (!err && r.ifr_flags & IFF_MASTER)
+		return mr_fail(d, -EINVAL,
+			       "%s: is a bond; AF_XDP gets nothing there, name its members", l->name);
+	if (!err)
+		err = ask(fd, l->name, SIOCGIFHWADDR, &r);
+	if (err)
+		return mr_fail(d, err, "%s: cannot be looked at: %s", l->name, strerror(-err));
+	memcpy(l->mac, r.ifr_hwaddr.sa_data, sizeof(l->mac));
+	err = check_queues(d, l, receive_queues(fd, l->name));
+	if (err)
+		return err;
+	size_frames(&d->settings.lanes, l);
+	if (!l->up)
+		mr_warn("%s: is down; ip link set dev %s up", l->name, l->name);
+	return 0;
+}
+
+static int find_all(struct mr_daemon *d, int fd)
+{
+	uint32_t slots = 0;
+
+	for (uint32_t i = 0; i < d->n_links; i++) {
+		struct mr_link *l = &d->links[i];
+		int err;
+
+		l->settings = &d->settings.interfaces[i];
+		l->name = l->settings->name;
+		l->mailbox = l->paths = l->paths_reader = l->former_program = -1;
+		err = find(d, fd, l);
+		if (err)
+			return err;
+		l->slot_base = l->first_lane = slots;
+		slots += l->n_queues;
+		if (slots > MR_MAX_SLOTS)
+			return mr_fail(d, -E2BIG, "%s: more than %d queues in all; set queues: N",
+				       l->name, MR_MAX_SLOTS);
+	}
+	d->n_lanes = slots;
+	return 0;
+}
+
+int mr_links_find(struct mr_daemon *d)
+{
+	int fd, err;
+
+	d->links = calloc(d->settings.n_interfaces, sizeof(*d->links));
+	if (!d->links)
+		return mr_fail(d, -ENOMEM, "out of memory");
+	d->n_links = d->settings.n_interfaces;
+	for (uint32_t i = 0; i < d->n_links; i++)
+		d->links[i].mailbox = d->links[i].paths = d->links[i].paths_reader =
+			d->links[i].former_program = -1;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return mr_fail(d, -errno, "interfaces: %s", strerror(errno));
+	err = find_all(d, fd);
+	close(fd);
+	return err;
+}
+
+/* v4 mapped; false: no IP address. */
+static bool address_of(const struct sockaddr *a, uint8_t out[16])
+{
+	if (a && a->sa_family == AF_INET6) {
+		memcpy(out, &((const struct sockaddr_in6 *)a)->sin6_addr, 16);
+		return true;
+	}
+	if (!a || a->sa_family != AF_INET)
+		return false;
+	memset(out, 0, 10);
+	memset(out + 10, 0xff, 2);
+	memcpy(out + 12, &((const struct sockaddr_in *)a)->sin_addr, 4);
+	return true;
+}
+
+int mr_links_locals(struct mr_daemon *d)
+{
+	struct ifaddrs *all, *a;
+	uint8_t addr[16];
+
+	if (getifaddrs(&all) < 0)
+		return mr_fail(d, -errno, "addresses: cannot be listed: %s", strerror(errno));
+	for (a = all; a; a = a->ifa_next)
+		for (uint32_t i = 0; i < d->n_links; i++)
+			if (!strcmp(a->ifa_name, d->links[i].name) && address_of(a->ifa_addr, addr))
+				mr_bpf_local(d, addr, d->links[i].ifindex, true);
+	freeifaddrs(all);
+	return 0;
+}
+
+bool mr_links_has_address(const uint8_t addr[16], uint32_t ifindex)
+{
+	struct ifaddrs *all, *a;
+	uint8_t each[16];
+	bool found = false;
+
+	if (getifaddrs(&all) < 0)
+		return false;
+	for (a = all; a && !found; a = a->ifa_next)
+		found = address_of(a->ifa_addr, each) && !memcmp(each, addr, sizeof(each)) &&
+			(!ifindex || if_nametoindex(a->ifa_name) == ifindex);
+	freeifaddrs(all);
+	return found;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The interfaces of the configuration, as they are at start. */
+#ifndef MR_DAEMON_LINKS_H
+#define MR_DAEMON_LINKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mr_daemon;
+
+/** mr_links_find() - index, MAC, MTU and queues of every interface; slots and lanes are counted */
+int mr_links_find(struct mr_daemon *d);
+
+/** mr_links_locals() - write the addresses that stand on our interfaces into mr1_local */
+int mr_links_locals(struct mr_daemon *d);
+
+/** mr_links_has_address() - does @addr stand on interface @ifindex (0: on any) now? */
+bool mr_links_has_address(const uint8_t addr[16], uint32_t ifindex);
+
+#endif

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+#include "user/daemon/netlink.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	BUFFER_BYTES = 32768,
+	NEWS_AT_ONCE = 32,
+	LOWER_UP = 1 << 16, /* IFF_LOWER_UP; <linux/if.h> and <net/if.h> exclude each other */
+	NUD_USABLE = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY,
+};
+
+struct mr_netlink {
+	struct mnl_socket *ask;
+	struct mnl_socket *events;
+	struct mr_netlink_news news;
+	void *arg;
+	uint32_t seq;
+	char buffer[BUFFER_BYTES];
+};
+
+/* Attributes by type; a table on the stack of whoever parses. */
+struct attributes {
+	const struct nlattr *at[64];
+};
+
+static int collect(const struct nlattr *a, void *data)
+{
+	struct attributes *t = data;
+	uint16_t type = mnl_attr_get_type(a);
+
+	if (type < sizeof(t->at) / sizeof(t->at[0]))
+		t->at[type] = a;
+	return MNL_CB_OK;
+}
+
+static uint32_t number(const struct nlattr *a)
+{
+	return a && mnl_attr_validate(a, MNL_TYPE_U32) >= 0 ? mnl_attr_get_u32(a) : 0;
+}
+
+/* Out of an attribute of the right size for the family; false: there is none. */
+static bool address(const struct nlattr *a, uint8_t out[16])
+{
+	if (a && mnl_attr_get_payload_len(a) == 16) {
+		memcpy(out, mnl_attr_get_payload(a), 16);
+		return true;
+	}
+	if (!a || mnl_attr_get_payload_len(a) != 4)
+		return false;
+	memset(out, 0, 10);
+	memset(out + 10, 0xff, 2);
+	memcpy(out + 12, mnl_attr_get_payload(a), 4);
+	return true;
+}
+
+static bool is_v4(const uint8_t addr[16])
+{
+	return IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)addr);
+}
+
+static void put_address(struct nlmsghdr *h, uint16_t type, const uint8_t addr[16])
+{
+	if (is_v4(addr))
+		mnl_attr_put(h, type, 4, addr + 12);
+	else
+		mnl_attr_put(h, type, 16, addr);
+}
+
+static void parse_vlan(const struct nlattr *info, struct mr_netlink_link *l)
+{
+	struct attributes kind = { 0 }, data = { 0 };
+	const struct nlattr *id;
+
+	if (!info || mnl_attr_parse_nested(info, collect, &kind) < 0 || !kind.at[IFLA_INFO_KIND] ||
+	    strncmp(mnl_attr_get_payload(kind.at[IFLA_INFO_KIND]), "vlan", 4) ||
+	    !kind.at[IFLA_INFO_DATA] ||
+	    mnl_attr_parse_nested(kind.at[IFLA_INFO_DATA], collect, &data) < 0)
+		return;
+	id = data.at[IFLA_VLAN_ID];
+	if (id && mnl_attr_validate(id, MNL_TYPE_U16) >= 0)
+		l->vlan = mnl_attr_get_u16(id);
+}
+
+static void parse_link(struct mr_netlink *n, const struct nlmsghdr *h)
+{
+	const struct ifinfomsg *i = mnl_nlmsg_get_payload(h);
+	struct attributes t = { 0 };
+	struct mr_netlink_link l = {
+		.ifindex = (uint32_t)i->ifi_index,
+		.up = (i->ifi_flags & IFF_UP) && (i->ifi_flags & LOWER_UP),
+		.gone = h->nlmsg_type == RTM_DELLINK,
+	};
+
+	/* AF_BRIDGE news of a port are not news of the interface. */
+	if (i->ifi_family != AF_UNSPEC || mnl_attr_parse(h, sizeof(*i), collect, &t) < 0)
+		return;
+	l.mtu = number(t.at[IFLA_MTU]);
+	if (t.at[IFLA_ADDRESS] && mnl_attr_get_payload_len(t.at[IFLA_ADDRESS]) == sizeof(l.mac))
+		memcpy(l.mac, mnl_attr_get_payload(t.at[IFLA_ADDRESS]), sizeof(l.mac));
+	if (t.at[IFLA_IFNAME])
+		strncpy(l.name, mnl_attr_get_str(t.at[IFLA_IFNAME]), sizeof(l.name) - 1);
+	parse_vlan(t.at[IFLA_LINKINFO], &l);
+	if (l.vlan)
+		l.lower = number(t.at[IFLA_LINK]);
+	if (n->news.link)
+		n->news.link(n->arg, &l);
+}
+
+static void parse_address(struct mr_netlink *n, const struct nlmsghdr *h)
+{
+	const struct ifaddrmsg *i = mnl_nlmsg_get_payload(h);
+	struct attributes t = { 0 };
+	struct mr_netlink_address a = {
+		.ifindex = i->ifa_index, .gone = h->nlmsg_type == RTM_DELADDR
+	};
+
+	if (mnl_attr_parse(h, sizeof(*i), collect, &t) < 0)
+		return;
+	/* On point-to-point links IFA_ADDRESS is the peer's. */
+	if (!address(t.at[IFA_LOCAL], a.addr) && !address(t.at[IFA_ADDRESS], a.addr))
+		return;
+	if (n->news.address)
+		n->news.address(n->arg, &a);
+}
+
+static bool parse_neighbour(const struct nlmsghdr *h, struct mr_netlink_neighbour *out)
+{
+	const struct ndmsg *i = mnl_nlmsg_get_payload(h);
+	struct attributes t = { 0 };
+	const struct nlattr *mac;
+
+	if (mnl_attr_parse(h, sizeof(*i), collect, &t) < 0)
+		return false;
+	*out = (struct mr_netlink_neighbour){ .ifindex = (uint32_t)i->ndm_ifindex };
+	if ((i->ndm_family != AF_INET && i->ndm_family != AF_INET6) ||
+	    !address(t.at[NDA_DST], out->addr))
+		return false;
+	mac = t.at[NDA_LLADDR];
+	out->deleted = h->nlmsg_type == RTM_DELNEIGH;
+	out->failed = !out->deleted && i->ndm_state & NUD_FAILED;
+	out->valid = !out->deleted && i->ndm_state & NUD_USABLE && mac &&
+		     mnl_attr_get_payload_len(mac) == sizeof(out->mac);
+	if (out->valid)
+		memcpy(out->mac, mnl_attr_get_payload(mac), sizeof(out->mac));
+	return true;
+}
+
+static int deliver(const struct nlmsghdr *h, void *data)
+{
+	struct mr_netlink *n = data;
+	struct mr_netlink_neighbour neighbour;
+
+	switch (h->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		parse_link(n, h);
+		break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		parse_address(n, h);
+		break;
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		if (n->news.routes)
+			n->news.routes(n->arg);
+		break;
+	case RTM_NEWNEIGH:
+	case RTM_DELNEIGH:
+		if (n->news.neighbour && parse_neighbour(h, &neighbour))
+			n->news.neighbour(n->arg, &neighbour);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+void mr_netlink_read(struct mr_netlink *n)
+{
+	for (int i = 0; i < NEWS_AT_ONCE; i++) {
+		ssize_t got = recv(mnl_socket_get_fd(n->events), n->buffer, sizeof(n->buffer),
+				   MSG_DONTWAIT);
+
+		if (got < 0 && errno == ENOBUFS && n->news.lost)
+			n->news.lost(n->arg);
+		if (got <= 0)
+			return;
+		mnl_cb_run(n->buffer, (size_t)got, 0, 0, deliver, n);
+	}
+}
+
+/* Send a question; the kernel has answered when send() returns. */
+static int exchange(struct mr_netlink *n, struct nlmsghdr *h, mnl_cb_t reply, void *data)
+{
+	unsigned int port = mnl_socket_get_portid(n->ask);
+	ssize_t got;
+	int run;
+
+	h->nlmsg_seq = ++n->seq;
+	if (mnl_socket_sendto(n->ask, h, h->nlmsg_len) < 0)
+		return -errno;
+	do {
+		got = mnl_socket_recvfrom(n->ask, n->buffer, sizeof(n->buffer));
+		if (got < 0)
+			return -errno;
+		run = mnl_cb_run(n->buffer, (size_t)got, n->seq, port, reply, data);
+		if (run < 0 && errno == EPROTO) /* the end of an answer given up before */
+			run = MNL_CB_OK;
+		else if (run < 0)
+			return -errno;
+	} while (run > 0);
+	return 0;
+}
+
+static int dump(struct mr_netlink *n, uint16_t type)
+{
+	char question[64];
+	struct nlmsghdr *h = mnl_nlmsg_put_header(question);
+	struct rtgenmsg *g;
+
+	h->nlmsg_type = type;
+	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
+	g->rtgen_family = AF_UNSPEC;
+	return exchange(n, h, deliver, n);
+}
+
+int mr_netlink_dump(struct mr_netlink *n, bool addresses)
+{
+	int err = dump(n, RTM_GETLINK);
+
+	return err || !addresses ? err : dump(n, RTM_GETADDR);
+}
+
+struct route_reply {
+	struct mr_route *out;
+	bool unicast;
+};
+
+static void parse_route_mtu(const struct nlattr *metrics, struct mr_route *out)
+{
+	struct attributes m = { 0 };
+
+	if (metrics && mnl_attr_parse_nested(metrics, collect, &m) >= 0)
+		out->mtu = number(m.at[RTAX_MTU]);
+}
+
+/* RTA_VIA: a gateway of the other family (RFC 5549), behind its 16-bit family. */
+static void parse_via(const struct nlattr *via, struct mr_route *out)
+{
+	const struct rtvia *v;
+
+	if (!via || mnl_attr_get_payload_len(via) != sizeof(*v) + 16)
+		return;
+	v = mnl_attr_get_payload(via);
+	memcpy(out->next_hop, v->rtvia_addr, 16);
+}
+
+static int route_reply(const struct nlmsghdr *h, void *data)
+{
+	struct route_reply *r = data;
+	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+	struct attributes t = { 0 };
+
+	if (h->nlmsg_type != RTM_NEWROUTE || mnl_attr_parse(h, sizeof(*m), collect, &t) < 0)
+		return MNL_CB_STOP;
+	r->unicast = m->rtm_type == RTN_UNICAST;
+	r->out->ifindex = number(t.at[RTA_OIF]);
+	address(t.at[RTA_PREFSRC], r->out->source);
+	if (!address(t.at[RTA_GATEWAY], r->out->next_hop))
+		parse_via(t.at[RTA_VIA], r->out);
+	parse_route_mtu(t.at[RTA_METRICS], r->out);
+	return MNL_CB_STOP;
+}
+
+int mr_netlink_route(struct mr_netlink *n, const uint8_t remote[16], struct mr_route *out)
+{
+	char question[128];
+	struct nlmsghdr *h = mnl_nlmsg_put_header(question);
+	struct route_reply reply = { .out = out };
+	struct rtmsg *m;
+	int err;
+
+	*out = (struct mr_route){ 0 };
+	memcpy(out->next_hop, remote, sizeof(out->next_hop));
+	h->nlmsg_type = RTM_GETROUTE;
+	h->nlmsg_flags = NLM_F_REQUEST;
+	m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	m->rtm_family = is_v4(remote) ? AF_INET : AF_INET6;
+	m->rtm_dst_len = is_v4(remote) ? 32 : 128;
+	put_address(h, RTA_DST, remote);
+	err = exchange(n, h, route_reply, &reply);
+	if (err)
+		return err;
+	return reply.unicast && out->ifindex ? 0 : -ENETUNREACH;
+}
+
+static int neighbour_reply(const struct nlmsghdr *h, void *data)
+{
+	if (h->nlmsg_type == RTM_NEWNEIGH)
+		parse_neighbour(h, data);
+	return MNL_CB_STOP;
+}
+
+int mr_netlink_neighbour(struct mr_netlink *n, uint32_t ifindex, const uint8_t addr[16],
+			 uint8_t mac[6])
+{
+	char question[128];
+	struct nlmsghdr *h = mnl_nlmsg_put_header(question);
+	struct mr_netlink_neighbour found = { 0 };
+	struct ndmsg *m;
+	int err;
+
+	h->nlmsg_type = RTM_GETNEIGH;
+	h->nlmsg_flags = NLM_F_REQUEST;
+	m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+	m->ndm_family = is_v4(addr) ? AF_INET : AF_INET6;
+	m->ndm_ifindex = (int)ifindex;
+	put_address(h, NDA_DST, addr);
+	err = exchange(n, h, neighbour_reply, &found);
+	if (err && err != -ENOENT)
+		return err;
+	if (!found.valid)
+		return -EAGAIN;
+	memcpy(mac, found.mac, sizeof(found.mac));
+	return 0;
+}
+
+int mr_netlink_fd(const struct mr_netlink *n)
+{
+	return mnl_socket_get_fd(n->events);
+}
+
+static const unsigned int groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+				   RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_NEIGH;
+
+int mr_netlink_open(struct mr_netlink **out, const struct mr_netlink_news *news, void *arg)
+{
+	struct mr_netlink *n = calloc(1, sizeof(*n));
+	int err;
+
+	if (!n)
+		return -ENOMEM;
+	n->news = *news;
+	n->arg = arg;
+	n->ask = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	n->events = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (n->ask && n->events && mnl_socket_bind(n->ask, 0, MNL_SOCKET_AUTOPID) == 0 &&
+	    mnl_socket_bind(n->events, groups, MNL_SOCKET_AUTOPID) == 0) {
+		*out = n;
+		return 0;
+	}
+	err = -errno;
+	if (n->ask)
+		mnl_socket_close(n->ask);
+	if (n->events)
+		mnl_socket_close(n->events);
+	free(n);
+	return err;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rtnetlink, as far as paths need it: three questions, and the news that change their answers.
+ * Addresses are 16 bytes, IPv4 as ::ffff:a.b.c.d.
+ */
+#ifndef MR_DAEMON_NETLINK_H
+#define MR_DAEMON_NETLINK_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mr_netlink;
+
+/* The way to a destination. */
+struct mr_route {
+	uint32_t ifindex;    /* where it leaves */
+	uint8_t next_hop[16]; /* the destination itself when it is on the link */
+	uint8_t source[16];
+	uint32_t mtu; /* of the route, 0: it has none */
+};
+
+struct mr_netlink_link {
+	uint32_t ifindex;
+	uint32_t lower; /* VLANs: the interface below, else 0 */
+	uint16_t vlan;	/* VLAN id, with @lower */
+	uint32_t mtu;
+	uint8_t mac[6];
+	bool up; /* administratively, and with carrier */
+	bool gone;
+	char name[IFNAMSIZ];
+};
+
+struct mr_netlink_neighbour {
+	uint32_t ifindex;
+	uint8_t addr[16];
+	uint8_t mac[6];
+	bool valid;
+	bool failed;  /* resolved in vain */
+	bool deleted; /* forgotten */
+};
+
+struct mr_netlink_address {
+	uint32_t ifindex;
+	uint8_t addr[16];
+	bool gone;
+};
+
+/* News; any may be NULL. */
+struct mr_netlink_news {
+	void (*link)(void *arg, const struct mr_netlink_link *l);
+	void (*address)(void *arg, const struct mr_netlink_address *a);
+	void (*neighbour)(void *arg, const struct mr_netlink_neighbour *n);
+	void (*routes)(void *arg); /* any route came or went */
+	void (*lost)(void *arg);   /* news were lost: ask again for everything */
+};
+
+/** mr_netlink_open() - a socket for questions and one for news; 0 or -errno */
+int mr_netlink_open(struct mr_netlink **out, const struct mr_netlink_news *news, void *arg);
+
+/** mr_netlink_fd() - to be polled for news */
+int mr_netlink_fd(const struct mr_netlink *n);
+
+/** mr_netlink_read() - deliver what news there are, a bounded number of messages */
+void mr_netlink_read(struct mr_netlink *n);
+
+/** mr_netlink_dump() - deliver all links (and, when asked, addresses) as if they were news */
+int mr_netlink_dump(struct mr_netlink *n, bool addresses);
+
+/** mr_netlink_route() - Return: 0, -ENETUNREACH (no unicast route to others), -errno */
+int mr_netlink_route(struct mr_netlink *n, const uint8_t remote[16], struct mr_route *out);
+
+/** mr_netlink_neighbour() - Return: 0 with a valid MAC, -EAGAIN (not resolved), -errno */
+int mr_netlink_neighbour(struct mr_netlink *n, uint32_t ifindex, const uint8_t addr[16],
+			 uint8_t mac[6]);
+
+#endif

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+/* The privileged parent at work: it waits for signals and for its child's few requests. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "user/daemon/bpf.h"
+#include "user/daemon/child.h"
+#include "user/daemon/daemon.h"
+#include "user/daemon/lanes.h"
+#include "user/daemon/links.h"
+#include "user/daemon/log.h"
+#include "user/daemon/neighbour.h"
+#include "user/daemon/request.h"
+#include "user/daemon/run_directory.h"
+
+enum {
+	CHILD_RESTART_MS = 1000,
+};
+
+struct parent {
+	struct mr_daemon *d;
+	int signals;
+	bool started;
+	void (*on_started)(void *arg);
+	void *arg;
+	uint64_t child_died_ns;
+	int error; /* the start has failed */
+};
+
+static void tell(struct mr_daemon *d, const struct mr_note *n, int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec iov = { (void *)n, sizeof(*n) };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (d->child_socket < 0)
+		return;
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		m.msg_control = control;
+		m.msg_controllen = sizeof(control);
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	}
+	/* A child that does not read is of no use: it is replaced. */
+	if (sendmsg(d->child_socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && d->child > 0)
+		kill(d->child, SIGKILL);
+}
+
+static void request_spawn(struct mr_daemon *d, const struct mr_request *q)
+{
+	struct mr_lane *l = &d->lanes[q->lane];
+	struct mr_note n = { .type = MR_NOTE_SPAWNED, .lane = q->lane };
+
+	n.error = mr_worker_spawn(d, l);
+	if (n.error == -EALREADY)
+		return;
+	if (!n.error) {
+		n.pid = l->pid;
+		n.epoch = l->epoch;
+		if (l->has_exited)
+			l->restarts++;
+		mr_leftovers_note(d);
+	}
+	tell(d, &n, n.error ? -1 : l->socket);
+}
+
+static void request_kill(struct mr_daemon *d, const struct mr_request *q)
+{
+	if (d->lanes[q->lane].pid > 0)
+		kill(d->lanes[q->lane].pid, SIGKILL);
+}
+
+static bool is_our_link(const struct mr_daemon *d, uint32_t ifindex)
+{
+	for (uint32_t i = 0; i < d->n_links; i++)
+		if (d->links[i].ifindex == ifindex)
+			return true;
+	return false;
+}
+
+static void request_local(struct mr_daemon *d, const struct mr_request *q)
+{
+	bool add = q->type == MR_REQUEST_LOCAL_ADD;
+
+	if (!is_our_link(d, q->ifindex) || mr_links_has_address(q->addr, 0) != add)
+		return;
+	mr_bpf_local(d, q->addr, q->ifindex, add);
+}
+
+static void request_neighbour(struct mr_daemon *d, const struct mr_request *q)
+{
+	if (mr_neighbour_allowed(d, q->ifindex, q->addr))
+		mr_neighbour_resolve(q->ifindex, q->addr);
+}
+
+static bool has_drill(const struct mr_daemon *d)
+{
+	for (unsigned int i = 0; i < d->settings.n_rules; i++)
+		if (!strcmp(d->settings.rules[i].lane.app, "drill"))
+			return true;
+	return false;
+}
+
+static void request_listen(struct mr_daemon *d, const struct mr_request *q)
+{
+	struct mr_note n = {
+		.type = MR_NOTE_LISTENING, .lane = q->lane, .cookie = q->cookie, .port = q->port
+	};
+
+	memcpy(n.addr, q->addr, sizeof(n.addr));
+	if (!has_drill(d) || q->port < 1024)
+		n.error = -EACCES;
+	else if (!mr_links_has_address(q->addr, 0))
+		n.error = -EADDRNOTAVAIL;
+	else
+		n.error = mr_dynamic_open(d, q->lane, q->addr, q->port, &n.rule_id);
+	n.generation = d->bpf.generation.number;
+	tell(d, &n, -1);
+}
+
+static void tell_unlistened(struct mr_daemon *d, const struct mr_dynamic *y)
+{
+	struct mr_note n = {
+		.type = MR_NOTE_UNLISTENED, .lane = y->lane, .port = y->port,
+		.rule_id = y->rule_id, .generation = d->bpf.generation.number,
+	};
+
+	memcpy(n.addr, y->addr, sizeof(n.addr));
+	tell(d, &n, -1);
+}
+
+static void request_unlisten(struct mr_daemon *d, const struct mr_request *q)
+{
+	struct mr_dynamic y = { .lane = q->lane, .port = q->port };
+
+	memcpy(y.addr, q->addr, sizeof(y.addr));
+	if (mr_dynamic_close(d, q->lane, q->addr, q->port) == 0)
+		tell_unlistened(d, &y);
+}
+
+static void start_is_complete(struct parent *p)
+{
+	struct mr_note n = { .type = MR_NOTE_BACKGROUND };
+
+	if (p->started)
+		return;
+	p->started = true;
+	mr_info("serving: %u lanes, %u rules", p->d->n_lanes, p->d->settings.n_rules);
+	p->on_started(p->arg);
+	if (!p->d->foreground)
+		tell(p->d, &n, STDIN_FILENO); /* which is /dev/null now */
+}
+
+static void request(struct parent *p, struct mr_request *q)
+{
+	struct mr_daemon *d = p->d;
+
+	q->words[sizeof(q->words) - 1] = '\0';
+	if (q->lane >= d->n_lanes)
+		return;
+	switch ((enum mr_request_type)q->type) {
+	case MR_REQUEST_SPAWN:
+		request_spawn(d, q);
+		return;
+	case MR_REQUEST_KILL:
+		request_kill(d, q);
+		return;
+	case MR_REQUEST_LOCAL_ADD:
+	case MR_REQUEST_LOCAL_DELETE:
+		request_local(d, q);
+		return;
+	case MR_REQUEST_NEIGHBOUR:
+		request_neighbour(d, q);
+		return;
+	case MR_REQUEST_LISTEN:
+		request_listen(d, q);
+		return;
+	case MR_REQUEST_UNLISTEN:
+		request_unlisten(d, q);
+		return;
+	case MR_REQUEST_SERVING:
+		start_is_complete(p);
+		return;
+	case MR_REQUEST_FAILED:
+		if (!p->started)
+			p->error = mr_fail(d, -ECHILD, "%s", q->words);
+		return;
+	}
+	mr_warn("request %u of the child: unknown", q->type);
+}
+
+static void read_requests(struct parent *p)
+{
+	struct mr_request q;
+	ssize_t n;
+
+	while ((n = recv(p->d->child_socket, &q, sizeof(q), MSG_DONTWAIT)) == sizeof(q))
+		request(p, &q);
+	if (n == 0)
+		mr_close_fd(&p->d->child_socket); /* it ended: SIGCHLD comes */
+}
+
+static void start_child(struct parent *p)
+{
+	struct mr_daemon *d = p->d;
+	int pair[2];
+
+	p->child_died_ns = 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		goto failed;
+	d->child = fork();
+	if (d->child == 0) {
+		close(pair[0]);
+		close(p->signals);
+		mr_close_fd(&d->child_socket);
+		d->child_socket = pair[1];
+		_exit(mr_child_run(d, p->started));
+	}
+	close(pair[1]);
+	if (d->child < 0) {
+		close(pair[0]);
+		goto failed;
+	}
+	mr_close_fd(&d->child_socket);
+	d->child_socket = pair[0];
+	return;
+failed:
+	mr_error("child: cannot be started: %s", strerror(errno));
+	d->child = 0;
+	p->child_died_ns = mr_now_ns();
+}
+
+static void child_exited(struct parent *p, int status)
+{
+	p->d->child = 0;
+	p->child_died_ns = mr_now_ns();
+	mr_close_fd(&p->d->child_socket);
+	mr_error("control process ended, %s %d; lanes go on, it is started again",
+		 WIFSIGNALED(status) ? "signal" : "exit status",
+		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	if (!p->started)
+		p->error = mr_fail(p->d, -ECHILD, "the control process does not come up");
+}
+
+static void worker_exited(struct mr_daemon *d, uint32_t lane, int status)
+{
+	struct mr_lane *l = &d->lanes[lane];
+	struct mr_note n = {
+		.type = MR_NOTE_EXITED, .lane = lane, .pid = l->pid, .epoch = l->epoch,
+		.status = status,
+	};
+
+	l->pid = 0;
+	l->last_status = status;
+	l->has_exited = true;
+	mr_close_fd(&l->socket);
+	mr_dynamic_close_lane(d, lane, tell_unlistened);
+	tell(d, &n, -1);
+	mr_leftovers_note(d);
+}
+
+static void reap(struct parent *p)
+{
+	struct mr_daemon *d = p->d;
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == d->child)
+			child_exited(p, status);
+		for (uint32_t i = 0; i < d->n_lanes; i++)
+			if (d->lanes[i].pid == pid)
+				worker_exited(d, i, status);
+	}
+}
+
+/* True: it is time to end. */
+static bool read_signal(struct parent *p)
+{
+	struct signalfd_siginfo s;
+
+	while (read(p->signals, &s, sizeof(s)) == sizeof(s)) {
+		if (s.ssi_signo == SIGCHLD) {
+			reap(p);
+		} else if (s.ssi_signo != SIGHUP) {
+			mr_info("stopping, signal %u", s.ssi_signo);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void end_child(struct mr_daemon *d)
+{
+	struct mr_note n = { .type = MR_NOTE_STOPPING };
+
+	tell(d, &n, -1);
+	mr_close_fd(&d->child_socket); /* it ends by itself when it reads the end */
+	for (int i = 0; d->child > 0 && i < 50; i++) {
+		if (waitpid(d->child, NULL, WNOHANG) == d->child)
+			d->child = 0;
+		else
+			poll(NULL, 0, 10);
+	}
+	if (d->child > 0) {
+		kill(d->child, SIGKILL);
+		waitpid(d->child, NULL, 0);
+		d->child = 0;
+	}
+}
+
+static void serve(struct parent *p)
+{
+	while (!p->error) {
+		struct pollfd fds[2] = {
+			{ .fd = p->signals, .events = POLLIN },
+			{ .fd = p->d->child_socket, .events = POLLIN },
+		};
+
+		poll(fds, 2, p->child_died_ns ? CHILD_RESTART_MS : -1);
+		if (fds[1].revents)
+			read_requests(p);
+		if (fds[0].revents && read_signal(p))
+			return;
+		if (!p->error && p->child_died_ns &&
+		    mr_now_ns() - p->child_died_ns >= CHILD_RESTART_MS * 1000000ull)
+			start_child(p);
+	}
+}
+
+int mr_parent_serve(struct mr_daemon *d, void (*started)(void *arg), void *arg)
+{
+	struct parent p = { .d = d, .on_started = started, .arg = arg };
+	sigset_t mask;
+
+	sigprocmask(SIG_BLOCK, NULL, &mask); /* what mr_daemon_start() blocked */
+	p.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (p.signals < 0)
+		return mr_fail(d, -errno, "signals: %s", strerror(errno));
+	start_child(&p);
+	serve(&p);
+	end_child(d);
+	close(p.signals);
+	return p.error;
+}

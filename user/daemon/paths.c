@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT */
+#include "user/daemon/paths.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/daemon/child.h"
+#include "user/daemon/log.h"
+#include "user/daemon/netlink.h"
+
+enum {
+	RESOLVE_MS = 3000,
+	SETTLE_MS = 100, /* routes change in bursts */
+	LINKS_MOST = 1024,
+	VLAN_DEPTH = 2,
+};
+
+/* What the child knows of a path, beside the record that lanes read. */
+struct entry {
+	uint32_t ifindex; /* where the route leaves: ours, or a VLAN on it */
+	uint8_t next_hop[16];
+	uint64_t asked_ns;   /* last asked for */
+	uint64_t waiting;    /* lanes of the interface, a bit each */
+	uint64_t deadline_ns; /* with waiting */
+};
+
+struct mr_paths {
+	struct mr_watch watch; /* first member */
+	struct mr_child *c;
+	struct mr_netlink *netlink;
+	struct entry (*entries)[MR_PATHS]; /* one array a link */
+	struct mr_netlink_link *links;	   /* all interfaces of the host, by no order */
+	uint32_t n_links;
+	uint64_t refresh_ns; /* when to look up all paths again, 0: no need */
+};
+
+/* A writer of a seqlock: lanes copy between two equal even readings. */
+static void write_begin(uint32_t *seq)
+{
+	__atomic_store_n(seq, *seq | 1, __ATOMIC_RELAXED);
+	/* Release: no write below may be seen before the odd number. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static void write_end(uint32_t *seq)
+{
+	__atomic_store_n(seq, (*seq | 1) + 1, __ATOMIC_RELEASE);
+}
+
+static const struct mr_netlink_link *link_of(const struct mr_paths *p, uint32_t ifindex)
+{
+	for (uint32_t i = 0; i < p->n_links; i++)
+		if (p->links[i].ifindex == ifindex)
+			return &p->links[i];
+	return NULL;
+}
+
+/* Down from where the route leaves to our interface; false: it does not lead there. */
+static bool find_vlans(const struct mr_paths *p, const struct mr_link *k, uint32_t ifindex,
+		       uint16_t vlan[2])
+{
+	vlan[0] = vlan[1] = 0;
+	for (int depth = 0; ifindex != k->ifindex; depth++) {
+		const struct mr_netlink_link *l = link_of(p, ifindex);
+
+		if (!l || !l->lower || depth == VLAN_DEPTH)
+			return false;
+		vlan[1] = vlan[0];
+		vlan[0] = l->vlan;
+		ifindex = l->lower;
+	}
+	return true;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return b && b < a ? b : a;
+}
+
+static void publish(struct mr_paths *p, const struct mr_link *k, uint32_t i,
+		    const struct mr_path *path)
+{
+	struct mr_path *out = &k->path_table->path[i];
+
+	(void)p;
+	write_begin(&out->seq);
+	out->state = path->state;
+	memcpy(out->remote, path->remote, sizeof(out->remote));
+	memcpy(out->local, path->local, sizeof(out->local));
+	memcpy(out->next_hop_mac, path->next_hop_mac, sizeof(out->next_hop_mac));
+	memcpy(out->own_mac, path->own_mac, sizeof(out->own_mac));
+	memcpy(out->vlan, path->vlan, sizeof(out->vlan));
+	out->mtu = path->mtu;
+	write_end(&out->seq);
+}
+
+static void set_state(struct mr_paths *p, const struct mr_link *k, uint32_t i,
+		      enum mr_path_state state)
+{
+	struct mr_path path = k->path_table->path[i];
+
+	path.state = state;
+	publish(p, k, i, &path);
+}
+
+static void answer(struct mr_paths *p, uint32_t lane, const uint8_t remote[16], int32_t index)
+{
+	struct mr_path_answer a = {
+		.head = { MR_WORKER_MAGIC, MR_MSG_PATH_ANSWER, sizeof(a) }, .index = index
+	};
+
+	memcpy(a.remote, remote, sizeof(a.remote));
+	mr_ward_send(p->c, lane, &a, sizeof(a));
+}
+
+static void answer_all(struct mr_paths *p, const struct mr_link *k, uint32_t i, int32_t index)
+{
+	struct entry *e = &p->entries[k - p->c->d->links][i];
+
+	for (uint32_t lane = 0; lane < k->n_queues; lane++)
+		if (e->waiting >> lane & 1)
+			answer(p, k->first_lane + lane, k->path_table->path[i].remote, index);
+	e->waiting = 0;
+}
+
+static void ask_neighbour(struct mr_paths *p, const struct entry *e)
+{
+	struct mr_request q = { .type = MR_REQUEST_NEIGHBOUR, .ifindex = e->ifindex };
+
+	memcpy(q.addr, e->next_hop, sizeof(q.addr));
+	mr_child_ask(p->c, &q);
+}
+
+/*
+ * Look a path up: route, then neighbour. Return: 0 (VALID now), -EAGAIN (the kernel resolves the
+ * neighbour), -errno (no way there).
+ */
+static int look_up(struct mr_paths *p, const struct mr_link *k, uint32_t i)
+{
+	struct entry *e = &p->entries[k - p->c->d->links][i];
+	struct mr_path path = k->path_table->path[i];
+	const struct mr_netlink_link *l;
+	struct mr_route route;
+	int err = mr_netlink_route(p->netlink, path.remote, &route);
+
+	if (err)
+		return err;
+	l = link_of(p, route.ifindex);
+	if (!l || !find_vlans(p, k, route.ifindex, path.vlan))
+		return -ENETUNREACH;
+	e->ifindex = route.ifindex;
+	memcpy(e->next_hop, route.next_hop, sizeof(e->next_hop));
+	memcpy(path.local, route.source, sizeof(path.local));
+	memcpy(path.own_mac, l->mac, sizeof(path.own_mac));
+	path.mtu = smaller(smaller(k->lane_mtu, l->mtu), route.mtu);
+	err = mr_netlink_neighbour(p->netlink, e->ifindex, e->next_hop, path.next_hop_mac);
+	path.state = err ? MR_PATH_RESOLVING : MR_PATH_VALID;
+	publish(p, k, i, &path);
+	return err;
+}
+
+/* The record for a remote address: its own, a free one, or the one that was not asked for longest. */
+static uint32_t place_for(struct mr_paths *p, const struct mr_link *k, const uint8_t remote[16])
+{
+	struct entry *e = p->entries[k - p->c->d->links];
+	struct mr_path fresh = { .state = MR_PATH_RESOLVING };
+	uint32_t best = 0;
+
+	for (uint32_t i = 0; i < MR_PATHS; i++) {
+		const struct mr_path *path = &k->path_table->path[i];
+
+		if (path->state != MR_PATH_FREE && !memcmp(path->remote, remote, 16))
+			return i;
+		if (path->state == MR_PATH_FREE) {
+			best = i;
+			break;
+		}
+		if (!e[i].waiting && e[i].asked_ns < e[best].asked_ns)
+			best = i;
+	}
+	answer_all(p, k, best, -ENOBUFS);
+	e[best] = (struct entry){ 0 };
+	memcpy(fresh.remote, remote, sizeof(fresh.remote));
+	publish(p, k, best, &fresh);
+	return best;
+}
+
+void mr_paths_ask(struct mr_child *c, uint32_t lane, const uint8_t remote[16])
+{
+	struct mr_paths *p = c->paths;
+	const struct mr_lane *l = &c->d->lanes[lane];
+	const struct mr_link *k = mr_lane_link(c->d, l);
+	uint32_t i = place_for(p, k, remote);
+	struct entry *e = &p->entries[l->link][i];
+	int err;
+
+	e->asked_ns = mr_now_ns();
+	if (e->waiting) {
+		e->waiting |= 1ull << l->index;
+		return;
+	}
+	err = look_up(p, k, i);
+	if (!err) {
+		answer(p, lane, remote, (int32_t)i);
+		return;
+	}
+	if (err != -EAGAIN) {
+		set_state(p, k, i, MR_PATH_UNREACHABLE);
+		answer(p, lane, remote, err);
+		return;
+	}
+	e->waiting = 1ull << l->index;
+	e->deadline_ns = e->asked_ns + RESOLVE_MS * 1000000ull;
+	ask_neighbour(p, e);
+}
+
+static void heard_neighbour(struct mr_paths *p, const struct mr_link *k, uint32_t i,
+			    const struct mr_netlink_neighbour *n)
+{
+	struct entry *e = &p->entries[k - p->c->d->links][i];
+	struct mr_path path = k->path_table->path[i];
+
+	if (n->valid) {
+		if (path.state == MR_PATH_VALID &&
+		    !memcmp(path.next_hop_mac, n->mac, sizeof(n->mac)))
+			return;
+		memcpy(path.next_hop_mac, n->mac, sizeof(path.next_hop_mac));
+		path.state = MR_PATH_VALID;
+		publish(p, k, i, &path);
+		answer_all(p, k, i, (int32_t)i);
+	} else if (n->failed) {
+		set_state(p, k, i, MR_PATH_UNREACHABLE);
+		answer_all(p, k, i, -EHOSTUNREACH);
+	} else if (n->deleted && path.state == MR_PATH_VALID) {
+		/* Forgotten for want of use, perhaps: the kernel does not see our frames. */
+		ask_neighbour(p, e);
+	}
+}
+
+static void each_path(struct mr_paths *p,
+		      void (*fn)(struct mr_paths *p, const struct mr_link *k, uint32_t i,
+				 const struct mr_netlink_neighbour *n),
+		      const struct mr_netlink_neighbour *n)
+{
+	for (uint32_t k = 0; k < p->c->d->n_links; k++) {
+		const struct mr_link *link = &p->c->d->links[k];
+
+		for (uint32_t i = 0; i < MR_PATHS; i++)
+			if (link->path_table->path[i].state != MR_PATH_FREE)
+				fn(p, link, i, n);
+	}
+}
+
+static void match_neighbour(struct mr_paths *p, const struct mr_link *k, uint32_t i,
+			    const struct mr_netlink_neighbour *n)
+{
+	const struct entry *e = &p->entries[k - p->c->d->links][i];
+
+	if (e->ifindex == n->ifindex && !memcmp(e->next_hop, n->addr, sizeof(n->addr)))
+		heard_neighbour(p, k, i, n);
+}
+
+static void news_neighbour(void *arg, const struct mr_netlink_neighbour *n)
+{
+	each_path(arg, match_neighbour, n);
+}
+
+static void news_routes(void *arg)
+{
+	struct mr_paths *p = arg;
+
+	if (!p->refresh_ns)
+		p->refresh_ns = mr_now_ns() + SETTLE_MS * 1000000ull;
+}
+
+/* Ours, or a VLAN on one of ours: NULL if neither. */
+static struct mr_link *ours(struct mr_paths *p, uint32_t ifindex)
+{
+	uint16_t vlan[2];
+
+	for (uint32_t i = 0; i < p->c->d->n_links; i++)
+		if (find_vlans(p, &p->c->d->links[i], ifindex, vlan))
+			return &p->c->d->links[i];
+	return NULL;
+}
+
+static void news_address(void *arg, const struct mr_netlink_address *a)
+{
+	struct mr_paths *p = arg;
+	struct mr_link *k = ours(p, a->ifindex);
+	struct mr_request q = {
+		.type = a->gone ? MR_REQUEST_LOCAL_DELETE : MR_REQUEST_LOCAL_ADD,
+	};
+
+	if (!k)
+		return;
+	q.ifindex = k->ifindex;
+	memcpy(q.addr, a->addr, sizeof(q.addr));
+	mr_child_ask(p->c, &q);
+	news_routes(p);
+}
+
+static void remember(struct mr_paths *p, const struct mr_netlink_link *l)
+{
+	uint32_t i = 0;
+
+	while (i < p->n_links && p->links[i].ifindex != l->ifindex)
+		i++;
+	if (l->gone) {
+		if (i < p->n_links)
+			p->links[i] = p->links[--p->n_links];
+	} else if (i < LINKS_MOST) {
+		p->links[i] = *l;
+		p->n_links += i == p->n_links;
+	}
+}
+
+static void link_changed(struct mr_link *k, const struct mr_netlink_link *l)
+{
+	struct mr_path_table *t = k->path_table;
+	bool up = l->up && !l->gone;
+
+	if (l->gone && !k->gone)
+		mr_error("%s: interface was deleted; its lanes get nothing more, restart millraced "
+			 "when it is there again",
+			 k->name);
+	else if (up != k->up)
+		mr_info("%s: link is %s", k->name, up ? "up" : "down");
+	if (!l->gone && l->mtu != k->mtu)
+		mr_info("%s: MTU is %u now; connections get it at once where it is smaller, all of it "
+			"after a restart",
+			k->name, l->mtu);
+	k->gone = l->gone;
+	k->up = up;
+	if (!l->gone) {
+		k->mtu = l->mtu;
+		memcpy(k->mac, l->mac, sizeof(k->mac));
+	}
+	write_begin(&t->seq);
+	t->link_up = up;
+	t->mtu = smaller(k->lane_mtu, k->mtu);
+	memcpy(t->mac, k->mac, sizeof(t->mac));
+	write_end(&t->seq);
+}
+
+static void news_link(void *arg, const struct mr_netlink_link *l)
+{
+	struct mr_paths *p = arg;
+
+	remember(p, l);
+	for (uint32_t i = 0; i < p->c->d->n_links; i++)
+		if (p->c->d->links[i].ifindex == l->ifindex)
+			link_changed(&p->c->d->links[i], l);
+	news_routes(p);
+}
+
+static void news_lost(void *arg)
+{
+	struct mr_paths *p = arg;
+
+	mr_warn("rtnetlink: news were lost; asking for everything again");
+	mr_netlink_dump(p->netlink, true);
+	news_routes(p);
+}
+
+static void refresh_path(struct mr_paths *p, const struct mr_link *k, uint32_t i,
+			 const struct mr_netlink_neighbour *n)
+{
+	struct entry *e = &p->entries[k - p->c->d->links][i];
+	int err;
+
+	(void)n;
+	if (k->path_table->path[i].state == MR_PATH_UNREACHABLE && !e->waiting)
+		return; /* looked up again when somebody asks */
+	err = look_up(p, k, i);
+	if (!err) {
+		answer_all(p, k, i, (int32_t)i);
+	} else if (err == -EAGAIN) {
+		ask_neighbour(p, e);
+	} else {
+		set_state(p, k, i, MR_PATH_UNREACHABLE);
+		answer_all(p, k, i, err);
+	}
+}
+
+static void give_up_late(struct mr_paths *p, const struct mr_link *k, uint64_t now)
+{
+	struct entry *e = p->entries[k - p->c->d->links];
+
+	for (uint32_t i = 0; i < MR_PATHS; i++) {
+		if (!e[i].waiting || now < e[i].deadline_ns)
+			continue;
+		set_state(p, k, i, MR_PATH_UNREACHABLE);
+		answer_all(p, k, i, -EHOSTUNREACH);
+	}
+}
+
+void mr_paths_tick(struct mr_child *c, uint64_t now)
+{
+	struct mr_paths *p = c->paths;
+
+	if (p->refresh_ns && now >= p->refresh_ns) {
+		p->refresh_ns = 0;
+		each_path(p, refresh_path, NULL);
+	}
+	for (uint32_t i = 0; i < c->d->n_links; i++)
+		give_up_late(p, &c->d->links[i], now);
+}
+
+static void news_ready(struct mr_child *c, struct mr_watch *w)
+{
+	(void)c;
+	mr_netlink_read(((struct mr_paths *)w)->netlink);
+}
+
+int mr_paths_open(struct mr_child *c)
+{
+	static const struct mr_netlink_news news = {
+		.link = news_link,
+		.address = news_address,
+		.neighbour = news_neighbour,
+		.routes = news_routes,
+		.lost = news_lost,
+	};
+	struct mr_paths *p = calloc(1, sizeof(*p));
+	int err;
+
+	if (!p)
+		return -ENOMEM;
+	p->c = c;
+	c->paths = p;
+	p->entries = calloc(c->d->n_links, sizeof(*p->entries));
+	p->links = calloc(LINKS_MOST, sizeof(*p->links));
+	if (!p->entries || !p->links)
+		return -ENOMEM;
+	err = mr_netlink_open(&p->netlink, &news, p);
+	if (err)
+		return err;
+	p->watch = (struct mr_watch){ mr_netlink_fd(p->netlink), news_ready };
+	err = mr_child_watch(c, &p->watch);
+	/* VLANs are known by the dump; paths that a child before us made are looked up again. */
+	news_routes(p);
+	return err ? err : mr_netlink_dump(p->netlink, true);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+#include "user/daemon/ports.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "user/daemon/daemon.h"
+#include "user/daemon/log.h"
+
+#define SYSCTL "/proc/sys/net/ipv4/ip_local_reserved_ports"
+
+enum {
+	SYSCTL_BYTES = 65536,
+	PATH_BYTES = 128,
+};
+
+static int bind_only(int family, const struct sockaddr *a, socklen_t len)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1, err;
+
+	if (fd < 0)
+		return -errno;
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	/* The address may come later: netlink follows it. */
+	setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
+	if (bind(fd, a, len) == 0)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+static int reserve4(const uint8_t addr[4], uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	memcpy(&a.sin_addr, addr, 4);
+	return bind_only(AF_INET, (const struct sockaddr *)&a, sizeof(a));
+}
+
+static int reserve6(const uint8_t addr[16], uint16_t port)
+{
+	struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+
+	memcpy(&a.sin6_addr, addr, 16);
+	return bind_only(AF_INET6, (const struct sockaddr *)&a, sizeof(a));
+}
+
+int mr_port_reserve(const uint8_t addr[16], uint16_t port)
+{
+	if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)addr))
+		return reserve4(addr + 12, port);
+	return reserve6(addr, port);
+}
+
+/* A host without IPv6 has no IPv6 ports to keep. */
+static bool is_no_family(int err)
+{
+	return err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL;
+}
+
+static int reserve_rule(struct mr_daemon *d, unsigned int i)
+{
+	const struct mr_settings_rule *s = &d->settings.rules[i];
+	const struct mr_lane_rule *r = &s->lane;
+	static const uint8_t any4[4];
+	int *fd = d->reserved + 2 * i;
+	int err = 0;
+
+	if (s->fallback == MR_FALLBACK_KERNEL)
+		return 0; /* a kernel socket shall listen there */
+	if (r->any_family || r->family == 4) {
+		fd[0] = r->any_family ? reserve4(any4, r->port) : reserve4(r->addr + 12, r->port);
+		err = fd[0] < 0 ? fd[0] : 0;
+	}
+	if (!err && (r->any_family || r->family == 6)) {
+		fd[1] = reserve6(r->addr, r->port);
+		err = fd[1] < 0 && !is_no_family(fd[1]) ? fd[1] : 0;
+	}
+	if (err == -EADDRINUSE)
+		return mr_fail(d, err,
+			       "rule %s: port %u is in use by a kernel socket (ss -ltnp sport = :%u); "
+			       "stop that program, or set fallback: kernel",
+			       r->name, r->port, r->port);
+	if (err)
+		return mr_fail(d, err, "rule %s: port %u cannot be reserved: %s", r->name, r->port,
+			       strerror(-err));
+	return 0;
+}
+
+static int reserve_rules(struct mr_daemon *d)
+{
+	unsigned int n = 2 * d->settings.n_rules;
+	int err = 0;
+
+	d->reserved = malloc((n ? n : 1) * sizeof(*d->reserved));
+	if (!d->reserved)
+		return mr_fail(d, -ENOMEM, "out of memory");
+	for (unsigned int i = 0; i < n; i++)
+		d->reserved[i] = -1;
+	for (unsigned int i = 0; !err && i < d->settings.n_rules; i++)
+		err = reserve_rule(d, i);
+	return err;
+}
+
+/* Somebody's port in the lanes' range: his segments would be taken. */
+static int check_range(struct mr_daemon *d, const char *table)
+{
+	const struct mr_settings_lanes *l = &d->settings.lanes;
+	unsigned int port, state;
+	char line[256];
+	int err = 0;
+	FILE *in = fopen(table, "re");
+
+	if (!in)
+		return 0;
+	while (!err && fgets(line, sizeof(line), in)) {
+		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &port, &state) != 2)
+			continue;
+		if (port >= l->port_lo && port <= l->port_hi && state != 6)
+			err = mr_fail(d, -EADDRINUSE,
+				      "lanes.ports %u-%u: port %u is in use by a kernel socket "
+				      "(ss -tanp sport = :%u); choose another range",
+				      l->port_lo, l->port_hi, port, port);
+	}
+	fclose(in);
+	return err;
+}
+
+static char *read_text(const char *path)
+{
+	char *text = calloc(1, SYSCTL_BYTES);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 && text ? read(fd, text, SYSCTL_BYTES - 1) : -1;
+
+	mr_close_fd(&fd);
+	if (n < 0) {
+		free(text);
+		return NULL;
+	}
+	text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
+static int write_text(const char *path, int flags, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | flags, 0600);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (dprintf(fd, "%s\n", text) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+static const char *memory_path(const struct mr_daemon *d, char path[PATH_BYTES])
+{
+	snprintf(path, PATH_BYTES, "%s/reserved_ports", d->settings.run_directory);
+	return path;
+}
+
+/* The value from before, also when a daemon before us had no time to put it back. */
+static char *value_before(const struct mr_daemon *d)
+{
+	char path[PATH_BYTES];
+	char *text = read_text(memory_path(d, path));
+
+	if (text)
+		return text;
+	text = read_text(SYSCTL);
+	if (text && write_text(path, O_CREAT | O_EXCL, text) < 0)
+		mr_warn("%s: cannot be written: %s", path, strerror(errno));
+	return text;
+}
+
+static int reserve_range(struct mr_daemon *d)
+{
+	const struct mr_settings_lanes *l = &d->settings.lanes;
+	char *text;
+	int err;
+
+	if (!l->port_hi)
+		return 0;
+	d->sysctl_before = value_before(d);
+	if (!d->sysctl_before)
+		return mr_fail(d, -errno, SYSCTL ": cannot be read: %s", strerror(errno));
+	if (asprintf(&text, "%s%s%u-%u", d->sysctl_before, d->sysctl_before[0] ? "," : "",
+		     l->port_lo, l->port_hi) < 0)
+		return mr_fail(d, -ENOMEM, "out of memory");
+	err = write_text(SYSCTL, 0, text);
+	free(text);
+	if (err)
+		return mr_fail(d, err, SYSCTL ": cannot be written: %s; set lanes.ports: none",
+			       strerror(-err));
+	return 0;
+}
+
+int mr_ports_reserve(struct mr_daemon *d)
+{
+	int err = reserve_rules(d);
+
+	if (!err && d->settings.lanes.port_hi)
+		err = check_range(d, "/proc/net/tcp");
+	if (!err && d->settings.lanes.port_hi)
+		err = check_range(d, "/proc/net/tcp6");
+	return err ? err : reserve_range(d);
+}
+
+void mr_ports_release(struct mr_daemon *d)
+{
+	char path[PATH_BYTES];
+
+	if (d->sysctl_before) {
+		int err = write_text(SYSCTL, 0, d->sysctl_before);
+
+		if (err)
+			mr_warn(SYSCTL ": cannot be put back to \"%s\": %s", d->sysctl_before,
+				strerror(-err));
+		else
+			unlink(memory_path(d, path));
+		free(d->sysctl_before);
+		d->sysctl_before = NULL;
+	}
+	for (unsigned int i = 0; d->reserved && i < 2 * d->settings.n_rules; i++)
+		mr_close_fd(&d->reserved[i]);
+	free(d->reserved);
+	d->reserved = NULL;
+}

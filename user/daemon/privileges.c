@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "user/daemon/privileges.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "user/daemon/daemon.h"
+
+static const struct {
+	int number;
+	const char *name;
+	const char *purpose;
+} needed[] = {
+	{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "attach XDP programs" },
+	{ CAP_NET_RAW, "CAP_NET_RAW", "open AF_XDP sockets" },
+	{ CAP_BPF, "CAP_BPF", "load BPF programs" },
+	{ CAP_SETUID, "CAP_SETUID", "run lanes without privilege" },
+	{ CAP_SETGID, "CAP_SETGID", "run lanes without privilege" },
+	{ CAP_KILL, "CAP_KILL", "end lanes" },
+	{ CAP_CHOWN, "CAP_CHOWN", "give the control socket to its group" },
+};
+
+static int read_capabilities(struct __user_cap_data_struct data[2])
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+
+	return syscall(SYS_capget, &header, data) < 0 ? -errno : 0;
+}
+
+int mr_privileges_has(int capability)
+{
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	if (read_capabilities(data) < 0)
+		return 0;
+	return data[capability / 32].effective >> (capability % 32) & 1;
+}
+
+static int has_low_port(const struct mr_daemon *d)
+{
+	for (unsigned int i = 0; i < d->settings.n_rules; i++)
+		if (d->settings.rules[i].lane.port < 1024)
+			return 1;
+	return 0;
+}
+
+int mr_privileges_check(struct mr_daemon *d)
+{
+	const char *cure = geteuid() ? "run millraced as root" :
+				       "add it to the service's CapabilityBoundingSet";
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (!mr_privileges_has(needed[i].number))
+			return mr_fail(d, -EPERM, "privileges: %s is missing, needed to %s; %s",
+				       needed[i].name, needed[i].purpose, cure);
+	if (has_low_port(d) && !mr_privileges_has(CAP_NET_BIND_SERVICE))
+		return mr_fail(d, -EPERM,
+			       "privileges: CAP_NET_BIND_SERVICE is missing, needed to reserve ports "
+			       "below 1024; %s",
+			       cure);
+	return 0;
+}
+
+int mr_privileges_drop(uid_t uid, gid_t gid)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = { 0 };
+
+	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		return -errno;
+	if (syscall(SYS_capset, &header, none) < 0)
+		return -errno;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+void mr_privileges_raise_memlock(void)
+{
+	struct rlimit r = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (setrlimit(RLIMIT_MEMLOCK, &r) == 0)
+		return;
+	if (getrlimit(RLIMIT_MEMLOCK, &r) == 0) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_MEMLOCK, &r);
+	}
+}

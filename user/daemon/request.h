@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the unprivileged child may ask of the privileged parent, over a SOCK_SEQPACKET pair. The
+ * list is all there is; the parent checks each request against the configuration that it loaded
+ * itself, whatever the child says.
+ *
+ * request	checked against				answer
+ * SPAWN	lane exists and has no worker		pid, epoch, and the worker's socket
+ * KILL		lane exists and has a worker		(the exit is told by EXITED)
+ * LOCAL_ADD	address stands on that interface	-
+ * LOCAL_DELETE	address stands there no more		-
+ * NEIGHBOUR	interface of ours or VLAN on it, unicast	-
+ * LISTEN	a rule with drill, address local, port free	error
+ * UNLISTEN	lane owns the listener			-
+ * SERVING	-					-
+ * FAILED	-					-
+ */
+#ifndef MR_DAEMON_REQUEST_H
+#define MR_DAEMON_REQUEST_H
+
+#include <stdint.h>
+
+enum mr_request_type {
+	MR_REQUEST_SPAWN = 1,
+	MR_REQUEST_KILL,
+	MR_REQUEST_LOCAL_ADD,
+	MR_REQUEST_LOCAL_DELETE,
+	MR_REQUEST_NEIGHBOUR,
+	MR_REQUEST_LISTEN,
+	MR_REQUEST_UNLISTEN,
+	MR_REQUEST_SERVING, /* all lanes serve: the start is complete */
+	MR_REQUEST_FAILED,  /* a lane does not come up; words say why */
+};
+
+/* child -> parent */
+struct mr_request {
+	uint32_t type;
+	uint32_t lane;	  /* index in mr_daemon.lanes */
+	uint32_t ifindex; /* LOCAL_*, NEIGHBOUR */
+	uint16_t port;	  /* LISTEN, UNLISTEN */
+	uint16_t pad;
+	uint8_t addr[16]; /* v4 mapped */
+	uint64_t cookie;  /* comes back */
+	char words[128];  /* FAILED */
+};
+
+enum mr_note_type {
+	MR_NOTE_SPAWNED = 1, /* error, pid, epoch; one descriptor when error is 0 */
+	MR_NOTE_EXITED,	     /* status; its dynamic listeners are gone */
+	MR_NOTE_LISTENING,   /* error, cookie, addr, port, rule_id */
+	MR_NOTE_UNLISTENED,  /* addr, port: removed */
+	MR_NOTE_BACKGROUND, /* log to syslog from now on; a descriptor of /dev/null comes with it */
+	MR_NOTE_STOPPING,
+};
+
+/* parent -> child */
+struct mr_note {
+	uint32_t type;
+	uint32_t lane;
+	int32_t error;
+	int32_t pid;
+	uint32_t epoch;
+	int32_t status;
+	uint64_t cookie;
+	uint8_t addr[16];
+	uint16_t port;
+	uint16_t rule_id;
+	uint32_t generation; /* of the rules, now */
+};
+
+#endif

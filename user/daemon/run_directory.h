@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The run directory: lock, control socket, and what a crashed daemon left behind. */
+#ifndef MR_DAEMON_RUN_DIRECTORY_H
+#define MR_DAEMON_RUN_DIRECTORY_H
+
+struct mr_daemon;
+
+/** mr_run_directory_open() - make it, take its lock; -EBUSY with words when another daemon has it */
+int mr_run_directory_open(struct mr_daemon *d);
+
+/** mr_run_directory_close() - remove what was made there; the lock last */
+void mr_run_directory_close(struct mr_daemon *d);
+
+/** mr_leftovers_end() - kill workers of a daemon that died, named by the file `lanes` */
+void mr_leftovers_end(struct mr_daemon *d);
+
+/** mr_leftovers_note() - write the file `lanes`: pid and start time of each worker */
+void mr_leftovers_note(struct mr_daemon *d);
+
+/** mr_control_listen() - the control socket, mode 0660, root and the group of the user */
+int mr_control_listen(struct mr_daemon *d);
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/* One ward a lane: its worker is started, listened to, and replaced when it ends or hangs. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "user/daemon/child.h"
+#include "user/daemon/log.h"
+#include "user/daemon/paths.h"
+
+enum {
+	BACKOFF_FIRST_MS = 100,
+	BACKOFF_MOST_MS = 5000,
+	STEADY_MS = 10000, /* a worker that lived so long starts at once again */
+	START_MS = 10000,
+	START_FAILURES = 3,
+	GRACES = 4, /* silent for the grace time and three more: it hangs */
+};
+
+/* Any message that a worker may send. */
+union message {
+	struct mr_message head;
+	struct mr_path_ask path_ask;
+	struct mr_listen_ask listen_ask;
+	struct mr_listener_message listener;
+};
+
+static struct mr_lane *lane_of(struct mr_child *c, const struct mr_ward *w)
+{
+	return &c->d->lanes[w->lane];
+}
+
+static const char *name_of(struct mr_child *c, const struct mr_ward *w)
+{
+	static char name[IFNAMSIZ + 24];
+	const struct mr_lane *l = lane_of(c, w);
+
+	snprintf(name, sizeof(name), "%s queue %u", mr_lane_link(c->d, l)->name, l->index);
+	return name;
+}
+
+const char *mr_exit_words(int status, char *out)
+{
+	if (WIFSIGNALED(status))
+		snprintf(out, 48, "killed by signal %d", WTERMSIG(status));
+	else if (WEXITSTATUS(status) == 125)
+		snprintf(out, 48, "could not give up its privileges");
+	else if (WEXITSTATUS(status) == 126)
+		snprintf(out, 48, "its program cannot be run");
+	else
+		snprintf(out, 48, "exit status %d", WEXITSTATUS(status));
+	return out;
+}
+
+static void set_state(struct mr_ward *w, enum mr_worker_state state)
+{
+	w->state = state;
+	w->since_ns = mr_now_ns();
+	w->waits_words = false;
+}
+
+static void forget_socket(struct mr_child *c, struct mr_ward *w)
+{
+	if (w->watch.fd < 0)
+		return;
+	mr_child_unwatch(c, &w->watch);
+	mr_close_fd(&w->watch.fd);
+}
+
+static void ask_spawn(struct mr_child *c, struct mr_ward *w)
+{
+	struct mr_request q = { .type = MR_REQUEST_SPAWN, .lane = w->lane };
+
+	set_state(w, MR_WORKER_ASKED);
+	mr_child_ask(c, &q);
+}
+
+static void report_start(struct mr_child *c)
+{
+	struct mr_request q = { .type = MR_REQUEST_SERVING };
+
+	if (c->start_reported)
+		return;
+	for (uint32_t i = 0; i < c->d->n_lanes; i++)
+		if (c->wards[i].state != MR_WORKER_SERVING)
+			return;
+	c->start_reported = true;
+	mr_child_ask(c, &q);
+}
+
+static void report_failure(struct mr_child *c, const struct mr_ward *w, const char *why)
+{
+	struct mr_request q = { .type = MR_REQUEST_FAILED, .lane = w->lane };
+
+	if (c->start_reported)
+		return;
+	snprintf(q.words, sizeof(q.words), "%s: worker does not come up: %s", name_of(c, w), why);
+	mr_child_ask(c, &q);
+}
+
+static void worker_is_ready(struct mr_child *c, struct mr_ward *w)
+{
+	const struct mr_lane *l = lane_of(c, w);
+
+	if (w->state != MR_WORKER_STARTING)
+		return;
+	set_state(w, MR_WORKER_SERVING);
+	w->failures = 0;
+	mr_info("%s: worker %d serves, epoch %u, %s%s%s", name_of(c, w), (int)l->pid, l->epoch,
+		l->zero_copy ? "zero-copy" : "copy", l->bind_why[0] ? ", " : "", l->bind_why);
+	mr_listeners_greet(c, w->lane);
+	report_start(c);
+}
+
+static bool has_length(const union message *m, size_t want)
+{
+	return m->head.bytes == want;
+}
+
+static void dispatch(struct mr_child *c, struct mr_ward *w, const union message *m)
+{
+	switch (m->head.type) {
+	case MR_MSG_READY:
+		worker_is_ready(c, w);
+		return;
+	case MR_MSG_PATH_ASK:
+		if (has_length(m, sizeof(m->path_ask)))
+			mr_paths_ask(c, w->lane, m->path_ask.remote);
+		return;
+	case MR_MSG_LISTEN_ASK:
+		if (has_length(m, sizeof(m->listen_ask)))
+			mr_listeners_ask(c, w->lane, &m->listen_ask);
+		return;
+	case MR_MSG_UNLISTEN:
+		if (has_length(m, sizeof(m->listener)))
+			mr_listeners_unlisten(c, w->lane, &m->listener);
+		return;
+	case MR_MSG_STOPPED:
+		set_state(w, MR_WORKER_STOPPING);
+		return;
+	default:
+		mr_warn("%s: message %u of the worker: unknown", name_of(c, w), m->head.type);
+	}
+}
+
+static void worker_speaks(struct mr_child *c, struct mr_watch *watch)
+{
+	struct mr_ward *w = (struct mr_ward *)watch;
+	union message m;
+	ssize_t n;
+
+	/* A few at a time: a worker that never stops talking must not have all of our time. */
+	for (int i = 0; i < 64; i++) {
+		n = recv(w->watch.fd, &m, sizeof(m), MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			forget_socket(c, w); /* the parent tells how it ended */
+			return;
+		}
+		if ((size_t)n < sizeof(m.head) || m.head.magic != MR_WORKER_MAGIC ||
+		    m.head.bytes != n)
+			mr_warn("%s: malformed message of %zd bytes", name_of(c, w), n);
+		else
+			dispatch(c, w, &m);
+	}
+}
+
+static void adopt_socket(struct mr_child *c, struct mr_ward *w, int fd)
+{
+	forget_socket(c, w);
+	w->watch.fd = fd;
+	if (fd >= 0 && mr_child_watch(c, &w->watch) < 0)
+		mr_close_fd(&w->watch.fd);
+}
+
+/* At once the first time; then slower and slower, until one lasts. */
+static void plan_restart(struct mr_ward *w, uint64_t lived_ms)
+{
+	if (lived_ms >= STEADY_MS)
+		w->backoff_ms = 0;
+	w->next_try_ns = mr_now_ns() + w->backoff_ms * 1000000ull;
+	w->backoff_ms = w->backoff_ms ? w->backoff_ms * 2 : BACKOFF_FIRST_MS;
+	if (w->backoff_ms > BACKOFF_MOST_MS)
+		w->backoff_ms = BACKOFF_MOST_MS;
+}
+
+static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_note *n)
+{
+	struct mr_lane *l = lane_of(c, w);
+	bool served = w->state == MR_WORKER_SERVING || w->state == MR_WORKER_STOPPING;
+	uint64_t lived_ms = (mr_now_ns() - w->since_ns) / 1000000;
+	char words[48];
+
+	l->pid = 0;
+	l->has_exited = true;
+	l->last_status = n->status;
+	forget_socket(c, w);
+	mr_exit_words(n->status, words);
+	plan_restart(w, served ? lived_ms : 0);
+	mr_warn("%s: worker %d ended, %s%s; starting another in %u ms", name_of(c, w), n->pid, words,
+		w->killed ? ", after its silence" : "",
+		(unsigned int)((w->next_try_ns - mr_now_ns() + 500000) / 1000000));
+	w->killed = false;
+	if (!served && ++w->failures >= START_FAILURES)
+		report_failure(c, w, words);
+	set_state(w, MR_WORKER_DEAD);
+}
+
+static void worker_spawned(struct mr_child *c, struct mr_ward *w, const struct mr_note *n, int fd)
+{
+	struct mr_lane *l = lane_of(c, w);
+
+	if (n->error) {
+		mr_warn("%s: worker cannot be started: %s", name_of(c, w), strerror(-n->error));
+		report_failure(c, w, strerror(-n->error));
+		plan_restart(w, 0);
+		set_state(w, MR_WORKER_DEAD);
+		mr_close_fd(&fd);
+		return;
+	}
+	if (l->has_exited)
+		l->restarts++;
+	l->pid = n->pid;
+	l->epoch = n->epoch;
+	adopt_socket(c, w, fd);
+	set_state(w, MR_WORKER_STARTING);
+}
+
+void mr_supervise_note(struct mr_child *c, const struct mr_note *n, int fd)
+{
+	if (n->type == MR_NOTE_SPAWNED)
+		worker_spawned(c, &c->wards[n->lane], n, fd);
+	else
+		worker_ended(c, &c->wards[n->lane], n);
+}
+
+/* When the lane's worker last gave a sign of life. */
+static uint64_t last_sign(struct mr_child *c, const struct mr_ward *w)
+{
+	const struct mr_lane *l = lane_of(c, w);
+	const volatile struct mr_beat *b = &c->d->bpf.beats[l->slot];
+	uint64_t beat = b->epoch == l->epoch ? b->beat_ns : 0;
+
+	return beat > w->since_ns ? beat : w->since_ns;
+}
+
+static void watch_beat(struct mr_child *c, struct mr_ward *w, uint64_t now)
+{
+	uint64_t limit = c->d->settings.grace_ms * GRACES * 1000000ull;
+	struct mr_request q = { .type = MR_REQUEST_KILL, .lane = w->lane };
+	uint64_t last = last_sign(c, w);
+
+	if (w->killed || last > now || now - last < limit)
+		return;
+	w->killed = true;
+	mr_warn("%s: worker %d gives no heartbeat for %u ms: killed", name_of(c, w),
+		(int)lane_of(c, w)->pid, (unsigned int)((now - last) / 1000000));
+	mr_child_ask(c, &q);
+}
+
+static void check_start(struct mr_child *c, struct mr_ward *w, uint64_t now)
+{
+	if (w->waits_words || now - w->since_ns < START_MS * 1000000ull)
+		return;
+	w->waits_words = true;
+	mr_warn("%s: worker %d is not ready after %d s", name_of(c, w), (int)lane_of(c, w)->pid,
+		START_MS / 1000);
+	report_failure(c, w, "not ready in time");
+}
+
+void mr_supervise_tick(struct mr_child *c, uint64_t now)
+{
+	for (uint32_t i = 0; i < c->d->n_lanes; i++) {
+		struct mr_ward *w = &c->wards[i];
+
+		switch (w->state) {
+		case MR_WORKER_DEAD:
+			if (now >= w->next_try_ns)
+				ask_spawn(c, w);
+			break;
+		case MR_WORKER_STARTING:
+			check_start(c, w, now);
+			watch_beat(c, w, now);
+			break;
+		case MR_WORKER_SERVING:
+		case MR_WORKER_STOPPING:
+			watch_beat(c, w, now);
+			break;
+		case MR_WORKER_ASKED:
+			break;
+		}
+	}
+}
+
+int mr_supervise_init(struct mr_child *c)
+{
+	c->wards = calloc(c->d->n_lanes, sizeof(*c->wards));
+	if (!c->wards)
+		return -ENOMEM;
+	memcpy(c->dynamic, c->d->dynamic, sizeof(c->dynamic));
+	for (uint32_t i = 0; i < c->d->n_lanes; i++) {
+		struct mr_ward *w = &c->wards[i];
+		struct mr_lane *l = &c->d->lanes[i];
+
+		w->watch = (struct mr_watch){ -1, worker_speaks };
+		w->lane = i;
+		if (l->pid > 0) {
+			/* Ours before our restart; whether it was ready, its beats will show. */
+			adopt_socket(c, w, l->socket);
+			set_state(w, MR_WORKER_SERVING);
+		}
+		l->socket = -1;
+	}
+	return 0;
+}
+
+void mr_ward_send(struct mr_child *c, uint32_t lane, const void *message, size_t bytes)
+{
+	struct mr_ward *w = &c->wards[lane];
+
+	if (w->watch.fd >= 0 &&
+	    send(w->watch.fd, message, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE)
+		mr_warn("%s: a message to the worker is lost: %s", name_of(c, w), strerror(errno));
+}
