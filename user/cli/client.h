@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Asking the daemon: HTTP over its Unix socket, JSON back. What it says is not trusted. */
+#ifndef MR_CLI_CLIENT_H
+#define MR_CLI_CLIENT_H
+
+#include "user/cli/cli.h"
+
+enum {
+	MR_CLIENT_WORDS = 512,		  /* of a reason */
+	MR_CLIENT_PATH = 512,		  /* of a request */
+	MR_CLIENT_ANSWER_MAX = 256 << 20, /* bytes; more is no answer of ours */
+};
+
+/**
+ * mr_client_try() - GET @path
+ * @path:	from "/v1/..." on, parameters escaped
+ * @answer:	out: an object of API version 1, the caller's to json_decref(); NULL on error.
+ *Unless -j was given, control characters in its strings and keys are replaced by "?", so that they
+ *can be printed
+ * @why:	out: on error, one line with the cure
+ *
+ * Return: 0, or -errno: that of connect(2) if nobody answers (ENOENT, ECONNREFUSED, EACCES),
+ *	   ETIMEDOUT, EBADMSG (no JSON, or not of our version), EREMOTEIO (HTTP error)
+ */
+int mr_client_try(const struct mr_cli *cli, const char *path, json_t **answer,
+		  char why[MR_CLIENT_WORDS]);
+
+/** mr_client_get() - as mr_client_try(), but says itself what went wrong, and returns NULL then */
+json_t *mr_client_get(const struct mr_cli *cli, const char *path);
+
+/**
+ * mr_client_append() - append `NAME=VALUE` to a path, VALUE escaped
+ * @separator:	'?' or '&'
+ *
+ * Return: false if @path, of MR_CLIENT_PATH bytes, would overflow; it is unchanged then
+ */
+bool mr_client_append(char path[MR_CLIENT_PATH], char separator, const char *name,
+		      const char *value);
+
+#endif
