@@ -17,6 +17,8 @@ say = @printf '  %-7s %s\n'
 endif
 
 CFLAGS  ?= -O2 -g
+# The lane's small functions stand in many files: gcc sees them together at link time.
+LTO     ?= $(if $(findstring clang,$(CC)),,-flto=auto)
 WARN    := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fno-strict-aliasing -Iinclude -I. -MMD -MP
 SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -50,7 +52,7 @@ $(B)/millraced: $(DAEMON_OBJ) $(DAEMON_LANE_OBJ)
 
 $(B)/millrace-worker: $(WORKER_OBJ) $(LANE_OBJ)
 	$(say) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(WORKER_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LTO) $(LDFLAGS) -o $@ $(filter %.o,$^) $(WORKER_LIBS)
 
 $(B)/millrace: $(CLI_OBJ)
 	$(say) LINK $@
@@ -64,18 +66,20 @@ $(B)/millrace.bpf.o: bpf/millrace.bpf.c
 
 $(B)/bench/mr-load: $(B)/obj/bench/client.o
 $(B)/bench/epoll-echo: $(B)/obj/bench/peers/epoll_echo.o
-$(B)/bench/mr-bench-wire: $(B)/obj/bench/wire.o $(LANE_OBJ)
+$(B)/bench/mr-bench-wire: $(B)/obj/bench/wire.o $(B)/obj/tests/lane/pair.o $(LANE_OBJ)
 $(BENCH):
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
+	$(Q)$(CC) $(CFLAGS) $(LTO) $(LDFLAGS) -o $@ $(filter %.o,$^) -lm
 
-$(B)/obj/%.o: %.c
+$(LANE_OBJ) $(WORKER_OBJ) $(B)/obj/bench/wire.o $(B)/obj/tests/lane/pair.o: ALL_CFLAGS += $(if $(LTO),$(LTO) -ffat-lto-objects)
+
+$(B)/obj/%.o: %.c Makefile
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
-$(B)/asan/%.o: %.c
+$(B)/asan/%.o: %.c Makefile
 	$(say) ASAN $<
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(SAN) -c $< -o $@
@@ -97,22 +101,22 @@ ASAN_DAEMON := $(filter-out %/main.o,$(call asan,user/daemon/*.c)) \
 $(UNIT): $(B)/tests/%: $(B)/asan/tests/%.o $(UNIT_HELP) $(ASAN_LANE)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SAN) -o $@ $^ -lcmocka -lbpf
+	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka -lbpf
 
 $(APPS): $(B)/tests/%: $(B)/asan/tests/%.o $(APPS_HELP) $(call asan,user/apps/*.c) $(call asan,user/tlv/*.c)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SAN) -o $@ $^ -lcmocka
+	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka
 
 $(DAEMON): $(B)/tests/%: $(B)/asan/tests/%.o $(ASAN_DAEMON)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SAN) -o $@ $^ -lcmocka $(DAEMON_LIBS)
+	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka $(DAEMON_LIBS)
 
 $(BPF): $(B)/tests/%: $(B)/asan/tests/%.o $(BPF_HELP)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SAN) -o $@ $^ -lcmocka -lbpf
+	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka -lbpf
 
 .PHONY: test test-programs check deps demo demo-up demo-down bench install clean format
 .SECONDARY:
