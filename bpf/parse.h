@@ -184,9 +184,10 @@ static __always_inline bool is_extension(__u8 kind, bool first)
 static __always_inline __u32 fragment_mask(__u8 kind)
 {
 	__s32 differs = kind ^ EXT_FRAGMENT;
+	__u32 mask = (differs - 1) >> 31;
 
-	asm volatile("" : "+r"(differs)); /* or clang makes a branch of it */
-	return (differs - 1) >> 31;
+	asm volatile("" : "+r"(mask)); /* or clang makes branches of it */
+	return mask;
 }
 
 /*

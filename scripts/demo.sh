@@ -75,12 +75,14 @@ our_processes() {
 	done
 }
 
+# Daemons that are not of the demo and hold the run directory that it needs. Others may run beside it.
 foreign_daemons() {
 	local ours pid
 
 	ours=" $(our_processes | tr '\n' ' ') "
 	for pid in $(running '*/millraced'); do
-		[[ $ours == *" $pid "* ]] || echo "$pid"
+		[[ $ours != *" $pid "* ]] || continue
+		! find "/proc/$pid/fd" -lname "$run_dir/*" 2>/dev/null | grep -q . || echo "$pid"
 	done
 }
 
@@ -195,7 +197,7 @@ set_up() {
 	local foreign
 
 	foreign=$(foreign_daemons | tr '\n' ' ')
-	[ -z "$foreign" ] || fail "another millraced is running (pid ${foreign% }); stop it first"
+	[ -z "$foreign" ] || fail "another millraced uses $run_dir (pid ${foreign% }); stop it first"
 	clean
 	started=yes
 	"$root/scripts/veth.sh" up "$lanes"

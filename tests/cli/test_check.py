@@ -259,9 +259,9 @@ def test_no_daemon_is_no_fault_unless_its_socket_was_named(veth):
 
 
 def served(daemon, **more):
-    index = int(sh("ip", "-o", "link", "show", "mrcli0", inside=NEAR).split(":")[0])
+    link = json.loads(sh("ip", "-j", "link", "show", "mrcli0", inside=NEAR))[0]
     interface = daemon.answers["/v1/status"]["interfaces"][0]
-    interface.update(name="mrcli0", ifindex=index, **more)
+    interface.update({"name": "mrcli0", "ifindex": link["ifindex"], "mac": link["address"], **more})
     lane = daemon.answers["/v1/lanes"]["lanes"][0]
     lane["interface"] = "mrcli0"
     other = {**lane, "interface": "other0", "why": "not to be seen"}
@@ -296,7 +296,10 @@ def test_program_of_the_daemon_is_known_by_its_id(veth, daemon, foreign):
     assert levels(check(socket=daemon.socket))["XDP program"] == "fail"
 
 
-def test_daemon_of_another_interface_adds_one_line(veth, daemon):
+@pytest.mark.parametrize("more", [{"name": "mrcli1"}, {"ifindex": 9999},
+                                  {"mac": "02:00:00:00:00:02"}])
+def test_daemon_of_another_interface_adds_one_line(veth, daemon, more):
+    served(daemon, **more)
     facts = check(socket=daemon.socket)
     assert facts["millraced"][0][1].endswith("does not serve this interface")
     assert "attached" not in facts and "lane 0" not in facts

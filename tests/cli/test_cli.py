@@ -102,7 +102,7 @@ def test_lane_list_shows_figures_and_what_is_below(millrace):
     assert lane == "mrs0 0 816 serving native, copy 64 0 6120 of 8192 fresh, 3.2 ms 1"
     assert " drop: tcp_checksum: 3 wrong TCP checksum" in notes
     assert " slow: store: 1 over 1 ms" in notes
-    assert " callbacks: 90112, half up to 511 ns, 99 in 100 up to 511 ns" in notes
+    assert " callbacks: 90112, p50 up to 511 ns, p99 up to 511 ns" in notes
 
 
 def test_lane_list_tells_restarts(daemon, millrace):
@@ -129,7 +129,7 @@ def buckets(*pairs):
 ])
 def test_callback_times_come_from_the_histogram(daemon, millrace, histogram, half, most):
     daemon.answers["/v1/lanes"]["lanes"][0]["callbacks"].update(calls=100, histogram=histogram)
-    assert f"callbacks: 100, half {half}, 99 in 100 {most}\n" in millrace("lane", "list").out
+    assert f"callbacks: 100, p50 {half}, p99 {most}\n" in millrace("lane", "list").out
 
 
 def test_lane_show_says_why_not_better(daemon, millrace):

@@ -424,12 +424,9 @@ static void full_completion_ring_stops_the_kick(void **state)
 static void descriptors_outside_the_umem_are_counted_and_never_completed(void **state)
 {
 	const struct mr_span bad[] = {
-		{ .addr = FRAMES * FRAME, .len = 60 },
-		{ .addr = UINT64_MAX - 10, .len = 60 },
-		{ .addr = FRAME - 10, .len = 60 },
-		{ .addr = 0, .len = FRAME + 1 },
-		{ .addr = 0, .len = UINT32_MAX },
-		{ .addr = 0, .len = 0 },
+		{ .addr = FRAMES * FRAME, .len = 60 }, { .addr = UINT64_MAX - 10, .len = 60 },
+		{ .addr = FRAME - 10, .len = 60 },     { .addr = 0, .len = FRAME + 1 },
+		{ .addr = 0, .len = UINT32_MAX },      { .addr = 0, .len = 0 },
 	};
 	struct fixture x;
 	uint64_t done[8];

@@ -437,10 +437,11 @@ static void tshark_reads_the_file(void **state)
 	pass_one_back(&x, 1, 60);
 	send_one(x.tee, x.umem[0], 2, 1000);
 	assert_int_equal(mr_tee_flush(x.tee), 0);
-	snprintf(command, sizeof(command),
-		 "tshark -n -r %s -T fields -e frame.time_epoch -e frame.len -e frame.interface_name"
-		 " -e frame.packet_flags_direction 2>/dev/null",
-		 name);
+	snprintf(
+		command, sizeof(command),
+		"tshark -n -r %s -T fields -e frame.time_epoch -e frame.len -e frame.interface_name"
+		" -e frame.packet_flags_direction 2>/dev/null",
+		name);
 	assert_int_equal(run(command, first, sizeof(first)), 2);
 	unlink(name);
 	close_tee(&x);

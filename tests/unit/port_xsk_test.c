@@ -199,8 +199,7 @@ static struct mr_xsk_setup setup(uint32_t queue, enum mr_xsk_bind bind)
 
 static struct mr_port *attach(int fd)
 {
-	struct mr_port *p =
-		mr_xsk_attach(fd, &sizes, FRAME_BYTES, (uint64_t)FRAMES * FRAME_BYTES);
+	struct mr_port *p = mr_xsk_attach(fd, &sizes, FRAME_BYTES, (uint64_t)FRAMES * FRAME_BYTES);
 
 	assert_non_null(p);
 	return p;

@@ -190,7 +190,11 @@ static void written_options_read_back(void **state)
 		mr_tcp_options_write(&in, p);
 		assert_true(parse_copy(&out, p, len));
 		room = (40 - (in.mss ? 4 : 0) - (in.has_window_scale ? 4 : 0) -
-			(in.has_timestamps ? 12 : in.sack_permitted ? 4 : 0) - 4) / 8;
+			(in.has_timestamps   ? 12
+			 : in.sack_permitted ? 4
+					     : 0) -
+			4) /
+		       8;
 		if (in.n_sack > room)
 			in.n_sack = (uint8_t)room;
 		assert_options_equal(&in, &out);
@@ -200,8 +204,8 @@ static void written_options_read_back(void **state)
 
 static void syn_of_all_options_is_laid_out_as_linux_does(void **state)
 {
-	static const uint8_t want[] = { 2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1,
-					0, 0, 0, 2,    1, 3, 3, 7 };
+	static const uint8_t want[] = { 2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0,
+					0, 1, 0, 0,    0, 2, 1, 3,  3, 7 };
 	const struct mr_tcp_options o = {
 		.mss = 1460,
 		.sack_permitted = true,

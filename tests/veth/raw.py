@@ -243,12 +243,14 @@ class Peer:
     """One connection end without a stack behind it: it sends what the test says and nothing else.
 
     It keeps the numbers a test needs: `snd_nxt` (next byte to send), `rcv_nxt` (next byte expected,
-    moved by expect() over in-order data), `seen_ack` (highest ACK of the server, the exact number for
-    a RST). On leaving the block it resets what it may have left open.
+    moved by take() over in-order data and FIN, which sets `ended`), `seen_ack` (highest ACK of the
+    server, the exact number for a RST). On leaving the block it resets what it may have left open.
+
+    `ns` has the namespaces as attributes client and server.
     """
 
     def __init__(self, family=4, port=lib.DRILL, tags=(), interface=lib.CLIENT_IF,
-                 addresses=None, server_if=lib.SERVER_IF):
+                 addresses=None, server_if=lib.SERVER_IF, ns=lib):
         host = next(_hosts)
         self.family = family
         self.port = port
@@ -257,6 +259,7 @@ class Peer:
         self.tags = tags
         self.interface = interface
         self.server_if = server_if
+        self.ns = ns
         self.mac = bytes((2, 0x6d, 0x72, 0, 0, host))
         own, self.server = addresses or (None, lib.SERVER[family])
         self.address = own or {4: f"192.0.2.{host}", 6: f"2001:db8::{host:x}"}[family]
@@ -265,14 +268,15 @@ class Peer:
         self.seen_ack = None
         self.window = 65535
         self.data = bytearray()
+        self.ended = False
         self.tsval = None
         self.ts_recent = 0
         self._socket = None
         self._bypass = {}
 
     def __enter__(self):
-        self.server_mac = lib.server.mac(lib.SERVER_IF)
-        self._socket = packet_socket(self.interface, self.mac)
+        self.server_mac = self.ns.server.mac(lib.SERVER_IF)
+        self._socket = packet_socket(self.interface, self.mac, self.ns.client)
         if self.needs_neighbour:
             self._neighbour("replace", "lladdr", self.mac_text, "nud", "permanent")
         return self
@@ -292,7 +296,7 @@ class Peer:
         return self.mac.hex(":")
 
     def _neighbour(self, verb, *words, check=True):
-        lib.server.run("ip", "neigh", verb, self.address, *words, "dev", self.server_if, check=check)
+        self.ns.server.run("ip", "neigh", verb, self.address, *words, "dev", self.server_if, check=check)
 
     # ----- sending -----
 
@@ -335,7 +339,7 @@ class Peer:
         # Without a queueing discipline the kernel takes the transmit queue from the CPU, and veth
         # delivers transmit queue n to the peer's receive queue n.
         if queue not in self._bypass:
-            s = lib.client.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            s = self.ns.client.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             s.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
             s.bind((self.interface, 0))
             self._bypass[queue] = s
@@ -409,12 +413,12 @@ class Peer:
         """Move rcv_nxt over in-order data and FIN of a segment; its new bytes go to `data`."""
         fresh = seq_diff(self.rcv_nxt, segment.seq)
         if fresh < 0:
-            return False
+            return
         self.data += segment.payload[fresh:]
         end = segment.len + segment.has(FIN)
         if end > fresh:
             self.rcv_nxt = (segment.seq + end) & M32
-        return segment.has(FIN)
+            self.ended = segment.has(FIN)
 
     def read(self, n, seconds=5.0):
         """Receive until n bytes stand in `data`, acknowledging each segment; take them out."""
@@ -428,6 +432,25 @@ class Peer:
                 self.acknowledge()
         data, self.data = bytes(self.data[:n]), self.data[n:]
         return data
+
+    def new_data(self, seconds):
+        """Segments with new bytes that come within some time; none is acknowledged."""
+        segments, seen = [], set()
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            segment = self.receive(left)
+            if segment and segment.len and segment.seq not in seen:
+                seen.add(segment.seq)
+                segments.append(segment)
+        return segments
+
+    def read_end(self, seconds=3.0):
+        """The server's FIN, acknowledged; it may have come with the last bytes already."""
+        while not self.ended:
+            segment = self.expect(seconds=seconds, where=lambda s: s.has(FIN) or s.len,
+                                  what="(the server's FIN)")
+            self.take(segment)
+            self.acknowledge()
 
     # ----- the usual exchanges -----
 

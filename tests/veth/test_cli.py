@@ -111,7 +111,7 @@ def test_stats_show_agrees_with_the_maps():
                                 for name in records[0]["closed"]}
     assert sum(answer["frames"].values()) == sum(map(figures.frame_total, records))
     verdicts = {one["name"]: one for one in answer["verdicts"]}
-    assert verdicts["TAKE"]["packets"] > 0 and verdicts["TAKE"]["text"]
+    assert verdicts["take"]["packets"] > 0 and verdicts["take"]["text"]
 
 
 def test_check_says_what_was_obtained():

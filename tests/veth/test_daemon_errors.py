@@ -18,7 +18,7 @@ SECOND = RULE.replace("name: echo", "name: second")
 # Name: the file, and words that its one line of refusal must have.
 BAD_CONFIGS = {
     "unknown-key": (config(more="colour: red\n"), ["colour", "unknown key"]),
-    "misspelt-key": (config(RULE.replace("port:", "prot:")), ["prot", "port"]),
+    "misspelt-key": (config(RULE.replace("port:", "prot:")), ["prot", "did you mean"]),
     "unknown-key-in-rule": (config(RULE + "    speed: 5\n"), ["speed"]),
     "word-for-number": (config(RULE.replace("7000", "seven")), ["port", "seven", "number"]),
     "number-for-boolean": (config(RULE + "    nodelay: 7\n"), ["nodelay", "7"]),
@@ -44,7 +44,7 @@ BAD_CONFIGS = {
     "unknown-user": (config().replace("nobody", "noman"), ["user", "noman"]),
     "root-user": (config().replace("nobody", "root"), ["user", "root"]),
     "relative-directory": (config(run="millrace"), ["run_directory"]),
-    "frames-not-a-power": (config().replace("4096", "5000", 1), ["frames", "5000"]),
+    "no-frames": (config().replace("4096", "0", 1), ["frames", "0"]),
     "not-yaml": ("interfaces: [\n", []),
     "tab": ("interfaces:\n\t- name: mrs0\n", []),
     "empty": ("", ["empty"]),
@@ -200,10 +200,9 @@ def test_second_daemon_on_the_same_interface(pair, tmp_path):
 
 
 FOREIGN = """\
-#include <linux/types.h>
 struct xdp_md;
 __attribute__((section("xdp"), used)) int foreign(struct xdp_md *ctx) { return 2; }
-char license[] __attribute__((section("license"), used)) = "GPL";
+char terms[] __attribute__((section("license"), used)) = "GPL";
 """
 
 
@@ -211,7 +210,7 @@ char license[] __attribute__((section("license"), used)) = "GPL";
 def foreign(pair, tmp_path):
     """A program of somebody else on the interface; it passes everything."""
     source, built = tmp_path / "foreign.c", tmp_path / "foreign.o"
-    source.write_text(FOREIGN.replace("#include <linux/types.h>\n", ""))
+    source.write_text(FOREIGN)
     lib.command("clang", "-O2", "-g", "-target", "bpf", "-c", source, "-o", built)
     pair.server.run("ip", "link", "set", "dev", scratch.INTERFACE, "xdp", "obj", built, "sec", "xdp")
     yield pair.program()["id"]

@@ -11,6 +11,7 @@ import pytest
 
 import lib
 import scratch
+from raw import ACK, PSH, Peer
 from scratch import Daemon, Pair, config
 
 pytestmark = [pytest.mark.scratch, pytest.mark.limit(30)]
@@ -52,6 +53,13 @@ RULES = """\
     port: 7109
     app: echo
     heartbeat: { send_ms: 800 }
+  - name: prompt
+    port: 7110
+    app: echo-bytes
+    nodelay: true
+  - name: nagling
+    port: 7111
+    app: echo-bytes
 """
 PING, PONG = 65280, 65281
 
@@ -79,11 +87,12 @@ def connect(daemon, port, family=4, **settings):
 def ended(s, seconds):
     """Seconds until the server ends the connection by FIN or RST."""
     begin = time.monotonic()
-    s.settimeout(seconds)
     try:
-        while s.recv(65536):
-            pass
-    except ConnectionResetError:
+        while (left := begin + seconds - time.monotonic()) > 0:
+            s.settimeout(left)
+            if not s.recv(65536):
+                break
+    except (ConnectionResetError, socket.timeout):
         pass
     return time.monotonic() - begin
 
@@ -159,7 +168,8 @@ def test_idle_connection_is_closed(daemon, family):
 
 
 def test_pings_come_and_pongs_are_awaited(daemon, family):
-    """A ping each 0.3 s; answered, the connection lives; unanswered, it closes for that reason."""
+    """A ping each 0.3 s; answered, the connection lives; unanswered, it closes for that reason,
+    although our kernel acknowledges every ping."""
     with connect(daemon, 7105, family) as s:
         for _ in range(4):
             tag, value = lib.read_tlv(s)
@@ -217,6 +227,18 @@ def test_rule_for_untagged_frames(daemon):
     """A rule for VLAN 0 serves untagged frames."""
     with connect(daemon, 7107) as s:
         lib.echo_once(s, 1, b"untagged")
+
+
+def test_nodelay_of_a_rule(daemon, family):
+    """Echo of three small segments, none of the answers acknowledged: with nodelay each leaves at
+    once, without it (Nagle, RFC 9293 3.7.4) the second and third wait."""
+    for port, expected in ((7110, 3), (7111, 1)):
+        with Peer(family, port, ns=daemon.pair) as peer:
+            peer.open()
+            for _ in range(3):
+                peer.send(PSH | ACK, b"small")
+                time.sleep(0.02)
+            assert len(peer.new_data(0.1)) == expected
 
 
 # ----- workers that hang -----

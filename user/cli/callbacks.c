@@ -45,7 +45,7 @@ void mr_callbacks_print(const json_t *callbacks, const char *indent)
 	json_t *n;
 
 	if (calls)
-		printf("%scallbacks: %" PRIu64 ", half %s, 99 in 100 %s\n", indent, calls,
+		printf("%scallbacks: %" PRIu64 ", p50 %s, p99 %s\n", indent, calls,
 		       percentile(histogram, 500, p50), percentile(histogram, 990, p99));
 	json_object_foreach(json_object_get(callbacks, "slow_by_app"), app, n)
 	{

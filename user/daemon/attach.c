@@ -130,8 +130,8 @@ static int identify(struct mr_daemon *d, const struct mr_link *l, struct standin
 	snprintf(s->name, sizeof(s->name), "%s", info.name);
 	*verdict = FOREIGN;
 	if (is_named_ours(s->name))
-		*verdict = judge_ours(d, ids, info.nr_map_ids < MAPS_MOST ? info.nr_map_ids :
-									    MAPS_MOST);
+		*verdict = judge_ours(d, ids,
+				      info.nr_map_ids < MAPS_MOST ? info.nr_map_ids : MAPS_MOST);
 	return 0;
 }
 
@@ -151,10 +151,11 @@ static int refuse(struct mr_daemon *d, const struct mr_link *l, const struct sta
 		  enum former verdict)
 {
 	if (verdict == ALIVE)
-		return mr_fail(d, -EBUSY,
-			       "%s: another millraced serves it with XDP program %u; stop that one, "
-			       "or remove the interface from one of the configurations",
-			       l->name, s->id);
+		return mr_fail(
+			d, -EBUSY,
+			"%s: another millraced serves it with XDP program %u; stop that one, "
+			"or remove the interface from one of the configurations",
+			l->name, s->id);
 	return mr_fail(d, -EBUSY,
 		       "%s: foreign XDP program %s, id %u, is attached; take it off "
 		       "(ip link set dev %s xdp off) or set force: true to replace it meanwhile",
@@ -245,7 +246,8 @@ static int climb(struct mr_daemon *d, struct mr_link *l)
 	if (!err)
 		return 0;
 	if (mode == MR_ATTACH_GENERIC)
-		snprintf(l->attach_why, sizeof(l->attach_why), "native: the configuration says mode: generic");
+		snprintf(l->attach_why, sizeof(l->attach_why),
+			 "native: the configuration says mode: generic");
 	else
 		note_why(l, "native", err);
 	if (err == -EBUSY || err == -EEXIST || mode == MR_ATTACH_NATIVE)
@@ -261,12 +263,12 @@ int mr_attach(struct mr_daemon *d, struct mr_link *l)
 		return err;
 	err = climb(d, l);
 	if (err)
-		return mr_fail(d, err, "%s: XDP program cannot be attached, mode %s: %s; %s", l->name,
-			       mr_attach_mode_name(l->settings->mode),
+		return mr_fail(d, err, "%s: XDP program cannot be attached, mode %s: %s; %s",
+			       l->name, mr_attach_mode_name(l->settings->mode),
 			       l->attach_why[0] ? l->attach_why : strerror(-err),
-			       l->settings->mode == MR_ATTACH_NATIVE ?
-				       "allow generic with mode: auto" :
-				       "see millrace check");
+			       l->settings->mode == MR_ATTACH_NATIVE
+				       ? "allow generic with mode: auto"
+				       : "see millrace check");
 	mr_info("%s: XDP program %u attached, %s mode, section %s%s%s", l->name, l->program_id,
 		l->native ? "native" : "generic",
 		l->section == MR_SECTION_FRAGS ? "xdp.frags" : "xdp", l->attach_why[0] ? ", " : "",

@@ -5,25 +5,19 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "shared/mr_verdict.h"
 #include "user/daemon/log.h"
+#include "user/daemon/pins.h"
 
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
-#define BPF_MOUNT  "/sys/fs/bpf"
 
 enum {
-	BPFFS_MAGIC = 0xcafe4a11,
 	CPUS_MOST = 4096,
 };
 
@@ -70,99 +64,6 @@ const char *mr_bpf_words(void)
 	return last;
 }
 
-static bool is_bpffs(const char *path)
-{
-	struct statfs s;
-
-	return statfs(path, &s) == 0 && (unsigned long)s.f_type == BPFFS_MAGIC;
-}
-
-static void parent_of(const char *path, char parent[128])
-{
-	snprintf(parent, 128, "%s", path);
-	char *slash = strrchr(parent, '/');
-
-	*(slash == parent ? slash + 1 : slash) = '\0';
-}
-
-/* As iproute2 does it: a BPF file system appears at its usual place when it is needed. */
-static int find_bpffs(struct mr_daemon *d)
-{
-	const char *pins = d->settings.pin_directory;
-	char parent[128];
-
-	parent_of(pins, parent);
-	if (is_bpffs(parent) || is_bpffs(pins))
-		return 0;
-	if (!strncmp(pins, BPF_MOUNT "/", sizeof(BPF_MOUNT)) && !is_bpffs(BPF_MOUNT)) {
-		if (mount("bpf", BPF_MOUNT, "bpf", 0, "mode=0700") < 0)
-			return mr_fail(d, -errno,
-				       "%s: no BPF file system there, and none can be mounted: %s; "
-				       "mount -t bpf bpf " BPF_MOUNT,
-				       pins, strerror(errno));
-		mr_info("%s: mounted a BPF file system", BPF_MOUNT);
-	}
-	if (is_bpffs(parent))
-		return 0;
-	return mr_fail(d, -EINVAL,
-		       "pin_directory %s: %s is not on a BPF file system; mount -t bpf bpf %s, or "
-		       "choose a directory just below " BPF_MOUNT,
-		       pins, parent, parent);
-}
-
-static int lock_pins(struct mr_daemon *d)
-{
-	const char *pins = d->settings.pin_directory;
-
-	if (mkdir(pins, 0700) < 0 && errno != EEXIST)
-		return mr_fail(d, -errno, "pin_directory %s: cannot be made: %s", pins,
-			       strerror(errno));
-	d->bpf.pin_lock = open(pins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (d->bpf.pin_lock < 0)
-		return mr_fail(d, -errno, "pin_directory %s: %s", pins, strerror(errno));
-	if (flock(d->bpf.pin_lock, LOCK_EX | LOCK_NB) < 0) {
-		mr_close_fd(&d->bpf.pin_lock);
-		return mr_fail(d, -EBUSY,
-			       "pin_directory %s: another millraced uses it; stop that one, or give "
-			       "this one a pin_directory of its own",
-			       pins);
-	}
-	return 0;
-}
-
-static void pin_path(const struct mr_daemon *d, enum mr_map map, char path[160])
-{
-	snprintf(path, 160, "%s/%s", d->settings.pin_directory, map_names[map]);
-}
-
-/* Remembered, to know a program of that daemon again: attach.c. */
-static void note_former(struct mr_daemon *d)
-{
-	struct bpf_map_info info = { 0 };
-	uint32_t len = sizeof(info);
-	char path[160];
-	int fd;
-
-	pin_path(d, MR_MAP_BEAT, path);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return;
-	if (bpf_obj_get_info_by_fd(fd, &info, &len) == 0)
-		d->bpf.former_beats = info.id;
-	close(fd);
-}
-
-/* The directory's lock is ours, so its pins are of a daemon that is no more. */
-static void remove_pins(struct mr_daemon *d)
-{
-	char path[160];
-
-	for (unsigned int i = 0; i < MR_MAP_COUNT; i++) {
-		pin_path(d, (enum mr_map)i, path);
-		unlink(path);
-	}
-}
-
 static int open_object(struct mr_daemon *d)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .pin_root_path = d->settings.pin_directory);
@@ -172,7 +73,7 @@ static int open_object(struct mr_daemon *d)
 	if (!d->bpf.object)
 		return mr_fail(d, -errno, "%s: cannot be read: %s", d->object_path,
 			       strerror(errno));
-	rules = bpf_object__find_map_by_name(d->bpf.object, map_names[MR_MAP_RULES]);
+	rules = bpf_object__find_map_by_name(d->bpf.object, mr_bpf_map_name(MR_MAP_RULES));
 	inner = rules ? bpf_map__inner_map(rules) : NULL;
 	if (!inner)
 		return mr_fail(d, -EINVAL,
@@ -189,10 +90,11 @@ static int load_object(struct mr_daemon *d)
 	int err = bpf_object__load(d->bpf.object);
 
 	if (err == -EPERM)
-		return mr_fail(d, err,
-			       "%s: the kernel refuses to load it: %s; CAP_BPF and CAP_NET_ADMIN are "
-			       "needed, and a locked memory limit that lets maps in",
-			       d->object_path, strerror(-err));
+		return mr_fail(
+			d, err,
+			"%s: the kernel refuses to load it: %s; CAP_BPF and CAP_NET_ADMIN are "
+			"needed, and a locked memory limit that lets maps in",
+			d->object_path, strerror(-err));
 	if (err)
 		return mr_fail(d, err, "%s: the kernel refuses to load it: %s (%s)", d->object_path,
 			       strerror(-err), mr_bpf_words());
@@ -236,15 +138,16 @@ static int open_maps(struct mr_daemon *d)
 	char path[160];
 
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++) {
-		struct bpf_map *m = bpf_object__find_map_by_name(d->bpf.object, map_names[i]);
+		struct bpf_map *m = bpf_object__find_map_by_name(d->bpf.object,
+								 mr_bpf_map_name((enum mr_map)i));
 
 		if (!m || (int)bpf_map__value_size(m) != value_bytes((enum mr_map)i))
 			return mr_fail(d, -EINVAL,
 				       "%s: map %s is not as this millraced knows it; install both "
 				       "from the same build",
-				       d->object_path, map_names[i]);
+				       d->object_path, mr_bpf_map_name((enum mr_map)i));
 		d->bpf.map[i] = bpf_map__fd(m);
-		pin_path(d, (enum mr_map)i, path);
+		mr_pin_path(d, (enum mr_map)i, path);
 		if (!bpf_map__is_pinned(m) && bpf_map__pin(m, path) < 0)
 			return mr_fail(d, -errno, "%s: cannot be pinned: %s", path,
 				       strerror(errno));
@@ -264,8 +167,9 @@ static int open_programs(struct mr_daemon *d)
 		struct bpf_program *p = bpf_object__find_program_by_name(d->bpf.object, names[i]);
 
 		if (!p)
-			return mr_fail(d, -EINVAL, "%s: has no program %s; install both from the "
-						   "same build",
+			return mr_fail(d, -EINVAL,
+				       "%s: has no program %s; install both from the "
+				       "same build",
 				       d->object_path, names[i]);
 		d->bpf.program[i] = bpf_program__fd(p);
 	}
@@ -320,13 +224,7 @@ int mr_bpf_load(struct mr_daemon *d)
 			       "kernel has no BTF (%s is not there); boot one that is built with "
 			       "CONFIG_DEBUG_INFO_BTF=y, or mount /sys",
 			       KERNEL_BTF);
-	err = find_bpffs(d);
-	if (!err)
-		err = lock_pins(d);
-	if (err)
-		return err;
-	note_former(d);
-	remove_pins(d);
+	err = mr_pins_open(d);
 	for (size_t i = 0; !err && i < sizeof(steps) / sizeof(steps[0]); i++)
 		err = steps[i](d);
 	return err;
@@ -336,8 +234,7 @@ void mr_bpf_unload(struct mr_daemon *d)
 {
 	if (d->bpf.pin_lock < 0)
 		return;
-	remove_pins(d);
-	rmdir(d->settings.pin_directory);
+	mr_pins_remove(d);
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++)
 		mr_close_fd(&d->bpf.reader[i]);
 	if (d->bpf.beats)
@@ -348,7 +245,7 @@ void mr_bpf_unload(struct mr_daemon *d)
 	d->bpf.object = NULL;
 	d->bpf.beats = NULL;
 	d->bpf.lanes = NULL;
-	mr_close_fd(&d->bpf.pin_lock);
+	mr_pins_close(d);
 }
 
 int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l)

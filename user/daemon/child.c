@@ -87,7 +87,9 @@ static void parent_ready(struct mr_child *c, struct mr_watch *w)
 	struct mr_note n;
 	struct iovec iov = { &n, sizeof(n) };
 	struct msghdr m = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = sizeof(control),
 	};
 	ssize_t got = recvmsg(w->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

@@ -12,6 +12,11 @@
 #include "user/daemon/daemon.h"
 #include "user/daemon/request.h"
 
+enum {
+	MR_SPAWNS_AT_ONCE = 16,
+	MR_LISTENS_AT_ONCE = 32,
+};
+
 struct mr_child;
 struct mr_paths;
 struct MHD_Daemon;
@@ -41,6 +46,7 @@ struct mr_ward {
 	uint32_t failures; /* ends before READY, in a row */
 	bool killed;	   /* for its silence; the exit is to come */
 	bool waits_words;  /* the log has said that it is late */
+	uint32_t bad;	   /* messages that made no sense; the log has the first few */
 };
 
 struct mr_child {
@@ -53,6 +59,8 @@ struct mr_child {
 	struct mr_paths *paths;
 	struct MHD_Daemon *http;
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC]; /* the child's list of listeners */
+	unsigned int spawns_asked;  /* requests that the parent has not answered yet: few at a */
+	unsigned int listens_asked; /* time, so that neither side ever waits for the other */
 	bool start_reported;
 	bool stopping;
 };

@@ -50,8 +50,9 @@ static int read_file(const char *name, char **data, size_t *len, char *error)
 	else if (*len > FILE_BYTES_MOST)
 		err = -EFBIG;
 	if (err) {
-		snprintf(error, MR_CONFIG_ERROR_BYTES, "%s: %s; a configuration has at most %d bytes",
-			 name, strerror(-err), FILE_BYTES_MOST);
+		snprintf(error, MR_CONFIG_ERROR_BYTES,
+			 "%s: %s; a configuration has at most %d bytes", name, strerror(-err),
+			 FILE_BYTES_MOST);
 		free(*data);
 	}
 	fclose(in);

@@ -43,7 +43,7 @@ struct mr_settings_lanes {
 	uint32_t busy_poll_us;
 	uint32_t *cpus;
 	unsigned int n_cpus;
-	char *capture_directory; /* or NULL */
+	char *capture_directory;   /* or NULL */
 	uint16_t port_lo, port_hi; /* of active opens, inclusive; both 0: none */
 };
 

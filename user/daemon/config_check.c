@@ -4,7 +4,6 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <pwd.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,8 +37,8 @@ int mr_config_number(struct mr_config_file *f, const char *path, const uint64_t 
 			      *value, lo, hi);
 }
 
-static int number32(struct mr_config_file *f, const char *path, const uint64_t *value,
-		    uint32_t dflt, uint32_t lo, uint32_t hi, uint32_t *out)
+int mr_config_number32(struct mr_config_file *f, const char *path, const uint64_t *value,
+		       uint32_t dflt, uint32_t lo, uint32_t hi, uint32_t *out)
 {
 	uint64_t v;
 	int err = mr_config_number(f, path, value, dflt, lo, hi, &v);
@@ -89,8 +88,8 @@ static int check_user(struct mr_config_file *f, const char *name, struct mr_sett
 	return s->user ? 0 : -ENOMEM;
 }
 
-static int check_path(struct mr_config_file *f, const char *path, const char *value,
-		      const char *dflt, char **out)
+int mr_config_path(struct mr_config_file *f, const char *path, const char *value, const char *dflt,
+		   char **out)
 {
 	if (!value)
 		value = dflt;
@@ -119,7 +118,8 @@ static int check_interface_name(struct mr_config_file *f, const char *path, cons
 	return 0;
 }
 
-static int check_queues(struct mr_config_file *f, const char *path, const char *value, uint32_t *out)
+static int check_queues(struct mr_config_file *f, const char *path, const char *value,
+			uint32_t *out)
 {
 	char *end;
 	unsigned long n;
@@ -136,8 +136,8 @@ static int check_queues(struct mr_config_file *f, const char *path, const char *
 	return 0;
 }
 
-static int check_interface(struct mr_config_file *f, const struct mr_raw_config *raw, unsigned int i,
-			   struct mr_settings *s)
+static int check_interface(struct mr_config_file *f, const struct mr_raw_config *raw,
+			   unsigned int i, struct mr_settings *s)
 {
 	const struct mr_raw_interface *r = &raw->interfaces[i];
 	struct mr_settings_interface *out = &s->interfaces[i];
@@ -149,7 +149,8 @@ static int check_interface(struct mr_config_file *f, const struct mr_raw_config 
 	if (!err)
 		err = check_queues(f, PATH("queues"), r->queues, &out->queues);
 	if (!err)
-		err = mr_config_choice(f, PATH("mode"), r->mode, attach_modes, MR_ATTACH_AUTO, &mode);
+		err = mr_config_choice(f, PATH("mode"), r->mode, attach_modes, MR_ATTACH_AUTO,
+				       &mode);
 	if (!err)
 		err = mr_config_choice(f, PATH("bind"), r->bind, binds, MR_XSK_AUTO, &bind);
 	if (err)
@@ -160,7 +161,8 @@ static int check_interface(struct mr_config_file *f, const struct mr_raw_config 
 	out->force = r->force && *r->force;
 	if (out->mode == MR_ATTACH_GENERIC && out->bind == MR_XSK_ZERO_COPY)
 		return mr_config_fail(f, mr_config_line(f, PATH("bind")),
-				      "%s: zero-copy needs a native program; set mode: native", path);
+				      "%s: zero-copy needs a native program; set mode: native",
+				      path);
 	for (unsigned int k = 0; k < i; k++)
 		if (!strcmp(s->interfaces[k].name, out->name))
 			return mr_config_fail(f, mr_config_line(f, PATH("name")),
@@ -193,124 +195,17 @@ static int check_interfaces(struct mr_config_file *f, const struct mr_raw_config
 static int check_heartbeat(struct mr_config_file *f, const struct mr_raw_heartbeat *raw,
 			   struct mr_settings *s)
 {
-	int err = number32(f, "heartbeat.stale_ms", raw->stale_ms, 50, 5, 60000, &s->stale_ms);
+	int err = mr_config_number32(f, "heartbeat.stale_ms", raw->stale_ms, 50, 5, 60000,
+				     &s->stale_ms);
 
 	if (!err)
-		err = number32(f, "heartbeat.grace_ms", raw->grace_ms, 3000, 10, 600000,
-			       &s->grace_ms);
+		err = mr_config_number32(f, "heartbeat.grace_ms", raw->grace_ms, 3000, 10, 600000,
+					 &s->grace_ms);
 	if (!err && s->grace_ms <= s->stale_ms)
 		err = mr_config_fail(f, mr_config_line(f, "heartbeat.grace_ms"),
 				     "heartbeat.grace_ms: must be longer than stale_ms, %u ms",
 				     s->stale_ms);
 	return err;
-}
-
-static int check_cpus(struct mr_config_file *f, const struct mr_raw_lanes *raw,
-		      struct mr_settings_lanes *out)
-{
-	if (raw->n_cpus == 0)
-		return 0;
-	out->cpus = calloc(raw->n_cpus, sizeof(*out->cpus));
-	if (!out->cpus)
-		return -ENOMEM;
-	out->n_cpus = raw->n_cpus;
-	for (unsigned int i = 0; i < raw->n_cpus; i++) {
-		char path[64];
-		int err;
-
-		snprintf(path, sizeof(path), "lanes.cpus[%u]", i);
-		err = number32(f, path, &raw->cpus[i], 0, 0, CPU_SETSIZE - 1, &out->cpus[i]);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* Default: behind the default net.ipv4.ip_local_port_range, so that both find room. */
-static int check_ports(struct mr_config_file *f, const char *value, struct mr_settings_lanes *out)
-{
-	unsigned int lo, hi;
-	char rest;
-
-	if (value && !strcmp(value, "none"))
-		return 0;
-	if (sscanf(value ? value : "61000-64999", "%u-%u%c", &lo, &hi, &rest) != 2 || lo < 1024 ||
-	    hi > 65535 || lo > hi)
-		return mr_config_fail(f, mr_config_line(f, "lanes.ports"),
-				      "lanes.ports: \"%s\" is no range; write it as 61000-64999, "
-				      "from 1024 to 65535, or none",
-				      value);
-	out->port_lo = (uint16_t)lo;
-	out->port_hi = (uint16_t)hi;
-	return 0;
-}
-
-static uint64_t power_of_two(uint64_t v)
-{
-	uint64_t p = 1;
-
-	while (p < v)
-		p *= 2;
-	return p;
-}
-
-static int check_lane_sizes(struct mr_config_file *f, const struct mr_raw_lanes *raw,
-			    struct mr_settings_lanes *out)
-{
-	/* clang-format off */
-	const struct {
-		const char *path;
-		const uint64_t *value;
-		uint32_t dflt, lo, hi;
-		uint32_t *out;
-	} row[] = {
-		{ "lanes.frames", raw->frames, 8192, 256, 1 << 20, &out->frames },
-		{ "lanes.connections", raw->connections, 65536, 16, 1 << 26, &out->connections },
-		{ "lanes.half_open", raw->half_open, 4096, 16, 1 << 22, &out->half_open },
-		{ "lanes.time_wait", raw->time_wait, 16384, 16, 1 << 24, &out->time_wait },
-		{ "lanes.receive_buffer", raw->receive_buffer, 262144, 2048, 1 << 30, &out->receive_buffer },
-		{ "lanes.send_buffer", raw->send_buffer, 262144, 2048, 1 << 30, &out->send_buffer },
-		{ "lanes.busy_poll_us", raw->busy_poll_us, 50, 0, 1000000, &out->busy_poll_us },
-		{ "lanes.frame_bytes", raw->frame_bytes, 0, 2048, 4096, &out->frame_bytes },
-	};
-	/* clang-format on */
-	int err = 0;
-
-	for (size_t i = 0; !err && i < sizeof(row) / sizeof(row[0]); i++)
-		err = number32(f, row[i].path, row[i].value, row[i].dflt, row[i].lo, row[i].hi,
-			       row[i].out);
-	if (!err && out->frame_bytes && out->frame_bytes != 2048 && out->frame_bytes != 4096)
-		err = mr_config_fail(f, mr_config_line(f, "lanes.frame_bytes"),
-				     "lanes.frame_bytes: %u is neither 2048 nor 4096",
-				     out->frame_bytes);
-	out->frames = (uint32_t)power_of_two(out->frames);
-	return err;
-}
-
-static int check_lanes(struct mr_config_file *f, const struct mr_raw_lanes *raw,
-		       struct mr_settings_lanes *out)
-{
-	static const char *const huge[] = { "never", "auto", NULL };
-	int choice, err;
-
-	err = check_lane_sizes(f, raw, out);
-	if (!err)
-		err = mr_config_number(f, "lanes.message_bytes", raw->message_bytes, 64 << 20,
-				       1 << 16, (uint64_t)1 << 36, &out->message_bytes);
-	if (!err)
-		err = mr_config_choice(f, "lanes.huge_pages", raw->huge_pages, huge, 1, &choice);
-	if (!err)
-		err = check_cpus(f, raw, out);
-	if (!err)
-		err = check_path(f, "lanes.capture_directory", raw->capture_directory, NULL,
-				 &out->capture_directory);
-	if (!err)
-		err = check_ports(f, raw->ports, out);
-	if (err)
-		return err;
-	out->huge_pages = choice == 1;
-	out->message_bytes = power_of_two(out->message_bytes);
-	return 0;
 }
 
 /* A value of the host's own stack, where the file has none. */
@@ -356,8 +251,8 @@ static int check_tcp(struct mr_config_file *f, const struct mr_raw_tcp *raw,
 	int err = 0;
 
 	for (size_t i = 0; !err && i < sizeof(row) / sizeof(row[0]); i++)
-		err = number32(f, row[i].path, row[i].value, row[i].dflt, row[i].lo, row[i].hi,
-			       row[i].out);
+		err = mr_config_number32(f, row[i].path, row[i].value, row[i].dflt, row[i].lo,
+					 row[i].hi, row[i].out);
 	out->nagle = !raw->nagle || *raw->nagle;
 	out->keepalive.enabled = k->enabled && *k->enabled;
 	return err;
@@ -369,17 +264,17 @@ int mr_config_check(struct mr_config_file *f, const struct mr_raw_config *raw,
 	int err = check_user(f, raw->user, s);
 
 	if (!err)
-		err = check_path(f, "run_directory", raw->run_directory, "/run/millrace",
-				 &s->run_directory);
+		err = mr_config_path(f, "run_directory", raw->run_directory, "/run/millrace",
+				     &s->run_directory);
 	if (!err)
-		err = check_path(f, "pin_directory", raw->pin_directory, "/sys/fs/bpf/millrace",
-				 &s->pin_directory);
+		err = mr_config_path(f, "pin_directory", raw->pin_directory, "/sys/fs/bpf/millrace",
+				     &s->pin_directory);
 	if (!err)
 		err = check_interfaces(f, raw, s);
 	if (!err)
 		err = check_heartbeat(f, &raw->heartbeat, s);
 	if (!err)
-		err = check_lanes(f, &raw->lanes, &s->lanes);
+		err = mr_config_lanes(f, &raw->lanes, &s->lanes);
 	if (!err)
 		err = check_tcp(f, &raw->tcp, &s->tcp);
 	if (!err)

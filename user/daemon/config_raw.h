@@ -131,15 +131,27 @@ unsigned int mr_config_line(struct mr_config_file *f, const char *path);
 int mr_config_check(struct mr_config_file *f, const struct mr_raw_config *raw,
 		    struct mr_settings *s);
 
-/* ----- what config_check.c and config_rules.c share ----- */
+/* ----- what the files of config_*.c share ----- */
 
 /** mr_config_number() - *@value, or @dflt when it is NULL; must lie in @lo to @hi */
 int mr_config_number(struct mr_config_file *f, const char *path, const uint64_t *value,
 		     uint64_t dflt, uint64_t lo, uint64_t hi, uint64_t *out);
 
+/** mr_config_number32() - the same for 32 bits */
+int mr_config_number32(struct mr_config_file *f, const char *path, const uint64_t *value,
+		       uint32_t dflt, uint32_t lo, uint32_t hi, uint32_t *out);
+
+/** mr_config_path() - a copy of @value or @dflt, which must be whole paths; NULL when both are */
+int mr_config_path(struct mr_config_file *f, const char *path, const char *value, const char *dflt,
+		   char **out);
+
 /** mr_config_choice() - index of @value in the NULL-ended @names, or @dflt when @value is NULL */
 int mr_config_choice(struct mr_config_file *f, const char *path, const char *value,
 		     const char *const *names, int dflt, int *out);
+
+/** mr_config_lanes() - the part `lanes` */
+int mr_config_lanes(struct mr_config_file *f, const struct mr_raw_lanes *raw,
+		    struct mr_settings_lanes *out);
 
 /** mr_config_rules() - all rules, and what clashes among them */
 int mr_config_rules(struct mr_config_file *f, const struct mr_raw_config *raw,

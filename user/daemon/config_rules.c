@@ -8,12 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/daemon/config_raw.h"
-
-enum {
-	PATH_BYTES = 64,
-	TIME_MOST_MS = 86400000,
-};
+#include "user/daemon/config_rule.h"
 
 /* What the lanes can run, in the order in which they count slow calls. */
 static const struct {
@@ -21,12 +16,9 @@ static const struct {
 	bool messages;
 	bool directory; /* needs one */
 } apps[] = {
-	{ "echo", true, false },
-	{ "sink", true, false },
-	{ "store", true, true },
-	{ "echo-bytes", false, false },
-	{ "discard-bytes", false, false },
-	{ "source-bytes", false, false },
+	{ "echo", true, false },	   { "sink", true, false },
+	{ "store", true, true },	   { "echo-bytes", false, false },
+	{ "discard-bytes", false, false }, { "source-bytes", false, false },
 	{ "drill", false, false },
 };
 
@@ -35,38 +27,28 @@ const char *mr_app_name(unsigned int i)
 	return i < sizeof(apps) / sizeof(apps[0]) ? apps[i].name : NULL;
 }
 
-/* A rule under check. */
-struct entry {
-	struct mr_config_file *f;
-	const struct mr_raw_rule *raw;
-	struct mr_settings *s;
-	struct mr_settings_rule *out;
-	unsigned int index;
-	char path[PATH_BYTES];
-};
-
-static const char *path_to(struct entry *e, const char *key)
+const char *mr_rule_entry_path(struct mr_rule_entry *e, const char *key)
 {
 	snprintf(e->path, sizeof(e->path), "rules[%u].%s", e->index, key);
 	return e->path;
 }
 
-static unsigned int line_of(struct entry *e, const char *key)
+unsigned int mr_rule_entry_line(struct mr_rule_entry *e, const char *key)
 {
-	return mr_config_line(e->f, path_to(e, key));
+	return mr_config_line(e->f, mr_rule_entry_path(e, key));
 }
 
-static int check_name(struct entry *e)
+static int check_name(struct mr_rule_entry *e)
 {
 	const char *name = e->raw->name;
 
 	if (strlen(name) >= MR_RULE_NAME_BYTES)
-		return mr_config_fail(e->f, line_of(e, "name"),
+		return mr_config_fail(e->f, mr_rule_entry_line(e, "name"),
 				      "rule \"%s\": the name is longer than %d characters", name,
 				      MR_RULE_NAME_BYTES - 1);
 	for (const char *c = name; *c; c++)
 		if (*c <= ' ' || *c == '"' || *c == '\\' || *c > '~')
-			return mr_config_fail(e->f, line_of(e, "name"),
+			return mr_config_fail(e->f, mr_rule_entry_line(e, "name"),
 					      "rule \"%s\": a name has no spaces, quotes or other "
 					      "alphabets",
 					      name);
@@ -74,7 +56,7 @@ static int check_name(struct entry *e)
 	return 0;
 }
 
-static int check_protocol(struct entry *e)
+static int check_protocol(struct mr_rule_entry *e)
 {
 	const char *protocol = e->raw->protocol;
 
@@ -82,15 +64,15 @@ static int check_protocol(struct entry *e)
 	if (!protocol || !strcmp(protocol, "tcp"))
 		return 0;
 	if (!strcmp(protocol, "udp"))
-		return mr_config_fail(e->f, line_of(e, "protocol"),
+		return mr_config_fail(e->f, mr_rule_entry_line(e, "protocol"),
 				      "rule %s: no application takes datagrams yet; "
 				      "leave UDP to the kernel and remove the rule",
 				      e->raw->name);
-	return mr_config_fail(e->f, line_of(e, "protocol"), "rule %s: protocol \"%s\" is not tcp",
-			      e->raw->name, protocol);
+	return mr_config_fail(e->f, mr_rule_entry_line(e, "protocol"),
+			      "rule %s: protocol \"%s\" is not tcp", e->raw->name, protocol);
 }
 
-static int check_app(struct entry *e)
+static int check_app(struct mr_rule_entry *e)
 {
 	for (size_t i = 0; i < sizeof(apps) / sizeof(apps[0]); i++) {
 		if (strcmp(apps[i].name, e->raw->app))
@@ -98,18 +80,18 @@ static int check_app(struct entry *e)
 		snprintf(e->out->lane.app, sizeof(e->out->lane.app), "%s", apps[i].name);
 		e->out->messages = apps[i].messages;
 		if (apps[i].directory && !e->raw->directory)
-			return mr_config_fail(e->f, line_of(e, "app"),
+			return mr_config_fail(e->f, mr_rule_entry_line(e, "app"),
 					      "rule %s: app %s writes files; add directory: PATH",
 					      e->raw->name, apps[i].name);
 		return 0;
 	}
-	return mr_config_fail(e->f, line_of(e, "app"),
+	return mr_config_fail(e->f, mr_rule_entry_line(e, "app"),
 			      "rule %s: app \"%s\" is none of echo, sink, store, echo-bytes, "
 			      "discard-bytes, source-bytes, drill",
 			      e->raw->name, e->raw->app);
 }
 
-static int check_address(struct entry *e)
+static int check_address(struct mr_rule_entry *e)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	const char *address = e->raw->address;
@@ -129,19 +111,19 @@ static int check_address(struct entry *e)
 			  IN6_IS_ADDR_UNSPECIFIED((struct in6_addr *)r->addr) ||
 			  IN6_IS_ADDR_V4MAPPED((struct in6_addr *)r->addr);
 	} else {
-		return mr_config_fail(e->f, line_of(e, "address"),
+		return mr_config_fail(e->f, mr_rule_entry_line(e, "address"),
 				      "rule %s: address \"%s\" is neither any, IPv4 nor IPv6",
 				      e->raw->name, address);
 	}
 	if (special)
-		return mr_config_fail(e->f, line_of(e, "address"),
+		return mr_config_fail(e->f, mr_rule_entry_line(e, "address"),
 				      "rule %s: no connection can go to address %s; "
 				      "name one of this host's, or any",
 				      e->raw->name, address);
 	return 0;
 }
 
-static int check_vlan(struct entry *e)
+static int check_vlan(struct mr_rule_entry *e)
 {
 	const char *vlan = e->raw->vlan;
 	unsigned long v;
@@ -152,22 +134,24 @@ static int check_vlan(struct entry *e)
 		return 0;
 	v = strtoul(vlan, &end, 10);
 	if (*end || vlan[0] < '0' || vlan[0] > '9' || v > 4094)
-		return mr_config_fail(e->f, line_of(e, "vlan"),
-				      "rule %s: vlan \"%s\" is neither any, 0 (untagged) nor 1 to 4094",
-				      e->raw->name, vlan);
+		return mr_config_fail(
+			e->f, mr_rule_entry_line(e, "vlan"),
+			"rule %s: vlan \"%s\" is neither any, 0 (untagged) nor 1 to 4094",
+			e->raw->name, vlan);
 	e->out->lane.vlan = (uint32_t)v;
 	return 0;
 }
 
-static int check_numbers(struct entry *e)
+static int check_numbers(struct mr_rule_entry *e)
 {
 	uint64_t port, backlog;
 	int err;
 
-	err = mr_config_number(e->f, path_to(e, "port"), e->raw->port, 0, 1, 65535, &port);
+	err = mr_config_number(e->f, mr_rule_entry_path(e, "port"), e->raw->port, 0, 1, 65535,
+			       &port);
 	if (!err)
-		err = mr_config_number(e->f, path_to(e, "backlog"), e->raw->backlog, 128, 1, 65535,
-				       &backlog);
+		err = mr_config_number(e->f, mr_rule_entry_path(e, "backlog"), e->raw->backlog, 128,
+				       1, 65535, &backlog);
 	if (err)
 		return err;
 	e->out->lane.port = (uint16_t)port;
@@ -176,18 +160,18 @@ static int check_numbers(struct entry *e)
 	return 0;
 }
 
-static int check_fallback(struct entry *e)
+static int check_fallback(struct mr_rule_entry *e)
 {
 	static const char *const names[] = { "none", "kernel", NULL };
 	int fallback, err;
 
-	err = mr_config_choice(e->f, path_to(e, "fallback"), e->raw->fallback, names,
+	err = mr_config_choice(e->f, mr_rule_entry_path(e, "fallback"), e->raw->fallback, names,
 			       MR_FALLBACK_NONE, &fallback);
 	e->out->fallback = (enum mr_rule_fallback)fallback;
 	return err;
 }
 
-static int check_directory(struct entry *e)
+static int check_directory(struct mr_rule_entry *e)
 {
 	const char *directory = e->raw->directory;
 	struct mr_settings *s = e->s;
@@ -197,7 +181,7 @@ static int check_directory(struct entry *e)
 	if (!directory)
 		return 0;
 	if (directory[0] != '/')
-		return mr_config_fail(e->f, line_of(e, "directory"),
+		return mr_config_fail(e->f, mr_rule_entry_line(e, "directory"),
 				      "rule %s: directory \"%s\" does not start with /; "
 				      "give the whole path",
 				      e->raw->name, directory);
@@ -205,9 +189,9 @@ static int check_directory(struct entry *e)
 		if (!strcmp(s->directories[i], directory))
 			break;
 	if (i == MR_MAX_DIRECTORIES)
-		return mr_config_fail(e->f, line_of(e, "directory"),
-				      "rule %s: more than %d directories; share some",
-				      e->raw->name, MR_MAX_DIRECTORIES);
+		return mr_config_fail(e->f, mr_rule_entry_line(e, "directory"),
+				      "rule %s: more than %d directories; share some", e->raw->name,
+				      MR_MAX_DIRECTORIES);
 	if (i == s->n_directories) {
 		s->directories[i] = strdup(directory);
 		if (!s->directories[i])
@@ -218,127 +202,8 @@ static int check_directory(struct entry *e)
 	return 0;
 }
 
-static int check_width(struct entry *e, const char *key, const uint64_t *value, uint8_t dflt,
-		       uint8_t *out)
-{
-	*out = value && *value <= 8 ? (uint8_t)*value : dflt;
-	if (!value || *value == 1 || *value == 2 || *value == 4 || *value == 8)
-		return 0;
-	return mr_config_fail(e->f, line_of(e, key), "rule %s: %s %" PRIu64 " is none of 1, 2, 4, 8",
-			      e->raw->name, key, *value);
-}
-
-static int check_tlv(struct entry *e)
-{
-	static const struct mr_raw_tlv none;
-	static const char *const orders[] = { "big", "little", NULL };
-	const struct mr_raw_tlv *raw = e->raw->tlv ? e->raw->tlv : &none;
-	struct mr_tlv_settings *t = &e->out->lane.tlv;
-	uint64_t most = (uint64_t)1 << 30, bytes;
-	int order, err;
-
-	if (e->raw->tlv && !e->out->messages)
-		return mr_config_fail(e->f, line_of(e, "tlv"),
-				      "rule %s: app %s takes bytes, not messages; remove tlv",
-				      e->raw->name, e->raw->app);
-	err = check_width(e, "tlv.tag_bytes", raw->tag_bytes, 2, &t->tag_bytes);
-	if (!err)
-		err = check_width(e, "tlv.length_bytes", raw->length_bytes, 4, &t->length_bytes);
-	if (!err)
-		err = mr_config_choice(e->f, path_to(e, "tlv.order"), raw->order, orders, 0, &order);
-	if (err)
-		return err;
-	t->little_endian = order == 1;
-	t->length_has_header = raw->length_has_header && *raw->length_has_header;
-	if (t->length_bytes < 4)
-		most = ((uint64_t)1 << (8 * t->length_bytes)) - 1;
-	if (t->length_has_header && t->length_bytes < 4)
-		most -= (uint64_t)t->tag_bytes + t->length_bytes;
-	if (most > e->s->lanes.message_bytes)
-		most = e->s->lanes.message_bytes;
-	err = mr_config_number(e->f, path_to(e, "tlv.max_bytes"), raw->max_bytes,
-			       most < 1 << 20 ? most : 1 << 20, 1, most, &bytes);
-	t->max_bytes = (uint32_t)bytes;
-	return err;
-}
-
-static bool fits(uint64_t tag, uint8_t bytes)
-{
-	return bytes == 8 || tag >> (8 * bytes) == 0;
-}
-
-static int check_ping(struct entry *e, const struct mr_raw_rule_heartbeat *raw)
-{
-	struct mr_heartbeat_settings *h = &e->out->lane.heartbeat;
-	uint8_t width = e->out->lane.tlv.tag_bytes;
-
-	if (!raw->ping_tag != !raw->pong_tag)
-		return mr_config_fail(e->f, line_of(e, "heartbeat"),
-				      "rule %s: ping_tag and pong_tag belong together; give both",
-				      e->raw->name);
-	if (!raw->ping_tag && (h->ping_ms || h->pong_ms))
-		return mr_config_fail(e->f, line_of(e, "heartbeat"),
-				      "rule %s: ping_ms and pong_ms need ping_tag and pong_tag",
-				      e->raw->name);
-	if (h->pong_ms && !h->ping_ms)
-		return mr_config_fail(e->f, line_of(e, "heartbeat.pong_ms"),
-				      "rule %s: pong_ms needs ping_ms: without pings no pong comes",
-				      e->raw->name);
-	if (!raw->ping_tag)
-		return 0;
-	if (*raw->ping_tag == *raw->pong_tag)
-		return mr_config_fail(e->f, line_of(e, "heartbeat.pong_tag"),
-				      "rule %s: ping_tag and pong_tag are both %" PRIu64
-				      "; give two tags",
-				      e->raw->name, *raw->ping_tag);
-	if (!fits(*raw->ping_tag, width) || !fits(*raw->pong_tag, width))
-		return mr_config_fail(e->f, line_of(e, "heartbeat.ping_tag"),
-				      "rule %s: a tag of %u bytes cannot hold the ping or pong tag",
-				      e->raw->name, width);
-	h->has_ping = 1;
-	h->ping_tag = *raw->ping_tag;
-	h->pong_tag = *raw->pong_tag;
-	return 0;
-}
-
-static int check_heartbeat(struct entry *e)
-{
-	static const struct mr_raw_rule_heartbeat none;
-	const struct mr_raw_rule_heartbeat *raw = e->raw->heartbeat ? e->raw->heartbeat : &none;
-	struct mr_heartbeat_settings *h = &e->out->lane.heartbeat;
-	const struct {
-		const char *key;
-		const uint64_t *value;
-		uint32_t dflt;
-		uint32_t *out;
-	} row[] = {
-		{ "heartbeat.idle_ms", raw->idle_ms, 0, &h->idle_ms },
-		{ "heartbeat.partial_ms", raw->partial_ms, 30000, &h->partial_ms },
-		{ "heartbeat.ping_ms", raw->ping_ms, 0, &h->ping_ms },
-		{ "heartbeat.pong_ms", raw->pong_ms, 0, &h->pong_ms },
-		{ "heartbeat.handler_ms", raw->handler_ms, 0, &h->handler_ms },
-		{ "heartbeat.send_ms", raw->send_ms, 120000, &h->send_ms },
-	};
-
-	if (e->raw->heartbeat && !e->out->messages)
-		return mr_config_fail(e->f, line_of(e, "heartbeat"),
-				      "rule %s: app %s takes bytes, not messages; remove heartbeat",
-				      e->raw->name, e->raw->app);
-	if (!e->out->messages)
-		return 0;
-	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
-		uint64_t v;
-		int err = mr_config_number(e->f, path_to(e, row[i].key), row[i].value, row[i].dflt,
-					   0, TIME_MOST_MS, &v);
-
-		if (err)
-			return err;
-		*row[i].out = (uint32_t)v;
-	}
-	return check_ping(e, raw);
-}
-
-/* Would the program find two entries under one key? More particular rules beside general ones are fine. */
+/* Would the program find two entries under one key? More particular rules beside general ones are
+ * fine. */
 static bool same_key(const struct mr_lane_rule *a, const struct mr_lane_rule *b)
 {
 	return a->port == b->port && a->protocol == b->protocol && a->vlan == b->vlan &&
@@ -346,15 +211,16 @@ static bool same_key(const struct mr_lane_rule *a, const struct mr_lane_rule *b)
 	       !memcmp(a->addr, b->addr, sizeof(a->addr));
 }
 
-static int check_clashes(struct entry *e)
+static int check_clashes(struct mr_rule_entry *e)
 {
 	const struct mr_lane_rule *r = &e->out->lane;
 	const struct mr_settings_lanes *l = &e->s->lanes;
 
 	if (r->port >= l->port_lo && r->port <= l->port_hi)
-		return mr_config_fail(e->f, e->out->line,
-				      "rule %s: port %u lies in lanes.ports %u-%u; change one of them",
-				      r->name, r->port, l->port_lo, l->port_hi);
+		return mr_config_fail(
+			e->f, e->out->line,
+			"rule %s: port %u lies in lanes.ports %u-%u; change one of them", r->name,
+			r->port, l->port_lo, l->port_hi);
 	for (unsigned int i = 0; i < e->index; i++) {
 		const struct mr_settings_rule *other = &e->s->rules[i];
 
@@ -364,19 +230,23 @@ static int check_clashes(struct entry *e)
 					      "rename one",
 					      r->name, other->line);
 		if (same_key(&other->lane, r))
-			return mr_config_fail(e->f, e->out->line,
-					      "rule %s clashes with rule %s in line %u: same address, "
-					      "port %u and VLAN; remove or change one",
-					      r->name, other->lane.name, other->line, r->port);
+			return mr_config_fail(
+				e->f, e->out->line,
+				"rule %s clashes with rule %s in line %u: same address, "
+				"port %u and VLAN; remove or change one",
+				r->name, other->lane.name, other->line, r->port);
 	}
 	return 0;
 }
 
-static int check_rule(struct entry *e)
+static int check_rule(struct mr_rule_entry *e)
 {
-	static int (*const steps[])(struct entry *) = {
-		check_name,	check_protocol, check_app,	 check_address,	 check_vlan,
-		check_numbers,	check_fallback, check_directory, check_tlv,	 check_heartbeat,
+	static int (*const steps[])(struct mr_rule_entry *) = {
+		check_name,	    check_protocol,
+		check_app,	    check_address,
+		check_vlan,	    check_numbers,
+		check_fallback,	    check_directory,
+		mr_config_rule_tlv, mr_config_rule_heartbeat,
 		check_clashes,
 	};
 	int err = 0;
@@ -386,7 +256,8 @@ static int check_rule(struct entry *e)
 	return err;
 }
 
-int mr_config_rules(struct mr_config_file *f, const struct mr_raw_config *raw, struct mr_settings *s)
+int mr_config_rules(struct mr_config_file *f, const struct mr_raw_config *raw,
+		    struct mr_settings *s)
 {
 	int err = 0;
 
@@ -399,12 +270,12 @@ int mr_config_rules(struct mr_config_file *f, const struct mr_raw_config *raw, s
 		return -ENOMEM;
 	s->n_rules = raw->n_rules;
 	for (unsigned int i = 0; !err && i < raw->n_rules; i++) {
-		struct entry e = {
+		struct mr_rule_entry e = {
 			.f = f, .raw = &raw->rules[i], .s = s, .out = &s->rules[i], .index = i
 		};
 
 		e.out->lane.rule_id = (uint16_t)i;
-		e.out->line = line_of(&e, "name");
+		e.out->line = mr_rule_entry_line(&e, "name");
 		err = check_rule(&e);
 	}
 	return err;

@@ -138,10 +138,11 @@ static int check_scalar(struct mr_config_file *f, const char *key, const yaml_no
 	if (strlen(s) != n->data.scalar.length)
 		return mr_config_fail(f, line_of(n), "%s: has a zero byte; remove it", key);
 	if (schema->type == CYAML_UINT && !is_number(s))
-		return mr_config_fail(f, line_of(n), "%s: \"%s\" is not a number; write digits only",
-				      key, s);
+		return mr_config_fail(f, line_of(n),
+				      "%s: \"%s\" is not a number; write digits only", key, s);
 	if (schema->type == CYAML_BOOL && !is_boolean(s))
-		return mr_config_fail(f, line_of(n), "%s: \"%s\" is neither true nor false", key, s);
+		return mr_config_fail(f, line_of(n), "%s: \"%s\" is neither true nor false", key,
+				      s);
 	return 0;
 }
 
@@ -170,7 +171,8 @@ static int walk_mapping(struct mr_config_file *f, const char *where, const yaml_
 	if (n->type != YAML_MAPPING_NODE)
 		return mr_config_fail(f, line_of(n), "%s: must be a mapping of keys to values",
 				      where);
-	for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
+	for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top;
+	     p++) {
 		const yaml_node_t *key = node(f, p->key);
 		const cyaml_schema_field_t *field = field_of(schema, text(key));
 		int err;
@@ -219,7 +221,8 @@ int mr_config_walk(struct mr_config_file *f, const cyaml_schema_value_t *schema)
 	yaml_node_t *root = yaml_document_get_root_node(&f->document);
 
 	if (!root)
-		return mr_config_fail(f, 1, "file is empty; it needs at least interfaces and rules");
+		return mr_config_fail(f, 1,
+				      "file is empty; it needs at least interfaces and rules");
 	return walk_mapping(f, "file", root, schema);
 }
 
@@ -229,7 +232,8 @@ static const yaml_node_t *child_by_key(struct mr_config_file *f, const yaml_node
 {
 	if (n->type != YAML_MAPPING_NODE)
 		return NULL;
-	for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
+	for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top;
+	     p++) {
 		const yaml_node_t *k = node(f, p->key);
 
 		if (strlen(text(k)) == len && !memcmp(text(k), key, len)) {

@@ -22,7 +22,7 @@
 #define MR_VERSION "0.1.0"
 
 enum {
-	MR_WORDS = 160,	   /* of a reason kept for people */
+	MR_WORDS = 160,	      /* of a reason kept for people */
 	MR_MAX_DYNAMIC = 256, /* listeners that applications asked for */
 };
 
@@ -53,17 +53,17 @@ struct bpf_object;
 /* The loaded object; bpf.c. */
 struct mr_bpf {
 	struct bpf_object *object;
-	int program[2];	       /* sections xdp and xdp.frags */
-	int map[MR_MAP_COUNT]; /* parent's, writable; -1 in the child */
+	int program[2];		  /* sections xdp and xdp.frags */
+	int map[MR_MAP_COUNT];	  /* parent's, writable; -1 in the child */
 	int reader[MR_MAP_COUNT]; /* read only, for the child; -1: none */
-	uint32_t inner_flags;  /* of a rule generation */
+	uint32_t inner_flags;	  /* of a rule generation */
 	uint32_t inner_key_type, inner_value_type;
 	struct mr_generation generation;
-	const struct mr_beat *beats;	       /* mapped, MR_MAX_SLOTS */
-	const struct mr_lane_stats *lanes;     /* mapped, MR_MAX_SLOTS */
-	int pin_lock;			       /* the pin directory, flock()ed */
-	uint32_t former_beats;		       /* id of the stale pin's mr1_beat, 0: none */
-	uint32_t n_cpus; /* possible CPUs: width of per-CPU values */
+	const struct mr_beat *beats;	   /* mapped, MR_MAX_SLOTS */
+	const struct mr_lane_stats *lanes; /* mapped, MR_MAX_SLOTS */
+	int pin_lock;			   /* the pin directory, flock()ed */
+	uint32_t former_beats;		   /* id of the stale pin's mr1_beat, 0: none */
+	uint32_t n_cpus;		   /* possible CPUs: width of per-CPU values */
 };
 
 enum mr_section {
@@ -79,11 +79,11 @@ struct mr_link {
 	uint8_t mac[6];
 	uint32_t mtu;
 	bool up, gone;
-	uint32_t n_queues;  /* that have a lane */
+	uint32_t n_queues; /* that have a lane */
 	uint32_t slot_base;
 	uint32_t first_lane; /* index in mr_daemon.lanes */
 	uint32_t frame_bytes;
-	uint32_t lane_mtu;  /* what a frame can hold, at most the MTU */
+	uint32_t lane_mtu; /* what a frame can hold, at most the MTU */
 	/* attached program; attach.c */
 	bool attached;
 	bool native;
@@ -153,16 +153,16 @@ struct mr_daemon {
 	uint32_t n_lanes;
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC];
 	int directories[MR_MAX_DIRECTORIES];
-	int *reserved; /* bound sockets of the rules' ports, two a rule, -1: none */
+	int *reserved;	     /* bound sockets of the rules' ports, two a rule, -1: none */
 	char *sysctl_before; /* net.ipv4.ip_local_reserved_ports as it was, NULL: untouched */
 	uint64_t isn_secret[2];
 	uint64_t hash_secret[2];
 	int lock;
-	int control;	      /* listening control socket */
-	int worker_log[2];    /* pipe for the workers' stderr in the background, else -1 */
+	int control;	   /* listening control socket */
+	int worker_log[2]; /* pipe for the workers' stderr in the background, else -1 */
 	pid_t parent;
 	pid_t child;
-	int child_socket;     /* SOCK_SEQPACKET, each side's own end */
+	int child_socket; /* SOCK_SEQPACKET, each side's own end */
 	bool stopping;
 };
 

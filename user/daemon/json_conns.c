@@ -115,14 +115,22 @@ static json_t *flags(const struct mr_conn *c)
 		uint32_t bit;
 		const char *name;
 	} table[] = {
-		{ MR_CONN_FIN_QUEUED, "fin_queued" },	{ MR_CONN_FIN_SENT, "fin_sent" },
-		{ MR_CONN_FIN_RECEIVED, "fin_received" }, { MR_CONN_RECOVERY, "recovery" },
-		{ MR_CONN_RTO_RECOVERY, "rto_recovery" }, { MR_CONN_SHUT_RD, "shut_rd" },
-		{ MR_CONN_ORPHAN, "orphan" },		{ MR_CONN_READY, "ready" },
-		{ MR_CONN_PROBING, "probing" },		{ MR_CONN_PAUSED, "paused" },
-		{ MR_CONN_BLOCKED, "blocked" },		{ MR_CONN_WANT_WRITE, "want_write" },
-		{ MR_CONN_IN_ACCEPT, "in_accept" },	{ MR_CONN_PATH_ASKED, "path_asked" },
-		{ MR_CONN_SEND_LIMITED, "send_limited" }, { MR_CONN_CWND_LIMITED, "cwnd_limited" },
+		{ MR_CONN_FIN_QUEUED, "fin_queued" },
+		{ MR_CONN_FIN_SENT, "fin_sent" },
+		{ MR_CONN_FIN_RECEIVED, "fin_received" },
+		{ MR_CONN_RECOVERY, "recovery" },
+		{ MR_CONN_RTO_RECOVERY, "rto_recovery" },
+		{ MR_CONN_SHUT_RD, "shut_rd" },
+		{ MR_CONN_ORPHAN, "orphan" },
+		{ MR_CONN_READY, "ready" },
+		{ MR_CONN_PROBING, "probing" },
+		{ MR_CONN_PAUSED, "paused" },
+		{ MR_CONN_BLOCKED, "blocked" },
+		{ MR_CONN_WANT_WRITE, "want_write" },
+		{ MR_CONN_IN_ACCEPT, "in_accept" },
+		{ MR_CONN_PATH_ASKED, "path_asked" },
+		{ MR_CONN_SEND_LIMITED, "send_limited" },
+		{ MR_CONN_CWND_LIMITED, "cwnd_limited" },
 	};
 	json_t *a = json_array();
 
@@ -195,9 +203,9 @@ static json_t *conn(const struct list *l, uint32_t index, const struct mr_conn *
 	json_object_set_new(o, "timers", timers(l, c));
 	json_object_set_new(o, "flags", flags(c));
 	json_object_set_new(o, "close_reason",
-			    json_string(c->close_reason < MR_CLOSE_REASON_COUNT ?
-						close_names[c->close_reason] :
-						"unknown"));
+			    json_string(c->close_reason < MR_CLOSE_REASON_COUNT
+						? close_names[c->close_reason]
+						: "unknown"));
 	return o;
 }
 
@@ -266,8 +274,8 @@ static bool put_record(void *arg, uint32_t index, const void *record)
 	if (l->n == l->q->limit) {
 		/* One more than fits: so there is something to come back for. */
 		l->full = true;
-		snprintf(l->next, sizeof(l->next), "%" PRIu32 ".%d.%" PRIu32, l->lane,
-			 (int)l->kind, index);
+		snprintf(l->next, sizeof(l->next), "%" PRIu32 ".%d.%" PRIu32, l->lane, (int)l->kind,
+			 index);
 		json_decref(o);
 		return false;
 	}

@@ -88,8 +88,8 @@ static json_t *histogram(const struct mr_lane_stats *s)
 		bucket = json_object();
 		set(bucket, "from_ns", i ? 1ull << i : 0);
 		json_object_set_new(bucket, "to_ns",
-				    i == MR_CALLBACK_BUCKETS - 1 ? json_null() :
-								   number((2ull << i) - 1));
+				    i == MR_CALLBACK_BUCKETS - 1 ? json_null()
+								 : number((2ull << i) - 1));
 		set(bucket, "calls", s->callback_ns[i]);
 		json_array_append_new(a, bucket);
 	}
@@ -143,8 +143,8 @@ static void put_mode(json_t *o, struct mr_child *c, uint32_t i)
 	json_object_set_new(o, "need_wakeup", json_true()); /* mr_xsk_open() always asks for it */
 	json_object_set_new(o, "beat", json_string(beat));
 	json_object_set_new(o, "beat_age_ms",
-			    strcmp(beat, "none") ? json_real((double)(age_ns / 100000) / 10) :
-						   json_null());
+			    strcmp(beat, "none") ? json_real((double)(age_ns / 100000) / 10)
+						 : json_null());
 	set(o, "arena_bytes", l->layout.total_bytes);
 	json_object_set_new(o, "huge_pages", json_boolean(l->huge));
 	set(o, "frame_bytes", k->frame_bytes);
@@ -201,11 +201,11 @@ static json_t *verdicts(struct mr_child *c)
 	for (uint32_t i = 0; i < MR_VERDICT_COUNT; i++) {
 		struct mr_count n = mr_bpf_sum(c->d, MR_MAP_VERDICT, i);
 
-		json_array_append_new(
-			a, json_pack("{s:s, s:s, s:s, s:I, s:I}", "name", mr_lower(table[i].name),
-				     "action", action_text(table[i].action), "text", table[i].text,
-				     "packets", (json_int_t)n.packets, "bytes",
-				     (json_int_t)n.bytes));
+		json_array_append_new(a, json_pack("{s:s, s:s, s:s, s:I, s:I}", "name",
+						   mr_lower(table[i].name), "action",
+						   action_text(table[i].action), "text",
+						   table[i].text, "packets", (json_int_t)n.packets,
+						   "bytes", (json_int_t)n.bytes));
 	}
 	return a;
 }

@@ -14,8 +14,7 @@ static json_t *tlv(const struct mr_settings_rule *r)
 		return json_null();
 	return json_pack("{s:i, s:i, s:s, s:b, s:i}", "tag_bytes", t->tag_bytes, "length_bytes",
 			 t->length_bytes, "order", t->little_endian ? "little" : "big",
-			 "length_has_header", t->length_has_header, "max_bytes",
-			 (int)t->max_bytes);
+			 "length_has_header", t->length_has_header, "max_bytes", (int)t->max_bytes);
 }
 
 static json_t *tag(const struct mr_heartbeat_settings *h, uint64_t value)
@@ -48,11 +47,12 @@ static json_t *rule_settings(const struct mr_child *c, const struct mr_settings_
 			      (int)l->backlog, "nodelay", l->nodelay);
 
 	json_object_set_new(o, "vlan",
-			    l->vlan == (uint32_t)MR_VLAN_ANY ? json_string("any") :
-							       json_integer(l->vlan));
+			    l->vlan == (uint32_t)MR_VLAN_ANY ? json_string("any")
+							     : json_integer(l->vlan));
 	json_object_set_new(o, "directory",
-			    l->directory < 0 ? json_null() :
-					       json_string(c->d->settings.directories[l->directory]));
+			    l->directory < 0
+				    ? json_null()
+				    : json_string(c->d->settings.directories[l->directory]));
 	json_object_set_new(o, "tlv", tlv(r));
 	json_object_set_new(o, "heartbeat", heartbeat(r));
 	return o;
@@ -83,13 +83,14 @@ static json_t *dynamic_rule(struct mr_child *c, const struct mr_dynamic *y, uint
 {
 	const struct mr_lane *l = &c->d->lanes[y->lane];
 	char addr[64];
-	json_t *o = json_pack(
-		"{s:i, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:n, s:b, s:n, s:n, s:n, s:b, s:s, s:i, s:i}",
-		"id", (int)y->rule_id, "name", "listener", "protocol", "tcp", "address",
-		mr_address_text(y->addr, addr), "port", (int)y->port, "vlan", "any", "app", "drill",
-		"fallback", "none", "backlog", "nodelay", 0, "directory", "tlv", "heartbeat",
-		"dynamic", 1, "interface", mr_lane_link(c->d, l)->name, "lane", (int)l->index,
-		"connections", (int)conns);
+	json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:n, s:b, s:n, s:n, s:n, "
+			      "s:b, s:s, s:i, s:i}",
+			      "id", (int)y->rule_id, "name", "listener", "protocol", "tcp",
+			      "address", mr_address_text(y->addr, addr), "port", (int)y->port,
+			      "vlan", "any", "app", "drill", "fallback", "none", "backlog",
+			      "nodelay", 0, "directory", "tlv", "heartbeat", "dynamic", 1,
+			      "interface", mr_lane_link(c->d, l)->name, "lane", (int)l->index,
+			      "connections", (int)conns);
 
 	put_counts(c, o, y->rule_id);
 	return o;

@@ -59,9 +59,9 @@ static json_t *interface(const struct mr_child *c, const struct mr_link *k)
 		 k->mac[3], k->mac[4], k->mac[5]);
 	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:s, s:o}",
 			 "name", k->name, "ifindex", (int)k->ifindex, "mac", mac, "mtu",
-			 (int)k->mtu, "link", link_text(k), "queues", (int)k->n_queues,
-			 "slot_base", (int)k->slot_base, "attach", mr_link_attach_text(k),
-			 "attach_why", k->attach_why, "section",
+			 (int)k->mtu, "link", link_text(k), "queues", (int)k->n_queues, "slot_base",
+			 (int)k->slot_base, "attach", mr_link_attach_text(k), "attach_why",
+			 k->attach_why, "section",
 			 k->section == MR_SECTION_FRAGS ? "xdp.frags" : "xdp", "program",
 			 k->section == MR_SECTION_FRAGS ? "mr_xdp_frags" : "mr_xdp", "program_id",
 			 (int)k->program_id, "ports", mr_ports_text(s->port_lo, s->port_hi, ports),
@@ -130,6 +130,6 @@ json_t *mr_json_status(struct mr_child *c)
 			 d->settings.file, "user", d->settings.user, "run_directory",
 			 d->settings.run_directory, "pin_directory", d->settings.pin_directory,
 			 "lanes", (int)d->n_lanes, "lanes_serving", (int)serving, "rules",
-			 (int)d->settings.n_rules, "generation",
-			 (int)d->bpf.generation.number, "interfaces", links, "problems", wrong);
+			 (int)d->settings.n_rules, "generation", (int)d->bpf.generation.number,
+			 "interfaces", links, "problems", wrong);
 }

@@ -128,8 +128,10 @@ static int open_socket(struct mr_daemon *d, struct mr_lane *l, const struct mr_a
 
 	l->xsk = mr_xsk_open(&setup);
 	if (l->xsk < 0)
-		return mr_fail(d, l->xsk, "%s queue %u: no AF_XDP socket: %s", k->name, l->index,
-			       setup.why[0] ? setup.why : strerror(-l->xsk));
+		return mr_fail(d, l->xsk, "%s queue %u: no AF_XDP socket: %s%s", k->name, l->index,
+			       setup.why[0] ? setup.why : strerror(-l->xsk),
+			       setup.bind == MR_XSK_ZERO_COPY ? "; allow copy with bind: auto"
+							      : "");
 	l->zero_copy = setup.zero_copy;
 	snprintf(l->bind_why, sizeof(l->bind_why), "%s",
 		 k->native ? setup.why : "zero-copy: needs a program in native mode");
@@ -149,7 +151,8 @@ static int open_arena(struct mr_daemon *d, struct mr_lane *l)
 	if (!err)
 		err = mr_arena_map(&a, l->arena, true);
 	if (err)
-		return mr_fail(d, err, "%s queue %u: no memory for the arena: %s; make lanes smaller",
+		return mr_fail(d, err,
+			       "%s queue %u: no memory for the arena: %s; make lanes smaller",
 			       k->name, l->index, strerror(-err));
 	memcpy(&l->layout, a.base, sizeof(l->layout));
 	l->arena_reader = reader_of(l->arena);
@@ -202,7 +205,8 @@ static int open_config(struct mr_daemon *d, struct mr_lane *l)
 	for (unsigned int i = 0; ok && i < d->settings.n_rules; i++)
 		ok = write(fd, &d->settings.rules[i].lane, sizeof(struct mr_lane_rule)) ==
 		     sizeof(struct mr_lane_rule);
-	if (!ok || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+	if (!ok ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
 		return mr_fail(d, -errno, "lane configuration: %s", strerror(errno));
 	return 0;
 }
@@ -251,27 +255,42 @@ static void share_ports(const struct mr_daemon *d, const struct mr_link *k, stru
 	l->port_hi = (uint16_t)(s->port_lo + end - 1);
 }
 
-int mr_lanes_prepare(struct mr_daemon *d)
+static void prepare(struct mr_daemon *d, uint32_t link, uint32_t queue, uint32_t n)
 {
 	const struct mr_settings_lanes *s = &d->settings.lanes;
+	struct mr_lane *l = &d->lanes[n];
+
+	*l = (struct mr_lane){
+		.link = link,
+		.index = queue,
+		.slot = n,
+		.cpu = -1,
+		.arena = -1,
+		.arena_reader = -1,
+		.xsk = -1,
+		.config = -1,
+		.doorbell = -1,
+		.capture = -1,
+		.socket = -1,
+	};
+	if (s->n_cpus)
+		l->cpu = (int32_t)s->cpus[n % s->n_cpus];
+	share_ports(d, &d->links[link], l);
+	if (s->port_hi && !l->port_hi)
+		mr_warn("%s queue %u: lanes.ports leaves it no port; it opens no connections",
+			d->links[link].name, queue);
+}
+
+int mr_lanes_prepare(struct mr_daemon *d)
+{
 	uint32_t n = 0;
 
 	d->lanes = calloc(d->n_lanes, sizeof(*d->lanes));
 	if (!d->lanes)
 		return mr_fail(d, -ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < d->n_links; i++)
-		for (uint32_t q = 0; q < d->links[i].n_queues; q++, n++) {
-			struct mr_lane *l = &d->lanes[n];
-
-			*l = (struct mr_lane){
-				.link = i, .index = q, .slot = n, .cpu = -1, .arena = -1,
-				.arena_reader = -1, .xsk = -1, .config = -1, .doorbell = -1,
-				.capture = -1, .socket = -1,
-			};
-			if (s->n_cpus)
-				l->cpu = (int32_t)s->cpus[n % s->n_cpus];
-			share_ports(d, &d->links[i], l);
-		}
+		for (uint32_t q = 0; q < d->links[i].n_queues; q++)
+			prepare(d, i, q, n++);
 	if (getrandom(d->isn_secret, sizeof(d->isn_secret), 0) != sizeof(d->isn_secret) ||
 	    getrandom(d->hash_secret, sizeof(d->hash_secret), 0) != sizeof(d->hash_secret))
 		return mr_fail(d, -errno, "random secrets: %s", strerror(errno));

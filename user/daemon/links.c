@@ -69,8 +69,8 @@ static void size_frames(const struct mr_settings_lanes *s, struct mr_link *l)
 
 	l->frame_bytes = s->frame_bytes;
 	if (!l->frame_bytes)
-		l->frame_bytes = l->mtu + LINK_HEADER + HEADROOM <= FRAME_SMALL ? FRAME_SMALL :
-										   FRAME_LARGE;
+		l->frame_bytes = l->mtu + LINK_HEADER + HEADROOM <= FRAME_SMALL ? FRAME_SMALL
+										: FRAME_LARGE;
 	room = l->frame_bytes - HEADROOM - LINK_HEADER;
 	l->lane_mtu = l->mtu < room ? l->mtu : room;
 	if (l->lane_mtu < l->mtu)
@@ -92,10 +92,12 @@ static int find(struct mr_daemon *d, int fd, struct mr_link *l)
 		err = ask(fd, l->name, SIOCGIFFLAGS, &r);
 	l->up = r.ifr_flags & IFF_UP;
 	if (!err && r.ifr_flags & IFF_LOOPBACK)
-		return mr_fail(d, -EINVAL, "%s: is a loopback; name an Ethernet interface", l->name);
+		return mr_fail(d, -EINVAL, "%s: is a loopback; name an Ethernet interface",
+			       l->name);
 	if (!err && r.ifr_flags & IFF_MASTER)
 		return mr_fail(d, -EINVAL,
-			       "%s: is a bond; AF_XDP gets nothing there, name its members", l->name);
+			       "%s: is a bond; AF_XDP gets nothing there, name its members",
+			       l->name);
 	if (!err)
 		err = ask(fd, l->name, SIOCGIFHWADDR, &r);
 	if (err)
@@ -120,7 +122,6 @@ static int find_all(struct mr_daemon *d, int fd)
 
 		l->settings = &d->settings.interfaces[i];
 		l->name = l->settings->name;
-		l->mailbox = l->paths = l->paths_reader = l->former_program = -1;
 		err = find(d, fd, l);
 		if (err)
 			return err;

@@ -44,6 +44,11 @@ void mr_listeners_ask(struct mr_child *c, uint32_t lane, const struct mr_listen_
 		.type = MR_REQUEST_LISTEN, .lane = lane, .port = m->port, .cookie = m->cookie
 	};
 
+	if (c->listens_asked == MR_LISTENS_AT_ONCE) {
+		answer(c, lane, m->cookie, -EBUSY);
+		return;
+	}
+	c->listens_asked++;
 	memcpy(q.addr, m->addr, sizeof(q.addr));
 	mr_child_ask(c, &q);
 }
@@ -89,6 +94,7 @@ void mr_listeners_note(struct mr_child *c, const struct mr_note *n)
 	struct mr_dynamic *y;
 
 	if (n->type == MR_NOTE_LISTENING) {
+		c->listens_asked--;
 		if (!n->error)
 			add(c, n);
 		answer(c, n->lane, n->cookie, n->error);

@@ -71,6 +71,17 @@ static void find_self(struct mr_daemon *d)
 		*slash = '\0';
 }
 
+/* For the status that people read elsewhere. */
+static void make_absolute(char **file)
+{
+	char *path = realpath(*file, NULL);
+
+	if (!path)
+		return;
+	free(*file);
+	*file = path;
+}
+
 /* The outcome of the start, told to the process that the caller waits for. */
 struct outcome {
 	int pipe;
@@ -85,6 +96,8 @@ static void into_background(void *arg)
 		return;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	mr_log_to_syslog();
+	if (chdir("/") < 0)
+		mr_warn("/: %s", strerror(errno));
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
@@ -163,6 +176,7 @@ int main(int argc, char *argv[])
 	}
 	d.foreground = o.foreground;
 	find_self(&d);
+	make_absolute(&d.settings.file);
 	if (!o.foreground) {
 		err = leave_caller(&outcome);
 		if (err) {

@@ -66,9 +66,9 @@ static void put_interfaces(struct text *t)
 			"link=\"%s\"} 1\n",
 			k->name, mr_link_attach_text(k),
 			k->section == MR_SECTION_FRAGS ? "xdp.frags" : "xdp",
-			k->gone ? "gone" :
-			k->up	? "up" :
-				  "down");
+			k->gone ? "gone"
+			: k->up ? "up"
+				: "down");
 	}
 }
 
@@ -224,7 +224,8 @@ static void put_rules(struct text *t)
 
 	head(t, "rule_packets_total", "counter", "Packets that matched a rule.");
 	for (unsigned int i = 0; i < s->n_rules; i++)
-		fprintf(t->out, "millrace_rule_packets_total{rule=\"%s\",port=\"%u\"} %" PRIu64 "\n",
+		fprintf(t->out,
+			"millrace_rule_packets_total{rule=\"%s\",port=\"%u\"} %" PRIu64 "\n",
 			s->rules[i].lane.name, s->rules[i].lane.port,
 			(uint64_t)mr_bpf_sum(t->c->d, MR_MAP_RSTAT, i).packets);
 	head(t, "rule_bytes_total", "counter", "Bytes that matched a rule.");

@@ -119,9 +119,8 @@ static void parse_address(struct mr_netlink *n, const struct nlmsghdr *h)
 {
 	const struct ifaddrmsg *i = mnl_nlmsg_get_payload(h);
 	struct attributes t = { 0 };
-	struct mr_netlink_address a = {
-		.ifindex = i->ifa_index, .gone = h->nlmsg_type == RTM_DELADDR
-	};
+	struct mr_netlink_address a = { .ifindex = i->ifa_index,
+					.gone = h->nlmsg_type == RTM_DELADDR };
 
 	if (mnl_attr_parse(h, sizeof(*i), collect, &t) < 0)
 		return;

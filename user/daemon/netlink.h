@@ -14,7 +14,7 @@ struct mr_netlink;
 
 /* The way to a destination. */
 struct mr_route {
-	uint32_t ifindex;    /* where it leaves */
+	uint32_t ifindex;     /* where it leaves */
 	uint8_t next_hop[16]; /* the destination itself when it is on the link */
 	uint8_t source[16];
 	uint32_t mtu; /* of the route, 0: it has none */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The privileged parent at work: it waits for signals and for its child's few requests. */
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,10 +13,7 @@
 #include "user/daemon/bpf.h"
 #include "user/daemon/child.h"
 #include "user/daemon/daemon.h"
-#include "user/daemon/lanes.h"
-#include "user/daemon/links.h"
 #include "user/daemon/log.h"
-#include "user/daemon/neighbour.h"
 #include "user/daemon/request.h"
 #include "user/daemon/run_directory.h"
 
@@ -35,122 +31,6 @@ struct parent {
 	int error; /* the start has failed */
 };
 
-static void tell(struct mr_daemon *d, const struct mr_note *n, int fd)
-{
-	char control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec iov = { (void *)n, sizeof(*n) };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (d->child_socket < 0)
-		return;
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		m.msg_control = control;
-		m.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	/* A child that does not read is of no use: it is replaced. */
-	if (sendmsg(d->child_socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && d->child > 0)
-		kill(d->child, SIGKILL);
-}
-
-static void request_spawn(struct mr_daemon *d, const struct mr_request *q)
-{
-	struct mr_lane *l = &d->lanes[q->lane];
-	struct mr_note n = { .type = MR_NOTE_SPAWNED, .lane = q->lane };
-
-	n.error = mr_worker_spawn(d, l);
-	if (n.error == -EALREADY)
-		return;
-	if (!n.error) {
-		n.pid = l->pid;
-		n.epoch = l->epoch;
-		if (l->has_exited)
-			l->restarts++;
-		mr_leftovers_note(d);
-	}
-	tell(d, &n, n.error ? -1 : l->socket);
-}
-
-static void request_kill(struct mr_daemon *d, const struct mr_request *q)
-{
-	if (d->lanes[q->lane].pid > 0)
-		kill(d->lanes[q->lane].pid, SIGKILL);
-}
-
-static bool is_our_link(const struct mr_daemon *d, uint32_t ifindex)
-{
-	for (uint32_t i = 0; i < d->n_links; i++)
-		if (d->links[i].ifindex == ifindex)
-			return true;
-	return false;
-}
-
-static void request_local(struct mr_daemon *d, const struct mr_request *q)
-{
-	bool add = q->type == MR_REQUEST_LOCAL_ADD;
-
-	if (!is_our_link(d, q->ifindex) || mr_links_has_address(q->addr, 0) != add)
-		return;
-	mr_bpf_local(d, q->addr, q->ifindex, add);
-}
-
-static void request_neighbour(struct mr_daemon *d, const struct mr_request *q)
-{
-	if (mr_neighbour_allowed(d, q->ifindex, q->addr))
-		mr_neighbour_resolve(q->ifindex, q->addr);
-}
-
-static bool has_drill(const struct mr_daemon *d)
-{
-	for (unsigned int i = 0; i < d->settings.n_rules; i++)
-		if (!strcmp(d->settings.rules[i].lane.app, "drill"))
-			return true;
-	return false;
-}
-
-static void request_listen(struct mr_daemon *d, const struct mr_request *q)
-{
-	struct mr_note n = {
-		.type = MR_NOTE_LISTENING, .lane = q->lane, .cookie = q->cookie, .port = q->port
-	};
-
-	memcpy(n.addr, q->addr, sizeof(n.addr));
-	if (!has_drill(d) || q->port < 1024)
-		n.error = -EACCES;
-	else if (!mr_links_has_address(q->addr, 0))
-		n.error = -EADDRNOTAVAIL;
-	else
-		n.error = mr_dynamic_open(d, q->lane, q->addr, q->port, &n.rule_id);
-	n.generation = d->bpf.generation.number;
-	tell(d, &n, -1);
-}
-
-static void tell_unlistened(struct mr_daemon *d, const struct mr_dynamic *y)
-{
-	struct mr_note n = {
-		.type = MR_NOTE_UNLISTENED, .lane = y->lane, .port = y->port,
-		.rule_id = y->rule_id, .generation = d->bpf.generation.number,
-	};
-
-	memcpy(n.addr, y->addr, sizeof(n.addr));
-	tell(d, &n, -1);
-}
-
-static void request_unlisten(struct mr_daemon *d, const struct mr_request *q)
-{
-	struct mr_dynamic y = { .lane = q->lane, .port = q->port };
-
-	memcpy(y.addr, q->addr, sizeof(y.addr));
-	if (mr_dynamic_close(d, q->lane, q->addr, q->port) == 0)
-		tell_unlistened(d, &y);
-}
-
 static void start_is_complete(struct parent *p)
 {
 	struct mr_note n = { .type = MR_NOTE_BACKGROUND };
@@ -161,7 +41,7 @@ static void start_is_complete(struct parent *p)
 	mr_info("serving: %u lanes, %u rules", p->d->n_lanes, p->d->settings.n_rules);
 	p->on_started(p->arg);
 	if (!p->d->foreground)
-		tell(p->d, &n, STDIN_FILENO); /* which is /dev/null now */
+		mr_note_send(p->d, &n, STDIN_FILENO); /* which is /dev/null now */
 }
 
 static void request(struct parent *p, struct mr_request *q)
@@ -171,35 +51,12 @@ static void request(struct parent *p, struct mr_request *q)
 	q->words[sizeof(q->words) - 1] = '\0';
 	if (q->lane >= d->n_lanes)
 		return;
-	switch ((enum mr_request_type)q->type) {
-	case MR_REQUEST_SPAWN:
-		request_spawn(d, q);
-		return;
-	case MR_REQUEST_KILL:
-		request_kill(d, q);
-		return;
-	case MR_REQUEST_LOCAL_ADD:
-	case MR_REQUEST_LOCAL_DELETE:
-		request_local(d, q);
-		return;
-	case MR_REQUEST_NEIGHBOUR:
-		request_neighbour(d, q);
-		return;
-	case MR_REQUEST_LISTEN:
-		request_listen(d, q);
-		return;
-	case MR_REQUEST_UNLISTEN:
-		request_unlisten(d, q);
-		return;
-	case MR_REQUEST_SERVING:
+	if (q->type == MR_REQUEST_SERVING)
 		start_is_complete(p);
-		return;
-	case MR_REQUEST_FAILED:
-		if (!p->started)
-			p->error = mr_fail(d, -ECHILD, "%s", q->words);
-		return;
-	}
-	mr_warn("request %u of the child: unknown", q->type);
+	else if (q->type == MR_REQUEST_FAILED && !p->started)
+		p->error = mr_fail(d, -ECHILD, "%s", q->words);
+	else
+		mr_request_serve(d, q);
 }
 
 static void read_requests(struct parent *p)
@@ -259,7 +116,10 @@ static void worker_exited(struct mr_daemon *d, uint32_t lane, int status)
 {
 	struct mr_lane *l = &d->lanes[lane];
 	struct mr_note n = {
-		.type = MR_NOTE_EXITED, .lane = lane, .pid = l->pid, .epoch = l->epoch,
+		.type = MR_NOTE_EXITED,
+		.lane = lane,
+		.pid = l->pid,
+		.epoch = l->epoch,
 		.status = status,
 	};
 
@@ -267,8 +127,8 @@ static void worker_exited(struct mr_daemon *d, uint32_t lane, int status)
 	l->last_status = status;
 	l->has_exited = true;
 	mr_close_fd(&l->socket);
-	mr_dynamic_close_lane(d, lane, tell_unlistened);
-	tell(d, &n, -1);
+	mr_dynamic_close_lane(d, lane, mr_note_unlistened);
+	mr_note_send(d, &n, -1);
 	mr_leftovers_note(d);
 }
 
@@ -307,7 +167,7 @@ static void end_child(struct mr_daemon *d)
 {
 	struct mr_note n = { .type = MR_NOTE_STOPPING };
 
-	tell(d, &n, -1);
+	mr_note_send(d, &n, -1);
 	mr_close_fd(&d->child_socket); /* it ends by itself when it reads the end */
 	for (int i = 0; d->child > 0 && i < 50; i++) {
 		if (waitpid(d->child, NULL, WNOHANG) == d->child)

@@ -9,20 +9,19 @@
 #include "user/daemon/child.h"
 #include "user/daemon/log.h"
 #include "user/daemon/netlink.h"
+#include "user/daemon/topology.h"
 
 enum {
 	RESOLVE_MS = 3000,
 	SETTLE_MS = 100, /* routes change in bursts */
-	LINKS_MOST = 1024,
-	VLAN_DEPTH = 2,
 };
 
 /* What the child knows of a path, beside the record that lanes read. */
 struct entry {
 	uint32_t ifindex; /* where the route leaves: ours, or a VLAN on it */
 	uint8_t next_hop[16];
-	uint64_t asked_ns;   /* last asked for */
-	uint64_t waiting;    /* lanes of the interface, a bit each */
+	uint64_t asked_ns;    /* last asked for */
+	uint64_t waiting;     /* lanes of the interface, a bit each */
 	uint64_t deadline_ns; /* with waiting */
 };
 
@@ -31,8 +30,7 @@ struct mr_paths {
 	struct mr_child *c;
 	struct mr_netlink *netlink;
 	struct entry (*entries)[MR_PATHS]; /* one array a link */
-	struct mr_netlink_link *links;	   /* all interfaces of the host, by no order */
-	uint32_t n_links;
+	struct mr_topology host;
 	uint64_t refresh_ns; /* when to look up all paths again, 0: no need */
 };
 
@@ -47,31 +45,6 @@ static void write_begin(uint32_t *seq)
 static void write_end(uint32_t *seq)
 {
 	__atomic_store_n(seq, (*seq | 1) + 1, __ATOMIC_RELEASE);
-}
-
-static const struct mr_netlink_link *link_of(const struct mr_paths *p, uint32_t ifindex)
-{
-	for (uint32_t i = 0; i < p->n_links; i++)
-		if (p->links[i].ifindex == ifindex)
-			return &p->links[i];
-	return NULL;
-}
-
-/* Down from where the route leaves to our interface; false: it does not lead there. */
-static bool find_vlans(const struct mr_paths *p, const struct mr_link *k, uint32_t ifindex,
-		       uint16_t vlan[2])
-{
-	vlan[0] = vlan[1] = 0;
-	for (int depth = 0; ifindex != k->ifindex; depth++) {
-		const struct mr_netlink_link *l = link_of(p, ifindex);
-
-		if (!l || !l->lower || depth == VLAN_DEPTH)
-			return false;
-		vlan[1] = vlan[0];
-		vlan[0] = l->vlan;
-		ifindex = l->lower;
-	}
-	return true;
 }
 
 static uint32_t smaller(uint32_t a, uint32_t b)
@@ -107,9 +80,8 @@ static void set_state(struct mr_paths *p, const struct mr_link *k, uint32_t i,
 
 static void answer(struct mr_paths *p, uint32_t lane, const uint8_t remote[16], int32_t index)
 {
-	struct mr_path_answer a = {
-		.head = { MR_WORKER_MAGIC, MR_MSG_PATH_ANSWER, sizeof(a) }, .index = index
-	};
+	struct mr_path_answer a = { .head = { MR_WORKER_MAGIC, MR_MSG_PATH_ANSWER, sizeof(a) },
+				    .index = index };
 
 	memcpy(a.remote, remote, sizeof(a.remote));
 	mr_ward_send(p->c, lane, &a, sizeof(a));
@@ -147,8 +119,8 @@ static int look_up(struct mr_paths *p, const struct mr_link *k, uint32_t i)
 
 	if (err)
 		return err;
-	l = link_of(p, route.ifindex);
-	if (!l || !find_vlans(p, k, route.ifindex, path.vlan))
+	l = mr_topology_link(&p->host, route.ifindex);
+	if (!l || !mr_topology_vlans(&p->host, k->ifindex, route.ifindex, path.vlan))
 		return -ENETUNREACH;
 	e->ifindex = route.ifindex;
 	memcpy(e->next_hop, route.next_hop, sizeof(e->next_hop));
@@ -161,7 +133,8 @@ static int look_up(struct mr_paths *p, const struct mr_link *k, uint32_t i)
 	return err;
 }
 
-/* The record for a remote address: its own, a free one, or the one that was not asked for longest. */
+/* The record for a remote address: its own, a free one, or the one that was not asked for longest.
+ */
 static uint32_t place_for(struct mr_paths *p, const struct mr_link *k, const uint8_t remote[16])
 {
 	struct entry *e = p->entries[k - p->c->d->links];
@@ -275,13 +248,13 @@ static void news_routes(void *arg)
 		p->refresh_ns = mr_now_ns() + SETTLE_MS * 1000000ull;
 }
 
-/* Ours, or a VLAN on one of ours: NULL if neither. */
-static struct mr_link *ours(struct mr_paths *p, uint32_t ifindex)
+/* Ours, or the one of ours below a VLAN: NULL if neither. */
+static struct mr_link *our_link(struct mr_paths *p, uint32_t ifindex)
 {
 	uint16_t vlan[2];
 
 	for (uint32_t i = 0; i < p->c->d->n_links; i++)
-		if (find_vlans(p, &p->c->d->links[i], ifindex, vlan))
+		if (mr_topology_vlans(&p->host, p->c->d->links[i].ifindex, ifindex, vlan))
 			return &p->c->d->links[i];
 	return NULL;
 }
@@ -289,7 +262,7 @@ static struct mr_link *ours(struct mr_paths *p, uint32_t ifindex)
 static void news_address(void *arg, const struct mr_netlink_address *a)
 {
 	struct mr_paths *p = arg;
-	struct mr_link *k = ours(p, a->ifindex);
+	struct mr_link *k = our_link(p, a->ifindex);
 	struct mr_request q = {
 		.type = a->gone ? MR_REQUEST_LOCAL_DELETE : MR_REQUEST_LOCAL_ADD,
 	};
@@ -300,21 +273,6 @@ static void news_address(void *arg, const struct mr_netlink_address *a)
 	memcpy(q.addr, a->addr, sizeof(q.addr));
 	mr_child_ask(p->c, &q);
 	news_routes(p);
-}
-
-static void remember(struct mr_paths *p, const struct mr_netlink_link *l)
-{
-	uint32_t i = 0;
-
-	while (i < p->n_links && p->links[i].ifindex != l->ifindex)
-		i++;
-	if (l->gone) {
-		if (i < p->n_links)
-			p->links[i] = p->links[--p->n_links];
-	} else if (i < LINKS_MOST) {
-		p->links[i] = *l;
-		p->n_links += i == p->n_links;
-	}
 }
 
 static void link_changed(struct mr_link *k, const struct mr_netlink_link *l)
@@ -329,9 +287,7 @@ static void link_changed(struct mr_link *k, const struct mr_netlink_link *l)
 	else if (up != k->up)
 		mr_info("%s: link is %s", k->name, up ? "up" : "down");
 	if (!l->gone && l->mtu != k->mtu)
-		mr_info("%s: MTU is %u now; connections get it at once where it is smaller, all of it "
-			"after a restart",
-			k->name, l->mtu);
+		mr_info("%s: MTU is %u now", k->name, l->mtu);
 	k->gone = l->gone;
 	k->up = up;
 	if (!l->gone) {
@@ -349,7 +305,7 @@ static void news_link(void *arg, const struct mr_netlink_link *l)
 {
 	struct mr_paths *p = arg;
 
-	remember(p, l);
+	mr_topology_remember(&p->host, l);
 	for (uint32_t i = 0; i < p->c->d->n_links; i++)
 		if (p->c->d->links[i].ifindex == l->ifindex)
 			link_changed(&p->c->d->links[i], l);
@@ -432,8 +388,7 @@ int mr_paths_open(struct mr_child *c)
 	p->c = c;
 	c->paths = p;
 	p->entries = calloc(c->d->n_links, sizeof(*p->entries));
-	p->links = calloc(LINKS_MOST, sizeof(*p->links));
-	if (!p->entries || !p->links)
+	if (!p->entries)
 		return -ENOMEM;
 	err = mr_netlink_open(&p->netlink, &news, p);
 	if (err)

@@ -86,10 +86,11 @@ static int reserve_rule(struct mr_daemon *d, unsigned int i)
 		err = fd[1] < 0 && !is_no_family(fd[1]) ? fd[1] : 0;
 	}
 	if (err == -EADDRINUSE)
-		return mr_fail(d, err,
-			       "rule %s: port %u is in use by a kernel socket (ss -ltnp sport = :%u); "
-			       "stop that program, or set fallback: kernel",
-			       r->name, r->port, r->port);
+		return mr_fail(
+			d, err,
+			"rule %s: port %u is in use by a kernel socket (ss -ltnp sport = :%u); "
+			"stop that program, or set fallback: kernel",
+			r->name, r->port, r->port);
 	if (err)
 		return mr_fail(d, err, "rule %s: port %u cannot be reserved: %s", r->name, r->port,
 			       strerror(-err));
@@ -183,21 +184,51 @@ static char *value_before(const struct mr_daemon *d)
 	return text;
 }
 
+/* What was reserved before, the lanes' range, and the ports that a kernel socket may bind. */
+static char *value_with_ours(const struct mr_daemon *d)
+{
+	const struct mr_settings *s = &d->settings;
+	char *text = NULL;
+	size_t bytes;
+	FILE *out = open_memstream(&text, &bytes);
+
+	if (!out)
+		return NULL;
+	fprintf(out, "%s,", d->sysctl_before);
+	if (s->lanes.port_hi)
+		fprintf(out, "%u-%u,", s->lanes.port_lo, s->lanes.port_hi);
+	for (unsigned int i = 0; i < s->n_rules; i++)
+		if (s->rules[i].fallback == MR_FALLBACK_KERNEL)
+			fprintf(out, "%u,", s->rules[i].lane.port);
+	if (fclose(out) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+static bool needs_range(const struct mr_settings *s)
+{
+	for (unsigned int i = 0; i < s->n_rules; i++)
+		if (s->rules[i].fallback == MR_FALLBACK_KERNEL)
+			return true;
+	return s->lanes.port_hi;
+}
+
 static int reserve_range(struct mr_daemon *d)
 {
-	const struct mr_settings_lanes *l = &d->settings.lanes;
 	char *text;
 	int err;
 
-	if (!l->port_hi)
+	if (!needs_range(&d->settings))
 		return 0;
 	d->sysctl_before = value_before(d);
 	if (!d->sysctl_before)
 		return mr_fail(d, -errno, SYSCTL ": cannot be read: %s", strerror(errno));
-	if (asprintf(&text, "%s%s%u-%u", d->sysctl_before, d->sysctl_before[0] ? "," : "",
-		     l->port_lo, l->port_hi) < 0)
+	text = value_with_ours(d);
+	if (!text)
 		return mr_fail(d, -ENOMEM, "out of memory");
-	err = write_text(SYSCTL, 0, text);
+	/* A comma at the end is taken, one in front is not. */
+	err = write_text(SYSCTL, 0, text + (text[0] == ','));
 	free(text);
 	if (err)
 		return mr_fail(d, err, SYSCTL ": cannot be written: %s; set lanes.ports: none",

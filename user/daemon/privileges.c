@@ -13,6 +13,10 @@
 
 #include "user/daemon/daemon.h"
 
+enum {
+	FILES_MOST = 65536, /* about ten descriptors a lane, and the rules' ports */
+};
+
 static const struct {
 	int number;
 	const char *name;
@@ -53,18 +57,19 @@ static int has_low_port(const struct mr_daemon *d)
 
 int mr_privileges_check(struct mr_daemon *d)
 {
-	const char *cure = geteuid() ? "run millraced as root" :
-				       "add it to the service's CapabilityBoundingSet";
+	const char *cure = geteuid() ? "run millraced as root"
+				     : "add it to the service's CapabilityBoundingSet";
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
 		if (!mr_privileges_has(needed[i].number))
 			return mr_fail(d, -EPERM, "privileges: %s is missing, needed to %s; %s",
 				       needed[i].name, needed[i].purpose, cure);
 	if (has_low_port(d) && !mr_privileges_has(CAP_NET_BIND_SERVICE))
-		return mr_fail(d, -EPERM,
-			       "privileges: CAP_NET_BIND_SERVICE is missing, needed to reserve ports "
-			       "below 1024; %s",
-			       cure);
+		return mr_fail(
+			d, -EPERM,
+			"privileges: CAP_NET_BIND_SERVICE is missing, needed to reserve ports "
+			"below 1024; %s",
+			cure);
 	return 0;
 }
 
@@ -82,14 +87,18 @@ int mr_privileges_drop(uid_t uid, gid_t gid)
 	return 0;
 }
 
-void mr_privileges_raise_memlock(void)
+static void raise_limit(int which, rlim_t wanted)
 {
-	struct rlimit r = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit r = { wanted, wanted };
 
-	if (setrlimit(RLIMIT_MEMLOCK, &r) == 0)
+	if (setrlimit(which, &r) == 0 || getrlimit(which, &r) < 0)
 		return;
-	if (getrlimit(RLIMIT_MEMLOCK, &r) == 0) {
-		r.rlim_cur = r.rlim_max;
-		setrlimit(RLIMIT_MEMLOCK, &r);
-	}
+	r.rlim_cur = r.rlim_max;
+	setrlimit(which, &r);
+}
+
+void mr_privileges_raise_limits(void)
+{
+	raise_limit(RLIMIT_MEMLOCK, RLIM_INFINITY);
+	raise_limit(RLIMIT_NOFILE, FILES_MOST);
 }

@@ -23,7 +23,7 @@ int mr_privileges_has(int capability);
  */
 int mr_privileges_drop(uid_t uid, gid_t gid);
 
-/** mr_privileges_raise_memlock() - lift RLIMIT_MEMLOCK as far as is allowed */
-void mr_privileges_raise_memlock(void);
+/** mr_privileges_raise_limits() - locked memory and descriptors, as far as is allowed */
+void mr_privileges_raise_limits(void);
 
 #endif

@@ -20,6 +20,9 @@
 
 #include <stdint.h>
 
+struct mr_daemon;
+struct mr_dynamic;
+
 enum mr_request_type {
 	MR_REQUEST_SPAWN = 1,
 	MR_REQUEST_KILL,
@@ -67,5 +70,16 @@ struct mr_note {
 	uint16_t rule_id;
 	uint32_t generation; /* of the rules, now */
 };
+
+/* ----- the parent's side: requests.c ----- */
+
+/** mr_request_serve() - check a request of the child, do it, answer it; @q->lane is in range */
+void mr_request_serve(struct mr_daemon *d, const struct mr_request *q);
+
+/** mr_note_send() - tell the child, with descriptor @fd unless it is -1 (stays the caller's) */
+void mr_note_send(struct mr_daemon *d, const struct mr_note *n, int fd);
+
+/** mr_note_unlistened() - tell the child that a listener is gone */
+void mr_note_unlistened(struct mr_daemon *d, const struct mr_dynamic *y);
 
 #endif

@@ -81,7 +81,10 @@ void mr_run_directory_close(struct mr_daemon *d)
 	rmdir(d->settings.run_directory);
 }
 
-/* Field 22 of /proc/PID/stat: with the pid it names one process for ever. 0: no such process. */
+/*
+ * Field 22 of /proc/PID/stat: with the pid it names one process for ever. 0: no such process, or
+ * one that is dead and waits for its parent.
+ */
 static uint64_t start_time(pid_t pid)
 {
 	char path[32], stat[512];
@@ -95,6 +98,8 @@ static uint64_t start_time(pid_t pid)
 		return 0;
 	if (fgets(stat, sizeof(stat), in)) {
 		p = strrchr(stat, ')'); /* the name may hold anything */
+		if (p && !strncmp(p, ") Z", 3))
+			p = NULL;
 		for (int field = 2; p && field < 22; field++)
 			p = strchr(p + 1, ' ');
 		if (p)

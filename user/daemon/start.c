@@ -80,8 +80,8 @@ static int find_parts(struct mr_daemon *d)
 {
 	snprintf(d->worker_path, sizeof(d->worker_path), "%s/millrace-worker", d->directory);
 	if (access(d->worker_path, X_OK) < 0)
-		snprintf(d->worker_path, sizeof(d->worker_path), "%s/../libexec/millrace/millrace-worker",
-			 d->directory);
+		snprintf(d->worker_path, sizeof(d->worker_path),
+			 "%s/../libexec/millrace/millrace-worker", d->directory);
 	if (access(d->worker_path, X_OK) < 0)
 		snprintf(d->worker_path, sizeof(d->worker_path), INSTALLED_WORKER);
 	if (access(d->worker_path, X_OK) < 0)
@@ -91,8 +91,8 @@ static int find_parts(struct mr_daemon *d)
 			       d->directory);
 	snprintf(d->object_path, sizeof(d->object_path), "%s/millrace.bpf.o", d->directory);
 	if (access(d->object_path, R_OK) < 0)
-		snprintf(d->object_path, sizeof(d->object_path), "%s/../lib/millrace/millrace.bpf.o",
-			 d->directory);
+		snprintf(d->object_path, sizeof(d->object_path),
+			 "%s/../lib/millrace/millrace.bpf.o", d->directory);
 	if (access(d->object_path, R_OK) < 0)
 		snprintf(d->object_path, sizeof(d->object_path), INSTALLED_OBJECT);
 	return 0;
@@ -101,7 +101,7 @@ static int find_parts(struct mr_daemon *d)
 static int clear_leftovers(struct mr_daemon *d)
 {
 	mr_leftovers_end(d);
-	mr_privileges_raise_memlock();
+	mr_privileges_raise_limits();
 	return 0;
 }
 
@@ -143,10 +143,10 @@ static int fill_maps(struct mr_daemon *d)
 int mr_daemon_start(struct mr_daemon *d)
 {
 	static int (*const steps[])(struct mr_daemon *) = {
-		prepare,	  mr_privileges_check, find_parts,	 mr_run_directory_open,
-		clear_leftovers,  mr_links_find,       mr_lanes_prepare, mr_bpf_load,
-		mr_ports_reserve, attach_all,	       mr_lanes_open,	 fill_maps,
-		open_worker_log,  mr_control_listen,
+		prepare,	 mr_privileges_check, find_parts,	mr_run_directory_open,
+		clear_leftovers, mr_links_find,	      mr_lanes_prepare, mr_bpf_load,
+		attach_all,	 mr_ports_reserve,    mr_lanes_open,	fill_maps,
+		open_worker_log, mr_control_listen,
 	};
 	int err = 0;
 

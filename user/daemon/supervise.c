@@ -18,6 +18,7 @@ enum {
 	STEADY_MS = 10000, /* a worker that lived so long starts at once again */
 	START_MS = 10000,
 	START_FAILURES = 3,
+	BAD_LOGGED = 5,
 	GRACES = 4, /* silent for the grace time and three more: it hangs */
 };
 
@@ -75,6 +76,9 @@ static void ask_spawn(struct mr_child *c, struct mr_ward *w)
 {
 	struct mr_request q = { .type = MR_REQUEST_SPAWN, .lane = w->lane };
 
+	if (c->spawns_asked == MR_SPAWNS_AT_ONCE)
+		return; /* the next tick tries again */
+	c->spawns_asked++;
 	set_state(w, MR_WORKER_ASKED);
 	mr_child_ask(c, &q);
 }
@@ -116,6 +120,14 @@ static void worker_is_ready(struct mr_child *c, struct mr_ward *w)
 	report_start(c);
 }
 
+/* A worker that talks nonsense must not fill the log with it. */
+static void complain(struct mr_child *c, struct mr_ward *w, const char *what, unsigned int number)
+{
+	if (w->bad++ < BAD_LOGGED)
+		mr_warn("%s: worker %d: %s %u", name_of(c, w), (int)lane_of(c, w)->pid, what,
+			number);
+}
+
 static bool has_length(const union message *m, size_t want)
 {
 	return m->head.bytes == want;
@@ -143,7 +155,7 @@ static void dispatch(struct mr_child *c, struct mr_ward *w, const union message 
 		set_state(w, MR_WORKER_STOPPING);
 		return;
 	default:
-		mr_warn("%s: message %u of the worker: unknown", name_of(c, w), m->head.type);
+		complain(c, w, "unknown message", m->head.type);
 	}
 }
 
@@ -164,7 +176,7 @@ static void worker_speaks(struct mr_child *c, struct mr_watch *watch)
 		}
 		if ((size_t)n < sizeof(m.head) || m.head.magic != MR_WORKER_MAGIC ||
 		    m.head.bytes != n)
-			mr_warn("%s: malformed message of %zd bytes", name_of(c, w), n);
+			complain(c, w, "malformed message, bytes", (unsigned int)n);
 		else
 			dispatch(c, w, &m);
 	}
@@ -202,8 +214,8 @@ static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_
 	forget_socket(c, w);
 	mr_exit_words(n->status, words);
 	plan_restart(w, served ? lived_ms : 0);
-	mr_warn("%s: worker %d ended, %s%s; starting another in %u ms", name_of(c, w), n->pid, words,
-		w->killed ? ", after its silence" : "",
+	mr_warn("%s: worker %d ended, %s%s; starting another in %u ms", name_of(c, w), n->pid,
+		words, w->killed ? ", after its silence" : "",
 		(unsigned int)((w->next_try_ns - mr_now_ns() + 500000) / 1000000));
 	w->killed = false;
 	if (!served && ++w->failures >= START_FAILURES)
@@ -227,16 +239,19 @@ static void worker_spawned(struct mr_child *c, struct mr_ward *w, const struct m
 		l->restarts++;
 	l->pid = n->pid;
 	l->epoch = n->epoch;
+	w->bad = 0;
 	adopt_socket(c, w, fd);
 	set_state(w, MR_WORKER_STARTING);
 }
 
 void mr_supervise_note(struct mr_child *c, const struct mr_note *n, int fd)
 {
-	if (n->type == MR_NOTE_SPAWNED)
-		worker_spawned(c, &c->wards[n->lane], n, fd);
-	else
+	if (n->type == MR_NOTE_EXITED) {
 		worker_ended(c, &c->wards[n->lane], n);
+		return;
+	}
+	c->spawns_asked--;
+	worker_spawned(c, &c->wards[n->lane], n, fd);
 }
 
 /* When the lane's worker last gave a sign of life. */
@@ -325,5 +340,5 @@ void mr_ward_send(struct mr_child *c, uint32_t lane, const void *message, size_t
 
 	if (w->watch.fd >= 0 &&
 	    send(w->watch.fd, message, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE)
-		mr_warn("%s: a message to the worker is lost: %s", name_of(c, w), strerror(errno));
+		complain(c, w, "a message to it is lost, errno", (unsigned int)errno);
 }

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * millraced.yaml(5): what the daemon takes, its defaults, and that each mistake is one line which
+ * names the file, the line and the cure.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "user/daemon/config.h"
+
+/* Lines 1 to 3 of most files here. */
+#define TOP                                                                                        \
+	"user: nobody\n"                                                                           \
+	"interfaces:\n"                                                                            \
+	"  - name: eth0\n"
+/* Line 4, and the first rule from line 5 on. */
+#define RULES TOP "rules:\n"
+#define RULE  "  - name: one\n    port: 7000\n    app: echo\n"
+
+static char file[] = "/tmp/mr-config-test-XXXXXX";
+
+static int make_file(void **state)
+{
+	int fd = mkstemp(file);
+
+	(void)state;
+	if (fd < 0)
+		return -1;
+	close(fd);
+	return 0;
+}
+
+static int remove_file(void **state)
+{
+	(void)state;
+	return unlink(file);
+}
+
+static int load(const char *text, struct mr_settings *s, char error[MR_CONFIG_ERROR_BYTES])
+{
+	FILE *out = fopen(file, "w");
+
+	assert_non_null(out);
+	fputs(text, out);
+	assert_int_equal(fclose(out), 0);
+	return mr_settings_load(file, s, error);
+}
+
+/* The error is one line "FILE:LINE: ..." that holds @words. */
+static void refuses(const char *text, unsigned int line, const char *words)
+{
+	char error[MR_CONFIG_ERROR_BYTES], where[64];
+	struct mr_settings s;
+
+	if (load(text, &s, error) == 0)
+		fail_msg("taken, though \"%s\" was expected for:\n%s", words, text);
+	snprintf(where, sizeof(where), "%s:%u: ", file, line);
+	if (strncmp(error, where, strlen(where)) || !strstr(error, words) || strchr(error, '\n'))
+		fail_msg("\"%s\" is not line %u with \"%s\" for:\n%s", error, line, words, text);
+	assert_null(s.rules);
+	assert_null(s.file);
+}
+
+static void takes(const char *text, struct mr_settings *s)
+{
+	char error[MR_CONFIG_ERROR_BYTES];
+
+	if (load(text, s, error) != 0)
+		fail_msg("refused: %s", error);
+}
+
+static void smallest_file_gets_the_defaults(void **state)
+{
+	struct mr_settings s;
+
+	(void)state;
+	takes(RULES RULE, &s);
+	assert_string_equal(s.user, "nobody");
+	assert_string_equal(s.run_directory, "/run/millrace");
+	assert_string_equal(s.pin_directory, "/sys/fs/bpf/millrace");
+	assert_int_equal(s.n_interfaces, 1);
+	assert_int_equal(s.interfaces[0].queues, 0);
+	assert_int_equal(s.interfaces[0].mode, MR_ATTACH_AUTO);
+	assert_int_equal(s.interfaces[0].bind, MR_XSK_AUTO);
+	assert_false(s.interfaces[0].force);
+	assert_int_equal(s.stale_ms, 50);
+	assert_int_equal(s.grace_ms, 3000);
+	assert_int_equal(s.lanes.frames, 8192);
+	assert_int_equal(s.lanes.frame_bytes, 0);
+	assert_int_equal(s.lanes.message_bytes, 64 << 20);
+	assert_int_equal(s.lanes.port_lo, 61000);
+	assert_int_equal(s.lanes.port_hi, 64999);
+	assert_true(s.tcp.nagle);
+	assert_false(s.tcp.keepalive.enabled);
+	assert_int_equal(s.rules[0].lane.backlog, 128);
+	assert_int_equal(s.rules[0].lane.any_family, 1);
+	assert_int_equal(s.rules[0].lane.vlan, (uint32_t)MR_VLAN_ANY);
+	assert_int_equal(s.rules[0].lane.tlv.tag_bytes, 2);
+	assert_int_equal(s.rules[0].lane.tlv.length_bytes, 4);
+	assert_int_equal(s.rules[0].lane.tlv.max_bytes, 1 << 20);
+	assert_int_equal(s.rules[0].lane.heartbeat.partial_ms, 30000);
+	assert_int_equal(s.rules[0].lane.directory, -1);
+	mr_settings_free(&s);
+}
+
+static void every_key_is_taken(void **state)
+{
+	struct mr_settings s;
+
+	(void)state;
+	takes("user: nobody\nrun_directory: /run/x\npin_directory: /sys/fs/bpf/x\n"
+	      "interfaces:\n  - {name: eth0, queues: 2, mode: native, bind: copy, force: true}\n"
+	      "heartbeat: {stale_ms: 20, grace_ms: 100}\n"
+	      "lanes: {frames: 5000, frame_bytes: 4096, huge_pages: never, connections: 100,\n"
+	      "  half_open: 50, time_wait: 60, message_bytes: 100000, receive_buffer: 5000,\n"
+	      "  send_buffer: 6000, busy_poll_us: 0, cpus: [1, 3], capture_directory: /tmp,\n"
+	      "  ports: 40000-40999}\n"
+	      "tcp: {nagle: false, user_timeout_ms: 1, time_wait_ms: 2, fin_wait_ms: 3000,\n"
+	      "  delayed_ack_ms: 4, keepalive: {enabled: true, idle_s: 5, interval_s: 6, count: "
+	      "7}}\n"
+	      "rules:\n"
+	      "  - {name: a, protocol: tcp, address: 192.0.2.2, port: 1, vlan: 7, app: store,\n"
+	      "     fallback: kernel, backlog: 9, nodelay: true, directory: /var/lib/a,\n"
+	      "     tlv: {tag_bytes: 8, length_bytes: 2, order: little, length_has_header: true,\n"
+	      "           max_bytes: 1000},\n"
+	      "     heartbeat: {ping_tag: 0xffffffffffffffff, pong_tag: 2, idle_ms: 3,\n"
+	      "           partial_ms: 4, ping_ms: 5, pong_ms: 6, handler_ms: 7, send_ms: 8}}\n"
+	      "  - {name: b, address: '2001:db8::2', port: 1, vlan: 0, app: drill}\n",
+	      &s);
+	assert_int_equal(s.lanes.frames, 8192); /* rounded up */
+	assert_int_equal(s.lanes.message_bytes, 131072);
+	assert_int_equal(s.lanes.n_cpus, 2);
+	assert_int_equal(s.lanes.cpus[1], 3);
+	assert_int_equal(s.rules[0].lane.addr[10], 0xff);
+	assert_int_equal(s.rules[0].lane.addr[12], 192);
+	assert_int_equal(s.rules[0].lane.family, 4);
+	assert_int_equal(s.rules[0].lane.vlan, 7);
+	assert_int_equal(s.rules[0].fallback, MR_FALLBACK_KERNEL);
+	assert_int_equal(s.rules[0].lane.directory, 0);
+	assert_string_equal(s.directories[0], "/var/lib/a");
+	assert_true(s.rules[0].lane.heartbeat.ping_tag == UINT64_MAX);
+	assert_int_equal(s.rules[0].lane.heartbeat.send_ms, 8);
+	assert_int_equal(s.rules[1].lane.family, 6);
+	assert_int_equal(s.rules[1].lane.vlan, 0);
+	assert_int_equal(s.rules[1].lane.rule_id, 1);
+	assert_int_equal(s.tcp.keepalive.count, 7);
+	mr_settings_free(&s);
+}
+
+static void particular_rule_beside_a_general_one_is_no_clash(void **state)
+{
+	struct mr_settings s;
+
+	(void)state;
+	takes(RULES RULE "  - {name: two, port: 7000, address: 192.0.2.2, app: sink}\n"
+			 "  - {name: three, port: 7000, address: 192.0.2.2, vlan: 0, app: sink}\n",
+	      &s);
+	assert_int_equal(s.n_rules, 3);
+	mr_settings_free(&s);
+}
+
+static void file_that_is_not_there(void **state)
+{
+	char error[MR_CONFIG_ERROR_BYTES];
+	struct mr_settings s;
+
+	(void)state;
+	assert_int_equal(mr_settings_load("/nowhere/x.yaml", &s, error), -ENOENT);
+	assert_non_null(strstr(error, "/nowhere/x.yaml: No such file"));
+}
+
+static void yaml_that_is_broken(void **state)
+{
+	(void)state;
+	refuses("", 1, "file is empty");
+	refuses("just words\n", 1, "must be a mapping");
+	refuses(RULES "  - name: one\n   port: 7000\n", 6, "not YAML");
+	refuses(RULES "  - name: [one\n", 6, "not YAML");
+	refuses("user: \"no\x01\"\n", 1, "not YAML");
+	refuses("user: \"no\\0body\"\n" RULES RULE, 1, "zero byte");
+}
+
+static void structure_that_is_wrong(void **state)
+{
+	(void)state;
+	refuses("usr: nobody\n", 1, "unknown key \"usr\"; did you mean \"user\"?");
+	refuses("xyz: nobody\n", 1, "unknown key \"xyz\"; the keys here are user, run_directory");
+	refuses(RULES "  - name: one\n    port: 7000\n    app: echo\n    prot: tcp\n", 8,
+		"did you mean \"protocol\"?");
+	refuses(RULES "  - name: one\n    port: 1\n    app: echo\n    tlv:\n      tags: 2\n", 9,
+		"did you mean \"tag_bytes\"?");
+	refuses(RULES "  - name: one\n    app: echo\n", 5, "key \"port\" is missing");
+	refuses(TOP, 1, "key \"rules\" is missing");
+	refuses(RULES "  - name: one\n    name: two\n", 6, "stands twice, first in line 5");
+	refuses(RULES "  name: one\n", 5, "must be a list");
+	refuses(TOP "rules: 5\n", 4, "must be a list");
+	refuses(RULES "  - name: one\n    port: [7000]\n", 6, "must be a single value, not a list");
+	refuses(RULES "  - name: one\n    port:\n", 6, "has no value");
+	refuses(RULES "  - just text\n", 5, "must be a mapping");
+	refuses(TOP "tcp: 5\nrules: []\n", 4, "must be a mapping");
+	refuses("interfaces: []\nrules: []\nuser: nobody\n", 1, "interfaces: is empty");
+}
+
+static void values_of_the_wrong_kind(void **state)
+{
+	(void)state;
+	refuses(RULES "  - name: one\n    port: http\n", 6, "\"http\" is not a number");
+	refuses(RULES "  - name: one\n    port: -1\n", 6, "\"-1\" is not a number");
+	refuses(RULES "  - name: one\n    port: 08\n", 6, "\"08\" is not a number");
+	refuses(RULES "  - name: one\n    port: 99999999999999999999\n", 6, "is not a number");
+	refuses(RULES "  - name: one\n    nodelay: maybe\n", 6, "neither true nor false");
+	refuses(TOP "lanes:\n  cpus: [0, one]\nrules: []\n", 5, "\"one\" is not a number");
+}
+
+static void values_out_of_range(void **state)
+{
+	(void)state;
+	refuses(RULES "  - name: one\n    port: 65536\n    app: echo\n", 6, "give 1 to 65535");
+	refuses(RULES "  - name: one\n    port: 0\n    app: echo\n", 6, "give 1 to 65535");
+	refuses(TOP "heartbeat:\n  stale_ms: 1\nrules: []\n", 5, "give 5 to 60000");
+	refuses(TOP "heartbeat:\n  stale_ms: 50\n  grace_ms: 50\nrules: []\n", 6, "must be longer");
+	refuses(TOP "lanes:\n  frames: 3\nrules: []\n", 5, "give 256 to 1048576");
+	refuses(TOP "lanes:\n  frame_bytes: 3000\nrules: []\n", 5, "neither 2048 nor 4096");
+	refuses(TOP "lanes:\n  huge_pages: always\nrules: []\n", 5, "none of never, auto");
+	refuses(TOP "lanes:\n  cpus: [0, 5000]\nrules: []\n", 5, "give 0 to 1023");
+	refuses(TOP "lanes:\n  ports: 100-200\nrules: []\n", 5, "is no range");
+	refuses(TOP "lanes:\n  ports: 2000-1999\nrules: []\n", 5, "is no range");
+	refuses(TOP "lanes:\n  ports: 2000-2999x\nrules: []\n", 5, "is no range");
+	refuses(TOP "tcp:\n  keepalive:\n    idle_s: 0\nrules: []\n", 6, "give 1 to 32767");
+	refuses("run_directory: here\n" RULES RULE, 1, "does not start with /");
+	refuses("interfaces:\n  - name: a-name-that-is-too-long\nrules: []\n", 2, "longer than 15");
+	refuses("interfaces:\n  - name: a/b\nrules: []\n", 2, "cannot be an interface");
+	refuses("interfaces:\n  - name: eth0\n    queues: few\nrules: []\n", 3,
+		"neither all nor 1");
+	refuses("interfaces:\n  - name: eth0\n    mode: fast\nrules: []\n", 3,
+		"none of auto, native, generic");
+	refuses("interfaces:\n  - name: e\n    mode: generic\n    bind: zerocopy\nrules: []\n", 4,
+		"needs a native program");
+	refuses("interfaces:\n  - name: e\n  - name: e\nrules: []\n", 3, "stands twice");
+}
+
+static void users_that_cannot_be(void **state)
+{
+	(void)state;
+	refuses("interfaces:\n  - name: e\nrules: []\nuser: nobody-of-that-name\n", 4,
+		"does not exist");
+	refuses("interfaces:\n  - name: e\nrules: []\nuser: root\n", 4, "is root");
+}
+
+static void rules_that_make_no_sense(void **state)
+{
+	(void)state;
+	refuses(RULES "  - name: one two\n    port: 1\n    app: echo\n", 5, "no spaces");
+	refuses(RULES "  - name: n\n    port: 1\n    app: ecko\n", 7, "none of echo, sink, store");
+	refuses(RULES "  - name: n\n    port: 1\n    app: echo\n    protocol: udp\n", 8,
+		"no application takes datagrams yet");
+	refuses(RULES "  - name: n\n    port: 1\n    app: echo\n    protocol: sctp\n", 8,
+		"is not tcp");
+	refuses(RULES "  - name: n\n    port: 1\n    app: echo\n    address: 1.2.3\n", 8,
+		"neither any, IPv4 nor IPv6");
+	refuses(RULES "  - name: n\n    port: 1\n    app: echo\n    address: 224.0.0.1\n", 8,
+		"no connection can go to");
+	refuses(RULES "  - name: n\n    port: 1\n    app: echo\n    vlan: 4095\n", 8,
+		"neither any, 0 (untagged)");
+	refuses(RULES "  - name: n\n    port: 1\n    app: store\n", 7, "add directory: PATH");
+	refuses(RULES "  - name: n\n    port: 1\n    app: store\n    directory: here\n", 8,
+		"does not start with /");
+	refuses(RULES "  - name: n\n    port: 1\n    app: echo\n    fallback: drop\n", 8,
+		"none of none, kernel");
+	refuses(RULES "  - name: n\n    port: 61000\n    app: echo\n", 5, "lies in lanes.ports");
+}
+
+static void tlv_settings_that_make_no_sense(void **state)
+{
+	static const char *const head = RULES "  - name: n\n    port: 1\n    app: echo\n    tlv:\n";
+	static const struct {
+		const char *line, *words;
+	} bad[] = {
+		{ "      tag_bytes: 3\n", "none of 1, 2, 4, 8" },
+		{ "      length_bytes: 0\n", "none of 1, 2, 4, 8" },
+		{ "      order: middle\n", "none of big, little" },
+		{ "      max_bytes: 0\n", "give 1 to" },
+		{ "      max_bytes: 67108865\n", "give 1 to 67108864" },
+		{ "      {length_bytes: 1, max_bytes: 256}\n", "give 1 to 255" },
+		{ "      {length_bytes: 1, length_has_header: true, max_bytes: 255}\n", "to 252" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char text[512];
+
+		snprintf(text, sizeof(text), "%s%s", head, bad[i].line);
+		/* A value in braces has the line of the key before it. */
+		refuses(text, 9, bad[i].words);
+	}
+	refuses(RULES "  - name: n\n    port: 1\n    app: drill\n    tlv: {tag_bytes: 2}\n", 8,
+		"takes bytes, not messages");
+}
+
+static void heartbeats_that_make_no_sense(void **state)
+{
+#define HEAD RULES "  - name: n\n    port: 1\n    app: echo\n    heartbeat: "
+	(void)state;
+	refuses(HEAD "{ping_tag: 1}\n", 8, "belong together");
+	refuses(HEAD "{ping_ms: 10}\n", 8, "need ping_tag");
+	refuses(HEAD "{ping_tag: 1, pong_tag: 1}\n", 8, "are both 1");
+	refuses(HEAD "{ping_tag: 65536, pong_tag: 1}\n", 8, "a tag of 2 bytes cannot hold");
+	refuses(HEAD "{ping_tag: 1, pong_tag: 2, pong_ms: 5}\n", 8, "pong_ms needs ping_ms");
+	refuses(HEAD "{idle_ms: 86400001}\n", 8, "give 0 to 86400000");
+	refuses(RULES "  - name: n\n    port: 1\n    app: drill\n    heartbeat: {idle_ms: 2}\n", 8,
+		"takes bytes, not messages");
+#undef HEAD
+}
+
+static void rules_that_clash(void **state)
+{
+	(void)state;
+	refuses(RULES RULE "  - {name: two, port: 7000, app: sink}\n", 8,
+		"rule two clashes with rule one in line 5");
+	refuses(RULES RULE "  - {name: one, port: 7001, app: sink}\n", 8,
+		"the rule in line 5 has the same name");
+	refuses(RULES RULE "  - {name: two, port: 1, address: 192.0.2.2, app: sink}\n"
+			   "  - name: three\n    port: 1\n    address: 192.0.2.2\n    app: sink\n",
+		9, "rule three clashes with rule two in line 8");
+}
+
+/* No file, however cut, may do worse than be refused. */
+static void every_cut_of_a_file_is_taken_or_refused(void **state)
+{
+	static const char whole[] = RULES RULE
+		"    tlv: {tag_bytes: 2, order: little}\n    heartbeat: {idle_ms: 4}\n"
+		"lanes: {cpus: [1, 2], ports: 40000-40999}\ntcp: {keepalive: {count: 3}}\n";
+	char text[sizeof(whole)];
+
+	(void)state;
+	for (size_t n = 0; n < sizeof(whole); n++) {
+		char error[MR_CONFIG_ERROR_BYTES];
+		struct mr_settings s;
+
+		memcpy(text, whole, n);
+		text[n] = '\0';
+		if (load(text, &s, error) != 0)
+			assert_int_not_equal(error[0], '\0');
+		mr_settings_free(&s);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(smallest_file_gets_the_defaults),
+		cmocka_unit_test(every_key_is_taken),
+		cmocka_unit_test(particular_rule_beside_a_general_one_is_no_clash),
+		cmocka_unit_test(file_that_is_not_there),
+		cmocka_unit_test(yaml_that_is_broken),
+		cmocka_unit_test(structure_that_is_wrong),
+		cmocka_unit_test(values_of_the_wrong_kind),
+		cmocka_unit_test(values_out_of_range),
+		cmocka_unit_test(users_that_cannot_be),
+		cmocka_unit_test(rules_that_make_no_sense),
+		cmocka_unit_test(tlv_settings_that_make_no_sense),
+		cmocka_unit_test(heartbeats_that_make_no_sense),
+		cmocka_unit_test(rules_that_clash),
+		cmocka_unit_test(every_cut_of_a_file_is_taken_or_refused),
+	};
+
+	return cmocka_run_group_tests(tests, make_file, remove_file);
+}

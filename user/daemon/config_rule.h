@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* A rule under check: between config_rules.c and config_messages.c. */
+#ifndef MR_DAEMON_CONFIG_RULE_H
+#define MR_DAEMON_CONFIG_RULE_H
+
+#include "user/daemon/config_raw.h"
+
+struct mr_rule_entry {
+	struct mr_config_file *f;
+	const struct mr_raw_rule *raw;
+	struct mr_settings *s;
+	struct mr_settings_rule *out;
+	unsigned int index;
+	char path[64];
+};
+
+/** mr_rule_entry_path() - "rules[3].KEY", in a buffer of @e */
+const char *mr_rule_entry_path(struct mr_rule_entry *e, const char *key);
+
+/** mr_rule_entry_line() - where that key stands, or the deepest part of its path that exists */
+unsigned int mr_rule_entry_line(struct mr_rule_entry *e, const char *key);
+
+/** mr_config_rule_tlv(), mr_config_rule_heartbeat(): 0, or -EINVAL with an error noted */
+int mr_config_rule_tlv(struct mr_rule_entry *e);
+int mr_config_rule_heartbeat(struct mr_rule_entry *e);
+
+#endif

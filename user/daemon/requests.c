@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* The parent's side of request.h: each request is checked before anything is done for it. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "user/daemon/bpf.h"
+#include "user/daemon/lanes.h"
+#include "user/daemon/links.h"
+#include "user/daemon/log.h"
+#include "user/daemon/neighbour.h"
+#include "user/daemon/request.h"
+#include "user/daemon/run_directory.h"
+
+enum {
+	CHILD_READS_MS = 1000,
+};
+
+void mr_note_send(struct mr_daemon *d, const struct mr_note *n, int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec iov = { (void *)n, sizeof(*n) };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct pollfd room = { .fd = d->child_socket, .events = POLLOUT };
+
+	if (d->child_socket < 0)
+		return;
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		m.msg_control = control;
+		m.msg_controllen = sizeof(control);
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	}
+	/* A child that does not read is of no use: it is replaced. */
+	if (sendmsg(d->child_socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(*n))
+		return;
+	if (errno == EAGAIN && poll(&room, 1, CHILD_READS_MS) == 1 &&
+	    sendmsg(d->child_socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(*n))
+		return;
+	if (d->child > 0)
+		kill(d->child, SIGKILL);
+}
+
+static void request_spawn(struct mr_daemon *d, const struct mr_request *q)
+{
+	struct mr_lane *l = &d->lanes[q->lane];
+	struct mr_note n = { .type = MR_NOTE_SPAWNED, .lane = q->lane };
+
+	n.error = mr_worker_spawn(d, l);
+	if (!n.error) {
+		n.pid = l->pid;
+		n.epoch = l->epoch;
+		if (l->has_exited)
+			l->restarts++;
+		mr_leftovers_note(d);
+	}
+	mr_note_send(d, &n, n.error ? -1 : l->socket);
+}
+
+static void request_kill(struct mr_daemon *d, const struct mr_request *q)
+{
+	if (d->lanes[q->lane].pid > 0)
+		kill(d->lanes[q->lane].pid, SIGKILL);
+}
+
+static bool is_our_link(const struct mr_daemon *d, uint32_t ifindex)
+{
+	for (uint32_t i = 0; i < d->n_links; i++)
+		if (d->links[i].ifindex == ifindex)
+			return true;
+	return false;
+}
+
+static void request_local(struct mr_daemon *d, const struct mr_request *q)
+{
+	bool add = q->type == MR_REQUEST_LOCAL_ADD;
+
+	if (!is_our_link(d, q->ifindex) || mr_links_has_address(q->addr, 0) != add)
+		return;
+	mr_bpf_local(d, q->addr, q->ifindex, add);
+}
+
+static void request_neighbour(struct mr_daemon *d, const struct mr_request *q)
+{
+	if (mr_neighbour_allowed(d, q->ifindex, q->addr))
+		mr_neighbour_resolve(q->ifindex, q->addr);
+}
+
+static bool has_drill(const struct mr_daemon *d)
+{
+	for (unsigned int i = 0; i < d->settings.n_rules; i++)
+		if (!strcmp(d->settings.rules[i].lane.app, "drill"))
+			return true;
+	return false;
+}
+
+static void request_listen(struct mr_daemon *d, const struct mr_request *q)
+{
+	struct mr_note n = {
+		.type = MR_NOTE_LISTENING, .lane = q->lane, .cookie = q->cookie, .port = q->port
+	};
+
+	memcpy(n.addr, q->addr, sizeof(n.addr));
+	if (!has_drill(d) || q->port < 1024)
+		n.error = -EACCES;
+	else if (!mr_links_has_address(q->addr, 0))
+		n.error = -EADDRNOTAVAIL;
+	else
+		n.error = mr_dynamic_open(d, q->lane, q->addr, q->port, &n.rule_id);
+	n.generation = d->bpf.generation.number;
+	mr_note_send(d, &n, -1);
+}
+
+void mr_note_unlistened(struct mr_daemon *d, const struct mr_dynamic *y)
+{
+	struct mr_note n = {
+		.type = MR_NOTE_UNLISTENED,
+		.lane = y->lane,
+		.port = y->port,
+		.rule_id = y->rule_id,
+		.generation = d->bpf.generation.number,
+	};
+
+	memcpy(n.addr, y->addr, sizeof(n.addr));
+	mr_note_send(d, &n, -1);
+}
+
+static void request_unlisten(struct mr_daemon *d, const struct mr_request *q)
+{
+	struct mr_dynamic y = { .lane = q->lane, .port = q->port };
+
+	memcpy(y.addr, q->addr, sizeof(y.addr));
+	if (mr_dynamic_close(d, q->lane, q->addr, q->port) == 0)
+		mr_note_unlistened(d, &y);
+}
+
+void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
+{
+	switch ((enum mr_request_type)q->type) {
+	case MR_REQUEST_SPAWN:
+		request_spawn(d, q);
+		return;
+	case MR_REQUEST_KILL:
+		request_kill(d, q);
+		return;
+	case MR_REQUEST_LOCAL_ADD:
+	case MR_REQUEST_LOCAL_DELETE:
+		request_local(d, q);
+		return;
+	case MR_REQUEST_NEIGHBOUR:
+		request_neighbour(d, q);
+		return;
+	case MR_REQUEST_LISTEN:
+		request_listen(d, q);
+		return;
+	case MR_REQUEST_UNLISTEN:
+		request_unlisten(d, q);
+		return;
+	case MR_REQUEST_SERVING:
+	case MR_REQUEST_FAILED:
+		return; /* parent.c */
+	}
+	mr_warn("request %u of the child: unknown", q->type);
+}
