@@ -158,16 +158,17 @@ static inline uint64_t add_tail(const uint8_t *p, size_t len, uint64_t sum)
 /* What mr_checksum_partial() does, in line. */
 static inline uint64_t sum_bytes(const uint8_t *p, size_t len, uint64_t sum)
 {
-	for (; len >= 64; len -= 64, p += 64)
+	const uint8_t *end = p + (len & ~(size_t)63);
+
+	for (; p != end; p += 64)
 		sum = add_64_bytes(p, sum);
 	if (len & 32) {
 		sum = add_32_bytes(p, sum);
-		len -= 32;
 		p += 32;
 	}
-	for (; len >= 8; len -= 8, p += 8)
+	for (end = p + (len & 24); p != end; p += 8)
 		sum = sum_add(sum, load_word(p));
-	return add_tail(p, len, sum);
+	return len & 7 ? add_tail(p, len, sum) : sum;
 }
 
 /* Two IPv6 addresses, or two mapped ones. */

@@ -14,6 +14,9 @@ enum {
 	IPV4_DF = 0x4000,
 };
 
+/* Once for each shape of header, whose lengths are then constants. */
+#define INLINE inline __attribute__((always_inline))
+
 _Static_assert(offsetof(struct mr_link, own_mac) == 6, "copied as twelve bytes");
 
 /* Nothing but timestamps: what nearly every segment carries. */
@@ -45,7 +48,7 @@ static uint64_t put_options(uint8_t *p, size_t len, const struct mr_tcp_options 
  * @options:	their bytes; @plain: they are timestamps alone
  * @sum:	of the addresses
  */
-static inline uint8_t *push_tcp(uint8_t *payload, size_t len, const struct mr_tuple *tuple,
+static INLINE uint8_t *push_tcp(uint8_t *payload, size_t len, const struct mr_tuple *tuple,
 				const struct mr_segment_out *out, size_t options, bool plain,
 				uint64_t sum)
 {
@@ -146,7 +149,7 @@ static inline uint8_t *push_ethernet(uint8_t *p, const struct mr_link *link, uin
 	return p;
 }
 
-static inline size_t push_over_ipv4(uint8_t *payload, size_t len, const struct mr_tuple *tuple,
+static INLINE size_t push_over_ipv4(uint8_t *payload, size_t len, const struct mr_tuple *tuple,
 				    const struct mr_link *link, const struct mr_segment_out *out,
 				    uint16_t ip_id, size_t options, bool plain)
 {
@@ -160,7 +163,7 @@ static inline size_t push_over_ipv4(uint8_t *payload, size_t len, const struct m
 	return (size_t)(payload - p);
 }
 
-static inline size_t push_over_ipv6(uint8_t *payload, size_t len, const struct mr_tuple *tuple,
+static INLINE size_t push_over_ipv6(uint8_t *payload, size_t len, const struct mr_tuple *tuple,
 				    const struct mr_link *link, const struct mr_segment_out *out,
 				    size_t options, bool plain)
 {

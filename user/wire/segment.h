@@ -34,8 +34,8 @@ enum {
 	/* Ethernet, two tags, IPv6, TCP with all options: what must be free before a payload. */
 	MR_HEADERS_MAX = MR_ETH_BYTES + 2 * MR_VLAN_BYTES + MR_IPV6_BYTES + MR_TCP_BYTES +
 			 MR_TCP_OPTIONS_MAX,
-	MR_TS_OPTION_BYTES = 12, /* NOP NOP timestamps */
-	MR_MSS_DEFAULT_IPV4 = 536,  /* RFC 9293 3.7.1, MUST-15 */
+	MR_TS_OPTION_BYTES = 12,   /* NOP NOP timestamps */
+	MR_MSS_DEFAULT_IPV4 = 536, /* RFC 9293 3.7.1, MUST-15 */
 	MR_MSS_DEFAULT_IPV6 = 1220,
 };
 
@@ -119,9 +119,9 @@ static inline bool mr_is_ipv4(const uint8_t addr[16])
 
 /* What a frame is to a lane. */
 enum mr_frame_kind {
-	MR_KIND_TCP,	 /* @seg is set */
-	MR_KIND_ICMP,	 /* @icmp is set */
-	MR_KIND_DROP,	 /* @drop says why */
+	MR_KIND_TCP,  /* @seg is set */
+	MR_KIND_ICMP, /* @icmp is set */
+	MR_KIND_DROP, /* @drop says why */
 };
 
 /* ICMP error about a segment that we sent (RFC 792, RFC 4443; checks of RFC 5927 are TCP's). */
@@ -159,8 +159,8 @@ bool mr_tcp_options_parse(struct mr_tcp_options *o, const uint8_t *p, size_t len
 
 /**
  * struct mr_segment_out - what to write in front of a payload
- * @options:	written in Linux's order: mss, sackOK, TS, nop wscale on SYN; nop nop TS; nop nop SACK.
- *		Absent ones by mss 0, has_* false, n_sack 0
+ * @options:	written in Linux's order: mss, sackOK, TS, nop wscale on SYN; nop nop TS; nop nop
+ *SACK. Absent ones by mss 0, has_* false, n_sack 0
  * @wnd:	the header's field, already scaled
  */
 struct mr_segment_out {
