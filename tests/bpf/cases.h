@@ -4,6 +4,7 @@
 #define MR_TEST_CASES_H
 
 int run_parse_cases(const char *name);
+int run_buffer_cases(const char *name); /* of xdp.frags only */
 int run_icmp_cases(const char *name);
 int run_rule_cases(const char *name);
 int run_lane_cases(const char *name);

@@ -50,13 +50,27 @@ const char *object_path(void)
 	return path ? path : "build/millrace.bpf.o";
 }
 
+static void program_may_not_run_here(void **state)
+{
+	(void)state;
+	print_message("skip: needs root, for a network namespace and BPF\n");
+	skip();
+}
+
+void skip_unless_root(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(program_may_not_run_here) };
+
+	if (geteuid() == 0)
+		return;
+	exit(cmocka_run_group_tests(tests, NULL, NULL));
+}
+
 static void open_namespace(void)
 {
-	if (unshare(CLONE_NEWNET) < 0) {
-		fprintf(stderr, "skipped: no network namespace of our own: %s (root?)\n",
-			strerror(errno));
-		exit(EXIT_SKIP);
-	}
+	skip_unless_root();
+	if (unshare(CLONE_NEWNET) < 0)
+		die("network namespace of our own", errno);
 	if (run_command("ip link add mr0 numrxqueues 4 numtxqueues 4 type veth "
 			"peer name mr1 numrxqueues 4 numtxqueues 4"))
 		die("veth pair", EIO);
@@ -390,6 +404,18 @@ struct outcome run_frame(const struct frame *f, const struct run *how)
 		o.bytes += after.bytes - before[v].bytes;
 	}
 	return o;
+}
+
+bool can_run_in_pieces(void)
+{
+	enum section section = fx.section;
+	struct frame f = FRAME(.payload = 200);
+	int error;
+
+	fx.section = SECTION_FRAGS;
+	error = run_frame(&f, &(struct run){ .linear = 64 }).error;
+	fx.section = section;
+	return error != -EINVAL;
 }
 
 void expect_at(const struct frame *f, const struct run *how, int verdict, const char *file,

@@ -31,7 +31,6 @@ enum {
 	SLOT = 8, /* of queue 0 */
 	N_LANES = 2,
 	N_QUEUES = 4,
-	EXIT_SKIP = 77,
 };
 
 enum section {
@@ -66,7 +65,10 @@ struct rule_spec {
 	struct mr_rule rule;
 };
 
-/** fixture_open() - namespace, interface and program; exits with EXIT_SKIP where it may not */
+/** skip_unless_root() - anybody else's run ends here, with one skipped test */
+void skip_unless_root(void);
+
+/** fixture_open() - namespace, interface and program, or the end of the process */
 void fixture_open(void);
 void fixture_close(void);
 
@@ -122,6 +124,9 @@ uint64_t kernel_flows_inserted(void);
 struct mr_count rule_count(uint32_t rule_id);
 
 struct outcome run_frame(const struct frame *f, const struct run *how);
+
+/** can_run_in_pieces() - whether this kernel's TEST_RUN lets a frame's first buffer be short */
+bool can_run_in_pieces(void);
 
 /** verdict_hits() - how often a verdict was seen since the program was loaded */
 uint64_t verdict_hits(int verdict);

@@ -280,7 +280,11 @@ const struct template templates[] = {
 	    .extension = { { .kind = FRAGMENT, .fragment = 1 } },
 	    .payload = 60 } },
 	{ "ICMPv6 error",
-	  { .family = 6, .icmp_type = 2, .quoted = &quoted_ipv6, .quoted_bytes = 28 } },
+	  { .family = 6,
+	    .icmp_type = 2,
+	    .quoted = &quoted_ipv6,
+	    .quoted_bytes = 28,
+	    .padding = 20 } },
 	{ "ARP", { .ethertype = 0x0806, .payload = 100 } },
 };
 

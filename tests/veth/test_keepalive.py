@@ -37,7 +37,7 @@ def test_answered_probes_keep_it_alive(family):
     """K 1, each probe answered -> probes go on, the connection lives and still takes data."""
     with Peer(family) as peer, figures.stays("closed.keepalive"):
         peer.drill("K 1")
-        end = time.monotonic() + 6
+        end = time.monotonic() + 5
         answered = 0
         while time.monotonic() < end:
             segment = peer.receive(0.3)
@@ -50,9 +50,9 @@ def test_answered_probes_keep_it_alive(family):
 
 
 def test_kernel_client_answers_probes(family):
-    """K 1 with a kernel client -> alive after 5 s."""
+    """K 1 with a kernel client -> alive after 4 s."""
     with figures.rises("keepalive_probes", by=2), lib.drill("K 1", family) as s:
-        time.sleep(5)
+        time.sleep(4)
         s.sendall(b"discarded")
         lib.expect_open(s)
 

@@ -36,9 +36,12 @@ struct standing {
 
 static int query(const struct mr_link *l, struct standing *s)
 {
-	LIBBPF_OPTS(bpf_xdp_query_opts, opts);
-	int err = bpf_xdp_query((int)l->ifindex, 0, &opts);
+	struct bpf_xdp_query_opts opts;
+	int err;
 
+	memset(&opts, 0, sizeof(opts)); /* libbpf wants zeros in the padding too */
+	opts.sz = sizeof(opts);
+	err = bpf_xdp_query((int)l->ifindex, 0, &opts);
 	*s = (struct standing){ .fd = -1 };
 	if (err)
 		return err;
@@ -142,8 +145,11 @@ static uint32_t mode_flag(bool native)
 
 static int take_off(const struct mr_link *l, int program, bool native)
 {
-	LIBBPF_OPTS(bpf_xdp_attach_opts, opts, .old_prog_fd = program);
+	struct bpf_xdp_attach_opts opts;
 
+	memset(&opts, 0, sizeof(opts));
+	opts.sz = sizeof(opts);
+	opts.old_prog_fd = program;
 	return bpf_xdp_detach((int)l->ifindex, mode_flag(native) | XDP_FLAGS_REPLACE, &opts);
 }
 

@@ -66,9 +66,12 @@ const char *mr_bpf_words(void)
 
 static int open_object(struct mr_daemon *d)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, opts, .pin_root_path = d->settings.pin_directory);
+	struct bpf_object_open_opts opts;
 	struct bpf_map *rules, *inner;
 
+	memset(&opts, 0, sizeof(opts)); /* libbpf wants zeros in the padding too */
+	opts.sz = sizeof(opts);
+	opts.pin_root_path = d->settings.pin_directory;
 	d->bpf.object = bpf_object__open_file(d->object_path, &opts);
 	if (!d->bpf.object)
 		return mr_fail(d, -errno, "%s: cannot be read: %s", d->object_path,
@@ -134,9 +137,12 @@ static int value_bytes(enum mr_map map)
 
 static int open_maps(struct mr_daemon *d)
 {
-	LIBBPF_OPTS(bpf_obj_get_opts, opts, .file_flags = BPF_F_RDONLY);
-	char path[160];
+	struct bpf_obj_get_opts opts;
+	char path[MR_PIN_PATH];
 
+	memset(&opts, 0, sizeof(opts));
+	opts.sz = sizeof(opts);
+	opts.file_flags = BPF_F_RDONLY;
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++) {
 		struct bpf_map *m = bpf_object__find_map_by_name(d->bpf.object,
 								 mr_bpf_map_name((enum mr_map)i));

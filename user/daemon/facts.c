@@ -93,7 +93,7 @@ const char *mr_lower(const char *name)
 	static char out[64];
 	size_t i;
 
-	for (i = 0; name[i] && i < sizeof(out) - 1; i++)
+	for (i = 0; i < sizeof(out) - 1 && name[i]; i++)
 		out[i] = (char)tolower((unsigned char)name[i]);
 	out[i] = '\0';
 	return out;

@@ -16,13 +16,17 @@
 
 static int create_inner(const struct mr_daemon *d)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = d->bpf.inner_flags,
-		    .btf_fd = (uint32_t)bpf_object__btf_fd(d->bpf.object),
-		    .btf_key_type_id = d->bpf.inner_key_type,
-		    .btf_value_type_id = d->bpf.inner_value_type);
-	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "mr1_rule_gen", sizeof(struct mr_rule_key),
-				sizeof(struct mr_rule), MR_MAX_RULES, &opts);
+	struct bpf_map_create_opts opts;
+	int fd;
 
+	memset(&opts, 0, sizeof(opts)); /* libbpf wants zeros in the padding too */
+	opts.sz = sizeof(opts);
+	opts.map_flags = d->bpf.inner_flags;
+	opts.btf_fd = (uint32_t)bpf_object__btf_fd(d->bpf.object);
+	opts.btf_key_type_id = d->bpf.inner_key_type;
+	opts.btf_value_type_id = d->bpf.inner_value_type;
+	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "mr1_rule_gen", sizeof(struct mr_rule_key),
+			    sizeof(struct mr_rule), MR_MAX_RULES, &opts);
 	return fd < 0 ? -errno : fd;
 }
 
