@@ -3,8 +3,9 @@
  * Two lanes on the in-memory wire, one core: what the stack itself costs, without a kernel.
  * 64-byte TLV requests, one in flight on each connection, answered by the application echo.
  *
- *	mr-bench-wire [--connections N] [--seconds S]	rate, memory, instructions: one JSON line each
- *	mr-bench-wire --requests N			N requests and no more (callgrind counts them)
+ *	mr-bench-wire [--connections N] [--seconds S]	rate, memory, instructions: one JSON line
+ *each mr-bench-wire --requests N			N requests and no more (callgrind counts
+ *them)
  *
  * Instructions are the server's alone: callgrind collects inside serve_turn().
  */
@@ -16,6 +17,12 @@
 #include <unistd.h>
 
 #include "tests/lane/pair.h"
+
+#if __has_attribute(noipa)
+#define KEEP_WHOLE __attribute__((noipa))
+#else
+#define KEEP_WHOLE __attribute__((noinline))
+#endif
 
 enum {
 	VALUE_BYTES = 64,
@@ -85,7 +92,7 @@ static double now_s(void)
 }
 
 /* A function of its own, so that callgrind can tell the server's turn from the client's. */
-static __attribute__((noipa)) unsigned int serve_turn(struct pair *p)
+static KEEP_WHOLE unsigned int serve_turn(struct pair *p)
 {
 	return mr_lane_turn(p->end[PAIR_SERVER].lane);
 }

@@ -179,7 +179,8 @@ int mr_abort(struct mr_host *h, mr_conn_id c);
 /** mr_nodelay() - Nagle's algorithm off or on again (RFC 9293 3.7.4); on is the default of lanes */
 int mr_nodelay(struct mr_host *h, mr_conn_id c, bool on);
 
-/** mr_keepalive() - probe after @idle_s idle seconds, every @interval_s, @count times; idle 0: off */
+/** mr_keepalive() - probe after @idle_s idle seconds, every @interval_s, @count times; idle 0: off
+ */
 int mr_keepalive(struct mr_host *h, mr_conn_id c, unsigned int idle_s, unsigned int interval_s,
 		 unsigned int count);
 
@@ -189,7 +190,7 @@ int mr_timer(struct mr_host *h, mr_conn_id c, unsigned int ms);
 /**
  * mr_connect() - open a connection from this lane (RFC 9293 3.10.1, active)
  * @remote:	IPv4 or IPv6 address and port
- * @id:		out: the new connection's id
+ * @opened:	out: the new connection's id
  *
  * The application of @c (a connection whose rule names it) serves the new
  * connection too: @open is called when it is established, @closed otherwise.
@@ -198,7 +199,7 @@ int mr_timer(struct mr_host *h, mr_conn_id c, unsigned int ms);
  * Return: 0, or -ENOBUFS (no connection block or port is free), -EINVAL (not an address that
  *	   can be connected to), nothing opened
  */
-int mr_connect(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote, mr_conn_id *id);
+int mr_connect(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote, mr_conn_id *opened);
 
 /**
  * mr_listen() - listen on another port of the address of @c, for as long as @c lives
@@ -213,7 +214,8 @@ int mr_connect(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote, m
 int mr_listen(struct mr_host *h, mr_conn_id c, uint16_t port, unsigned int backlog,
 	      void (*listening)(struct mr_host *h, mr_conn_id c, int error));
 
-/** mr_close_errno() - the errno that kernel sockets give for a close reason, 0 for an orderly end */
+/** mr_close_errno() - the errno that kernel sockets give for a close reason, 0 for an orderly end
+ */
 int mr_close_errno(int reason);
 
 /** mr_close_reason_text() - words for a close reason, never NULL */

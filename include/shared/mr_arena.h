@@ -95,40 +95,38 @@ enum mr_tcp_state {
 			"FIN-WAIT-2", "CLOSE-WAIT", "CLOSING", "LAST-ACK", "TIME-WAIT"             \
 	}
 
-enum {
-	MR_TCP_STATE_COUNT = MR_TIME_WAIT + 1
-};
+enum { MR_TCP_STATE_COUNT = MR_TIME_WAIT + 1 };
 
 /* mr_conn.flags */
 enum {
-	MR_CONN_PASSIVE = 1 << 0,	 /* opened by the peer (MUST-11) */
-	MR_CONN_TIMESTAMPS = 1 << 1,	 /* RFC 7323, both sides agreed */
-	MR_CONN_WINDOW_SCALE = 1 << 2,	 /* RFC 7323, both sides agreed */
-	MR_CONN_SACK = 1 << 3,		 /* RFC 2018, both sides agreed */
-	MR_CONN_NODELAY = 1 << 4,	 /* Nagle off */
-	MR_CONN_ACK_NOW = 1 << 5,	 /* an ACK leaves in this turn */
-	MR_CONN_FIN_QUEUED = 1 << 6,	 /* nothing can be queued any more */
-	MR_CONN_FIN_SENT = 1 << 7,	 /* snd_nxt counts it */
-	MR_CONN_FIN_RECEIVED = 1 << 8,	 /* rcv_nxt counts it */
-	MR_CONN_RECOVERY = 1 << 9,	 /* fast recovery, until `recover` is acknowledged */
-	MR_CONN_RTO_RECOVERY = 1 << 10,	 /* after a timeout, until `recover` is acknowledged */
-	MR_CONN_RTT_RUNNING = 1 << 11,	 /* rtt_seq is being timed (Karn) */
-	MR_CONN_SHUT_RD = 1 << 12,	 /* the application reads no more */
-	MR_CONN_ORPHAN = 1 << 13,	 /* the application closed: no callbacks */
-	MR_CONN_READY = 1 << 14,	 /* on the turn's ready list */
-	MR_CONN_PROBING = 1 << 15,	 /* the retransmission deadline is a zero-window probe */
-	MR_CONN_PAUSED = 1 << 16,	 /* application paused reading */
-	MR_CONN_BLOCKED = 1 << 17,	 /* application answered MR_APP_AGAIN */
-	MR_CONN_WANT_WRITE = 1 << 18,	 /* application waits for room */
-	MR_CONN_EOF_SEEN = 1 << 19,	 /* application was told of the peer's FIN */
-	MR_CONN_OPENED = 1 << 20,	 /* application was told of the open */
-	MR_CONN_IN_ACCEPT = 1 << 21,	 /* waits in an accept queue */
-	MR_CONN_PATH_ASKED = 1 << 22,	 /* waits for the daemon's path */
-	MR_CONN_CLOSE_ASKED = 1 << 23,	 /* the application closed in a callback */
-	MR_CONN_ABORT_ASKED = 1 << 24,	 /* the application aborted in a callback */
-	MR_CONN_SEND_LIMITED = 1 << 25,	 /* the transmit ring or the frames were short */
-	MR_CONN_CWND_LIMITED = 1 << 26,	 /* the congestion window was used up (RFC 7661's reason) */
-	MR_CONN_FIN_ARRIVED = 1 << 27,	 /* the peer's FIN is in order, not yet processed */
+	MR_CONN_PASSIVE = 1 << 0,	/* opened by the peer (MUST-11) */
+	MR_CONN_TIMESTAMPS = 1 << 1,	/* RFC 7323, both sides agreed */
+	MR_CONN_WINDOW_SCALE = 1 << 2,	/* RFC 7323, both sides agreed */
+	MR_CONN_SACK = 1 << 3,		/* RFC 2018, both sides agreed */
+	MR_CONN_NODELAY = 1 << 4,	/* Nagle off */
+	MR_CONN_ACK_NOW = 1 << 5,	/* an ACK leaves in this turn */
+	MR_CONN_FIN_QUEUED = 1 << 6,	/* nothing can be queued any more */
+	MR_CONN_FIN_SENT = 1 << 7,	/* snd_nxt counts it */
+	MR_CONN_FIN_RECEIVED = 1 << 8,	/* rcv_nxt counts it */
+	MR_CONN_RECOVERY = 1 << 9,	/* fast recovery, until `recover` is acknowledged */
+	MR_CONN_RTO_RECOVERY = 1 << 10, /* after a timeout, until `recover` is acknowledged */
+	MR_CONN_RTT_RUNNING = 1 << 11,	/* rtt_seq is being timed (Karn) */
+	MR_CONN_SHUT_RD = 1 << 12,	/* the application reads no more */
+	MR_CONN_ORPHAN = 1 << 13,	/* the application closed: no callbacks */
+	MR_CONN_READY = 1 << 14,	/* on the turn's ready list */
+	MR_CONN_PROBING = 1 << 15,	/* the retransmission deadline is a zero-window probe */
+	MR_CONN_PAUSED = 1 << 16,	/* application paused reading */
+	MR_CONN_BLOCKED = 1 << 17,	/* application answered MR_APP_AGAIN */
+	MR_CONN_WANT_WRITE = 1 << 18,	/* application waits for room */
+	MR_CONN_EOF_SEEN = 1 << 19,	/* application was told of the peer's FIN */
+	MR_CONN_OPENED = 1 << 20,	/* application was told of the open */
+	MR_CONN_IN_ACCEPT = 1 << 21,	/* waits in an accept queue */
+	MR_CONN_PATH_ASKED = 1 << 22,	/* waits for the daemon's path */
+	MR_CONN_CLOSE_ASKED = 1 << 23,	/* the application closed in a callback */
+	MR_CONN_ABORT_ASKED = 1 << 24,	/* the application aborted in a callback */
+	MR_CONN_SEND_LIMITED = 1 << 25, /* the transmit ring or the frames were short */
+	MR_CONN_CWND_LIMITED = 1 << 26, /* the congestion window was used up (RFC 7661's reason) */
+	MR_CONN_FIN_ARRIVED = 1 << 27,	/* the peer's FIN is in order, not yet processed */
 };
 
 /* Deadlines of a connection, one wheel node for all of them. */
@@ -174,7 +172,7 @@ struct mr_conn {
 	uint32_t tx_bytes; /* payload queued from snd_una on */
 	uint32_t cwnd;
 	uint32_t ssthresh;
-	uint32_t srtt_us; /* times 8; 0: no sample yet */
+	uint32_t srtt_us;   /* times 8; 0: no sample yet */
 	uint32_t rttvar_us; /* times 4 */
 	uint32_t rto_ms;
 	uint32_t recover;
@@ -185,8 +183,8 @@ struct mr_conn {
 	uint16_t rcv_mss; /* largest payload received, for delayed ACKs */
 	uint8_t dupacks;
 	uint8_t backoff;
-	uint8_t probes; /* keepalive probes unanswered */
-	uint8_t cc;	/* congestion control in use */
+	uint8_t probes;	   /* keepalive probes unanswered */
+	uint8_t cc;	   /* congestion control in use */
 	uint32_t cc_acked; /* bytes acknowledged towards the next increase (RFC 3465) */
 
 	/* line 2: application and timer */
@@ -194,10 +192,10 @@ struct mr_conn {
 	uint32_t wheel_prev;
 	uint32_t wheel_ms; /* when the node fires; never later than the earliest deadline */
 	uint32_t deadline[MR_DEADLINE_COUNT]; /* ms of the lane's clock, 0: off */
-	uint32_t generation; /* upper half of mr_conn_id */
-	uint32_t session;    /* struct mr_session, or MR_NONE */
+	uint32_t generation;		      /* upper half of mr_conn_id */
+	uint32_t session;		      /* struct mr_session, or MR_NONE */
 	uint32_t ready_next;
-	uint32_t app_state;  /* index of the application's state, or MR_NONE */
+	uint32_t app_state;   /* index of the application's state, or MR_NONE */
 	uint32_t received_ms; /* last segment of the peer */
 	uint32_t unacked_ms;  /* since when the oldest sent byte waits; 0: nothing waits */
 	uint16_t rule;	      /* rule id */
@@ -277,13 +275,13 @@ _Static_assert(sizeof(struct mr_time_wait) == 64, "TIME-WAIT record");
 
 /* What a connection needs only while a message is incomplete or something is blocked. */
 struct mr_session {
-	uint64_t reader[5];	   /* struct mr_tlv_reader */
-	uint32_t block;		   /* first block of the message store, or MR_NONE */
-	uint32_t block_bytes;	   /* how much of it */
-	uint32_t partial_ms;	   /* since when a message is incomplete, 0: none is */
-	uint32_t handler_ms;	   /* since when the application answers MR_APP_AGAIN, 0: it does not */
-	uint32_t send_ms;	   /* since when the peer takes nothing, 0: it does */
-	uint32_t ping_ms;	   /* when a ping was sent that waits for an answer, 0: none */
+	uint64_t reader[5];   /* struct mr_tlv_reader */
+	uint32_t block;	      /* first block of the message store, or MR_NONE */
+	uint32_t block_bytes; /* how much of it */
+	uint32_t partial_ms;  /* since when a message is incomplete, 0: none is */
+	uint32_t handler_ms;  /* since when the application answers MR_APP_AGAIN, 0: it does not */
+	uint32_t send_ms;     /* since when the peer takes nothing, 0: it does */
+	uint32_t ping_ms;     /* when a ping was sent that waits for an answer, 0: none */
 };
 
 _Static_assert(sizeof(struct mr_session) == 64, "session record");

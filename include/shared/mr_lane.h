@@ -168,8 +168,9 @@ enum mr_frame_state {
 };
 
 enum {
-	MR_CALLBACK_BUCKETS = 24, /* bucket i: 2^i to 2^(i+1) - 1 ns spent in a callback; last: more */
-	MR_LANE_APPS = 16,	  /* applications with slow-call counters of their own */
+	MR_CALLBACK_BUCKETS =
+		24,	   /* bucket i: 2^i to 2^(i+1) - 1 ns spent in a callback; last: more */
+	MR_LANE_APPS = 16, /* applications with slow-call counters of their own */
 };
 
 enum mr_lane_state {

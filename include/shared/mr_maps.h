@@ -51,10 +51,10 @@ struct mr_abi {
 
 /* Which of the four shapes of a rule key any rule of a generation has. */
 enum mr_rule_shape {
-	MR_SHAPE_ADDR_VLAN = 1 << 0,	/* address and VLAN given */
-	MR_SHAPE_ADDR = 1 << 1,		/* any VLAN */
-	MR_SHAPE_VLAN = 1 << 2,		/* any address */
-	MR_SHAPE_ANY = 1 << 3,		/* any address, any VLAN */
+	MR_SHAPE_ADDR_VLAN = 1 << 0, /* address and VLAN given */
+	MR_SHAPE_ADDR = 1 << 1,	     /* any VLAN */
+	MR_SHAPE_VLAN = 1 << 2,	     /* any address */
+	MR_SHAPE_ANY = 1 << 3,	     /* any address, any VLAN */
 };
 
 /*
@@ -120,9 +120,9 @@ enum mr_rule_fallback {
 };
 
 struct mr_rule {
-	__u32 rule_id;	/* 0 to MR_MAX_RULES - 1, key of mr1_rstat */
-	__u8 action;	/* enum mr_rule_action */
-	__u8 fallback;	/* enum mr_rule_fallback */
+	__u32 rule_id; /* 0 to MR_MAX_RULES - 1, key of mr1_rstat */
+	__u8 action;   /* enum mr_rule_action */
+	__u8 fallback; /* enum mr_rule_fallback */
 	__u16 pad;
 };
 

@@ -48,7 +48,7 @@ enum mr_message_type {
 
 struct mr_message {
 	uint32_t magic;
-	uint16_t type; /* enum mr_message_type */
+	uint16_t type;	/* enum mr_message_type */
 	uint16_t bytes; /* of the whole record */
 };
 
@@ -57,15 +57,15 @@ struct mr_message {
  * takes no place.
  */
 enum mr_hello_fd {
-	MR_HELLO_XSK,	    /* AF_XDP socket: bound, its rings made, not mapped */
-	MR_HELLO_ARENA,	    /* struct mr_arena_header, laid out by the daemon */
-	MR_HELLO_CONFIG,    /* struct mr_lane_config, read only */
-	MR_HELLO_MAILBOX,   /* struct mr_mailbox_header: shared by all lanes of an interface */
-	MR_HELLO_PATHS,	    /* struct mr_path_table, read only */
-	MR_HELLO_BEAT_MAP,  /* BPF map mr1_beat, to be mapped */
-	MR_HELLO_LANE_MAP,  /* BPF map mr1_lane, to be mapped */
-	MR_HELLO_CAPTURE,   /* pcapng file to append to, optional */
-	MR_HELLO_DOORBELL,  /* eventfd of lane 0; lane i at MR_HELLO_DOORBELL + i */
+	MR_HELLO_XSK,	   /* AF_XDP socket: bound, its rings made, not mapped */
+	MR_HELLO_ARENA,	   /* struct mr_arena_header, laid out by the daemon */
+	MR_HELLO_CONFIG,   /* struct mr_lane_config, read only */
+	MR_HELLO_MAILBOX,  /* struct mr_mailbox_header: shared by all lanes of an interface */
+	MR_HELLO_PATHS,	   /* struct mr_path_table, read only */
+	MR_HELLO_BEAT_MAP, /* BPF map mr1_beat, to be mapped */
+	MR_HELLO_LANE_MAP, /* BPF map mr1_lane, to be mapped */
+	MR_HELLO_CAPTURE,  /* pcapng file to append to, optional */
+	MR_HELLO_DOORBELL, /* eventfd of lane 0; lane i at MR_HELLO_DOORBELL + i */
 	MR_HELLO_DIRECTORY = MR_HELLO_DOORBELL + MR_MAX_LANES,
 	MR_HELLO_FD_COUNT = MR_HELLO_DIRECTORY + MR_MAX_DIRECTORIES,
 };
@@ -73,15 +73,15 @@ enum mr_hello_fd {
 struct mr_hello {
 	struct mr_message head;
 	uint32_t version;
-	uint32_t lane;	   /* 0 to n_lanes - 1, among the lanes of its interface */
+	uint32_t lane; /* 0 to n_lanes - 1, among the lanes of its interface */
 	uint32_t n_lanes;
-	uint32_t slot;	   /* key in mr1_beat and mr1_lane */
+	uint32_t slot; /* key in mr1_beat and mr1_lane */
 	uint32_t ifindex;
 	uint32_t queue;
-	uint32_t epoch;	   /* worker generation of this lane, from 1 */
+	uint32_t epoch;	    /* worker generation of this lane, from 1 */
 	uint32_t zero_copy; /* 1: bound zero-copy */
 	uint32_t rx_size, tx_size, fill_size, completion_size; /* ring entries */
-	uint8_t fds[MR_HELLO_FD_COUNT]; /* 1: sent */
+	uint8_t fds[MR_HELLO_FD_COUNT];			       /* 1: sent */
 };
 
 /* The value layout of TLV rules; include/millrace/tlv.h explains it. */
@@ -136,20 +136,20 @@ struct mr_keepalive_settings {
 struct mr_lane_config {
 	uint32_t version; /* MR_WORKER_VERSION */
 	uint32_t n_rules;
-	uint64_t isn_secret[2];	 /* SipHash keys, the same for every lane of the daemon */
+	uint64_t isn_secret[2]; /* SipHash keys, the same for every lane of the daemon */
 	uint64_t hash_secret[2];
 	uint16_t port_lo, port_hi; /* this lane's ports for active opens, inclusive; 0: none */
-	uint32_t mtu;		 /* of the interface when the lane was made */
-	uint8_t mac[6];		 /* of the interface */
-	uint16_t nagle;		 /* 1: on unless a rule or an application says nodelay */
-	uint32_t receive_buffer; /* bytes a connection may hold unread */
-	uint32_t send_buffer;	 /* bytes a connection may have queued */
-	uint32_t busy_poll_us;	 /* look for frames so long after the last work before sleeping */
-	uint32_t user_timeout_ms; /* RFC 9293 3.10.8; 0: give up after R2 alone */
-	uint32_t time_wait_ms;	 /* 2 MSL */
-	uint32_t fin_wait_ms;	 /* FIN-WAIT-2 of connections that the application closed */
+	uint32_t mtu;		   /* of the interface when the lane was made */
+	uint8_t mac[6];		   /* of the interface */
+	uint16_t nagle;		   /* 1: on unless a rule or an application says nodelay */
+	uint32_t receive_buffer;   /* bytes a connection may hold unread */
+	uint32_t send_buffer;	   /* bytes a connection may have queued */
+	uint32_t busy_poll_us;	   /* look for frames so long after the last work before sleeping */
+	uint32_t user_timeout_ms;  /* RFC 9293 3.10.8; 0: give up after R2 alone */
+	uint32_t time_wait_ms;	   /* 2 MSL */
+	uint32_t fin_wait_ms;	   /* FIN-WAIT-2 of connections that the application closed */
 	uint32_t delayed_ack_ms;
-	uint32_t beat_ms;	 /* longest time between two heartbeats */
+	uint32_t beat_ms; /* longest time between two heartbeats */
 	struct mr_keepalive_settings keepalive;
 	int32_t cpu; /* CPU to run on, -1: any */
 	uint32_t pad;
@@ -167,7 +167,7 @@ enum mr_path_state {
 /* Even seq: stable; a reader copies between two equal even readings. */
 struct mr_path {
 	uint32_t seq;
-	uint32_t state;	   /* enum mr_path_state */
+	uint32_t state;	    /* enum mr_path_state */
 	uint8_t remote[16]; /* key, v4 mapped */
 	uint8_t local[16];  /* source address that the route prefers */
 	uint8_t next_hop_mac[6];
@@ -177,7 +177,7 @@ struct mr_path {
 };
 
 struct mr_path_table {
-	uint32_t seq;	/* of the fields up to `path`, as in struct mr_path */
+	uint32_t seq; /* of the fields up to `path`, as in struct mr_path */
 	uint32_t link_up;
 	uint32_t mtu;
 	uint8_t mac[6];

@@ -49,7 +49,8 @@ static enum mr_app_verdict on_message(struct mr_host *h, mr_conn_id c, uint64_t 
 	uint8_t *want = malloc(client.size + 1);
 
 	fill(want, client.received, client.size);
-	if (tag != (client.received & 0xffff) || len != client.size || memcmp(want, value, len) != 0)
+	if (tag != (client.received & 0xffff) || len != client.size ||
+	    memcmp(want, value, len) != 0)
 		client.wrong = true;
 	free(want);
 	if (++client.received == client.total)

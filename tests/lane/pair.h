@@ -45,7 +45,8 @@ struct pair_options {
 };
 
 #define PAIR_OPTIONS                                                                               \
-	((struct pair_options){ .frames = 2048, .conns = 4096, .delay_ns = 10000, .ring_size = 512 })
+	((struct pair_options){                                                                    \
+		.frames = 2048, .conns = 4096, .delay_ns = 10000, .ring_size = 512 })
 
 /** pair_init() - arenas, wire and default configuration; no rules, no lanes yet */
 void pair_init(struct pair *p, struct pair_options o);

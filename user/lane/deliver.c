@@ -222,7 +222,8 @@ static void note_message(struct mr_lane *l, struct mr_conn *c, const struct mr_t
  * One step of the reader over @data. Returns bytes used, or UINT32_MAX when the connection is
  * gone; sets MR_CONN_BLOCKED when the application wants the same again.
  */
-static uint32_t read_message(struct mr_lane *l, struct mr_conn *c, const uint8_t *data, uint32_t len)
+static uint32_t read_message(struct mr_lane *l, struct mr_conn *c, const uint8_t *data,
+			     uint32_t len)
 {
 	struct mr_session *s = lane_session(l, c);
 	struct mr_tlv_reader fresh;

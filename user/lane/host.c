@@ -196,11 +196,11 @@ int mr_timer(struct mr_host *h, mr_conn_id id, unsigned int ms)
 	return 0;
 }
 
-int mr_connect(struct mr_host *h, mr_conn_id id, const struct sockaddr *remote, mr_conn_id *opened)
+int mr_connect(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote, mr_conn_id *opened)
 {
-	struct mr_conn *c = usable(h, id);
+	struct mr_conn *from = usable(h, c);
 
-	return c ? lane_connect(lane(h), c->rule, remote, opened) : -ENOTCONN;
+	return from ? lane_connect(lane(h), from->rule, remote, opened) : -ENOTCONN;
 }
 
 static bool has_listener(const struct mr_lane *l, mr_conn_id id)

@@ -14,13 +14,13 @@
 
 enum {
 	BATCH = 64,
-	HALF_LISTS = 9,	     /* half-open records by SYN-ACKs sent: equal time-outs in each */
-	PATH_WAITS = 256,    /* active opens that wait for a path at a time */
+	HALF_LISTS = 9,	  /* half-open records by SYN-ACKs sent: equal time-outs in each */
+	PATH_WAITS = 256, /* active opens that wait for a path at a time */
 	PATH_HINTS = 256,
-	LISTENERS_MAX = 64,  /* listeners that applications asked for, all lanes of an interface */
-	STATE_CHUNK = 256,   /* application states allocated at a time */
+	LISTENERS_MAX = 64, /* listeners that applications asked for, all lanes of an interface */
+	STATE_CHUNK = 256,  /* application states allocated at a time */
 	STATE_CHUNKS = 1 << 16,
-	LANE_SHIFT = 26,     /* of the lane's number in a connection id */
+	LANE_SHIFT = 26, /* of the lane's number in a connection id */
 };
 
 /* One rule of the configuration, ready to be used. */
@@ -32,8 +32,8 @@ struct lane_rule {
 	struct mr_tlv_format format;
 	struct mr_heartbeat_config heartbeat;
 	uint32_t shortest_ms; /* the shortest limit of the heartbeat, 0: none is on */
-	bool failed;	    /* the application refused to start */
-	uint32_t half_open; /* connections of this rule that are not accepted yet */
+	bool failed;	      /* the application refused to start */
+	uint32_t half_open;   /* connections of this rule that are not accepted yet */
 	/* per-connection states of the application */
 	uint8_t **chunk;
 	uint32_t n_chunks;
@@ -119,7 +119,7 @@ struct mr_lane {
 	} path_hint[PATH_HINTS];
 	uint32_t connect_seed;
 
-	uint64_t statistics_ns; /* when XDP_STATISTICS was read */
+	uint64_t statistics_ns;	 /* when XDP_STATISTICS was read */
 	uint64_t limbo_until_ns; /* until when frames of a dead worker may still complete */
 	bool in_callback;
 };

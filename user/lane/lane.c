@@ -11,9 +11,9 @@
 #include <string.h>
 
 enum {
-	LIMBO_MS = 1000,	/* how long frames of a dead worker may take to complete */
-	STATISTICS_MS = 1000,	/* between two readings of XDP_STATISTICS */
-	TABLE_START = 1024,	/* entries that the table has room for at first */
+	LIMBO_MS = 1000,      /* how long frames of a dead worker may take to complete */
+	STATISTICS_MS = 1000, /* between two readings of XDP_STATISTICS */
+	TABLE_START = 1024,   /* entries that the table has room for at first */
 };
 
 static void read_clock(struct mr_lane *l)
@@ -63,9 +63,9 @@ static void reset_old_connections(struct mr_lane *l)
 {
 	for (uint32_t i = 0; i < l->header->conns_used; i++) {
 		struct mr_conn *c = &l->conns[i];
-		struct mr_segment_out out = {
-			.seq = c->snd_nxt, .ack = c->rcv_nxt, .flags = MR_RST | MR_ACK
-		};
+		struct mr_segment_out out = { .seq = c->snd_nxt,
+					      .ack = c->rcv_nxt,
+					      .flags = MR_RST | MR_ACK };
 		struct mr_link link = mr_conn_link(c);
 
 		if (c->state >= MR_SYN_RECEIVED && c->state < MR_TIME_WAIT && l->tx_room) {

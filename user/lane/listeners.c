@@ -73,7 +73,8 @@ static int start_rule(struct mr_lane *l, struct lane_rule *r, char *error, size_
 	if (!wrong && r->app->messages)
 		wrong = mr_heartbeat_config_check(&r->heartbeat, &r->format);
 	if (wrong) {
-		snprintf(error, error_bytes, "rule %.*s: %s", MR_RULE_NAME_BYTES, config->name, wrong);
+		snprintf(error, error_bytes, "rule %.*s: %s", MR_RULE_NAME_BYTES, config->name,
+			 wrong);
 		return -EINVAL;
 	}
 	err = r->app->start ? r->app->start(mr_lane_host(l), &args, &r->state) : 0;

@@ -144,7 +144,8 @@ static void application(struct mr_lane *l, struct mr_conn *c)
 
 static bool is_starved(struct mr_lane *l, const struct mr_conn *c)
 {
-	if (c->flags & MR_CONN_SEND_LIMITED || (c->flags & MR_CONN_ACK_NOW && c->state >= MR_SYN_RECEIVED))
+	if (c->flags & MR_CONN_SEND_LIMITED ||
+	    (c->flags & MR_CONN_ACK_NOW && c->state >= MR_SYN_RECEIVED))
 		return true;
 	/* wants to write, has nothing in flight whose ACK would wake it, and found no frame */
 	return c->flags & MR_CONN_WANT_WRITE && !c->tx_bytes && !mr_tcp_send_room(&l->tcp, c);

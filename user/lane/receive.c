@@ -144,7 +144,8 @@ static bool is_foreign_ack(const struct mr_half_open *h, const struct mr_segment
 	return (seg->flags & (MR_ACK | MR_RST)) == MR_ACK && seg->ack != h->iss + 1;
 }
 
-static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail, bool *kept)
+static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
+			bool *kept)
 {
 	uint32_t entry = mr_table_find(&l->table, a->hash, &a->seg.tuple);
 	uint32_t i = mr_entry_index(entry);

@@ -46,9 +46,11 @@ uint64_t lane_hash(const struct mr_lane *l, const struct mr_tuple *tuple)
 
 /* The records hold the tuple's fields in the tuple's order. */
 _Static_assert(__builtin_offsetof(struct mr_half_open, remote_port) ==
-	       __builtin_offsetof(struct mr_tuple, remote_port), "tuple in half-open record");
+		       __builtin_offsetof(struct mr_tuple, remote_port),
+	       "tuple in half-open record");
 _Static_assert(__builtin_offsetof(struct mr_time_wait, remote_port) ==
-	       __builtin_offsetof(struct mr_tuple, remote_port), "tuple in TIME-WAIT record");
+		       __builtin_offsetof(struct mr_tuple, remote_port),
+	       "tuple in TIME-WAIT record");
 
 static const void *tuple_of(const struct mr_lane *l, uint32_t entry)
 {

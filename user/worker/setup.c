@@ -35,9 +35,8 @@ static bool place_descriptors(struct worker *w, const int *fds, size_t n)
 static bool hello_is_sane(const struct mr_hello *h, ssize_t n)
 {
 	return n == (ssize_t)sizeof(*h) && h->head.magic == MR_WORKER_MAGIC &&
-	       h->head.type == MR_MSG_HELLO && h->version == MR_WORKER_VERSION &&
-	       h->n_lanes >= 1 && h->n_lanes <= MR_MAX_LANES && h->lane < h->n_lanes &&
-	       h->slot < MR_MAX_SLOTS;
+	       h->head.type == MR_MSG_HELLO && h->version == MR_WORKER_VERSION && h->n_lanes >= 1 &&
+	       h->n_lanes <= MR_MAX_LANES && h->lane < h->n_lanes && h->slot < MR_MAX_SLOTS;
 }
 
 int worker_receive_hello(struct worker *w)
@@ -57,7 +56,8 @@ int worker_receive_hello(struct worker *w)
 	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 
 	if (n < 0) {
-		worker_say(w, "no socket to millraced on descriptor %d: %s (millraced starts workers)",
+		worker_say(w,
+			   "no socket to millraced on descriptor %d: %s (millraced starts workers)",
 			   MR_WORKER_FD, strerror(errno));
 		return -1;
 	}
@@ -210,7 +210,8 @@ static uint8_t *find_held(struct worker *w)
 	const struct mr_arena_header *header = (const void *)w->arena.base;
 	uint32_t count;
 	const struct mr_frame *record = mr_arena_area(&w->arena, MR_AREA_FRAME_RECORDS, &count);
-	struct held h = { .count = count, .frame_bytes = header->area[MR_AREA_FRAMES].record_bytes };
+	struct held h = { .count = count,
+			  .frame_bytes = header->area[MR_AREA_FRAMES].record_bytes };
 
 	h.state = calloc(count, 1);
 	if (!h.state)
