@@ -55,7 +55,8 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } mr1_beat SEC(".maps");
 
-/* Both slots are empty at load. The kernel takes inner maps of any size, but of these flags only. */
+/* Both slots are empty at load. The kernel takes inner maps of any size, but of these flags only.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 2);

@@ -9,7 +9,9 @@
 #include "tests/bpf/fixture.h"
 
 /* Sent by the lane. */
-#define QUOTED_IPV4 .source = "192.0.2.2", .destination = "192.0.2.1", .sport = TEST_PORT, .dport = TEST_PEER_PORT
+#define QUOTED_IPV4                                                                                \
+	.source = "192.0.2.2", .destination = "192.0.2.1", .sport = TEST_PORT,                     \
+	.dport = TEST_PEER_PORT
 #define QUOTED_IPV6                                                                                \
 	.family = 6, .source = "2001:db8::2", .destination = "2001:db8::1", .sport = TEST_PORT,    \
 	.dport = TEST_PEER_PORT
@@ -82,8 +84,7 @@ static void icmp_quote_of_the_other_family_is_left_to_the_kernel(void **state)
 
 	(void)state;
 	EXPECT(FRAME(.icmp_type = 3, .quoted = &ipv6), ICMP_OTHER);
-	EXPECT(FRAME(.family = 6, .icmp_type = 1, .quoted = &ipv4, .quoted_bytes = 60),
-	       ICMP_OTHER);
+	EXPECT(FRAME(.family = 6, .icmp_type = 1, .quoted = &ipv4, .quoted_bytes = 60), ICMP_OTHER);
 }
 
 static void icmp_quoted_fragment_only_the_first_is_taken(void **state)
@@ -96,15 +97,16 @@ static void icmp_quoted_fragment_only_the_first_is_taken(void **state)
 			  .extension = { { .kind = FRAGMENT, .fragment = 8 } }),
 	       ICMP_OTHER);
 	/* lanes send no extension headers, an atomic fragment is none of theirs */
-	EXPECT(ERROR_IPV6(1, .n_extensions = 1, .extension = { { .kind = FRAGMENT } }),
-	       ICMP_OTHER);
+	EXPECT(ERROR_IPV6(1, .n_extensions = 1, .extension = { { .kind = FRAGMENT } }), ICMP_OTHER);
 }
 
 static void icmp_quote_of_a_bad_header_is_left_to_the_kernel(void **state)
 {
-	struct frame f = ERROR_IPV4(3, .payload = 20);
+	struct frame f = ERROR_IPV4(3, .payload = 20), g = ERROR_IPV6(1);
 
 	(void)state;
+	g.bytes[g.transport + 8] = 0x50;
+	EXPECT(g, ICMP_OTHER);
 	f.bytes[f.transport + 8] = 0x44;
 	EXPECT(f, ICMP_OTHER);
 	f.bytes[f.transport + 8] = 0x65;
@@ -172,10 +174,8 @@ static void icmp_error_about_an_active_open_is_taken(void **state)
 	struct packet quoted = { QUOTED_IPV4 };
 
 	(void)state;
-	set_interface(&(struct mr_interface){ .slot_base = SLOT,
-					      .n_queues = N_LANES,
-					      .port_lo = 50000,
-					      .port_hi = 50010 });
+	set_interface(&(struct mr_interface){
+		.slot_base = SLOT, .n_queues = N_LANES, .port_lo = 50000, .port_hi = 50010 });
 	set_local("192.0.2.2");
 	quoted.sport = 50010;
 	EXPECT(FRAME(.icmp_type = 3, .quoted = &quoted), TAKE_ICMP);

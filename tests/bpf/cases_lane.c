@@ -12,7 +12,8 @@ static void set_fallback(uint8_t fallback)
 {
 	RULES({ .vlan = MR_VLAN_ANY, .rule = { .rule_id = 40, .fallback = fallback } },
 	      { .vlan = MR_VLAN_ANY, .family = 6, .rule = { .rule_id = 41, .fallback = fallback } },
-	      { .vlan = MR_VLAN_ANY, .protocol = IPPROTO_UDP,
+	      { .vlan = MR_VLAN_ANY,
+		.protocol = IPPROTO_UDP,
 		.rule = { .rule_id = 42, .fallback = fallback } });
 }
 
@@ -70,9 +71,16 @@ static void slot_beyond_the_maps_is_left_to_the_kernel(void **state)
 
 /* ----- heartbeat ----- */
 
+/* Not even if the machine has not run for as long as the limits say. */
 static void heartbeat_never_seen_is_gone(void **state)
 {
+	struct mr_config cfg = get_config();
+
 	(void)state;
+	cfg.stale_ns = INT64_MAX;
+	cfg.grace_ns = INT64_MAX;
+	set_config(&cfg);
+	EXPECT(FRAME(), TAKE);
 	set_beat_ns(SLOT, 0);
 	EXPECT(FRAME(), GONE);
 	EXPECT(FRAME(.flags = SYN), GONE);
@@ -185,7 +193,7 @@ static void stale_lane_new_connection_goes_to_the_kernel_and_stays(void **state)
 	assert_true(is_in_kernel_flows(&syn));
 	assert_int_equal(kernel_flows_inserted(), 1);
 	EXPECT(frame_build(&ack), KERNEL_FLOW);
-	EXPECT(frame_build(&syn), KERNEL_FLOW); /* sent again */
+	EXPECT(frame_build(&syn), KERNEL_FLOW);	   /* sent again */
 	EXPECT(FRAME(.sport = 40001), TAKE_STALE); /* another connection */
 	EXPECT(frame_build(&syn6), STALE_NEW);
 	EXPECT(frame_build(&ack6), KERNEL_FLOW);
@@ -261,6 +269,24 @@ static void kernel_flow_icmp_error_about_it_is_the_kernels(void **state)
 	EXPECT(FRAME(.icmp_type = 3, .source = "203.0.113.9", .quoted = &quoted), TAKE_ICMP);
 }
 
+static void kernel_flow_icmpv6_error_about_it_is_the_kernels(void **state)
+{
+	struct packet quoted = { .family = 6,
+				 .source = "2001:db8::2",
+				 .destination = "2001:db8::1",
+				 .sport = TEST_PORT,
+				 .dport = TEST_PEER_PORT };
+
+	(void)state;
+	EXPECT(FRAME(.family = 6, .flags = SYN), STALE_NEW);
+	set_lane(FRESH);
+	EXPECT(FRAME(.family = 6, .icmp_type = 1, .source = "2001:db8:9::9", .quoted = &quoted),
+	       KERNEL_FLOW);
+	quoted.destination = "2001:db8::9";
+	EXPECT(FRAME(.family = 6, .icmp_type = 1, .source = "2001:db8:9::9", .quoted = &quoted),
+	       TAKE_ICMP);
+}
+
 static void kernel_flow_fragment_is_the_kernels(void **state)
 {
 	(void)state;
@@ -298,7 +324,7 @@ static void kernel_flows_none_ever_saves_the_look_up(void **state)
 	EXPECT(FRAME(), KERNEL_FLOW);
 }
 
-#define SERVED(f) cmocka_unit_test_setup(f, setup_served)
+#define SERVED(f)     cmocka_unit_test_setup(f, setup_served)
 #define STALE_LANE(f) cmocka_unit_test_setup(f, setup_stale)
 
 int run_lane_cases(const char *name)
@@ -322,6 +348,7 @@ int run_lane_cases(const char *name)
 		STALE_LANE(kernel_flow_ends_with_a_reset),
 		STALE_LANE(kernel_flow_new_connection_to_a_fresh_lane_is_the_lanes),
 		STALE_LANE(kernel_flow_icmp_error_about_it_is_the_kernels),
+		STALE_LANE(kernel_flow_icmpv6_error_about_it_is_the_kernels),
 		STALE_LANE(kernel_flow_fragment_is_the_kernels),
 		STALE_LANE(kernel_flow_of_tcp_says_nothing_about_udp),
 		STALE_LANE(kernel_flows_none_ever_saves_the_look_up),

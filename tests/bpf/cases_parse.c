@@ -176,8 +176,8 @@ static void ipv6_impossible_lengths_are_left_to_the_kernel(void **state)
 /* RFC 2675: a jumbogram's length is in an option. None fits in here. */
 static void ipv6_jumbogram_is_left_to_the_kernel(void **state)
 {
-	struct frame f = FRAME(.family = 6, .n_extensions = 1,
-			       .extension = { { .kind = HOP_BY_HOP } });
+	struct frame f =
+		FRAME(.family = 6, .n_extensions = 1, .extension = { { .kind = HOP_BY_HOP } });
 
 	(void)state;
 	frame_set_ip_length(&f, 0);
@@ -216,9 +216,9 @@ static void ipv6_six_extensions_are_taken_seven_are_left(void **state)
 
 static void ipv6_cut_extension_is_left_to_the_kernel(void **state)
 {
-	struct frame f = FRAME(.family = 6, .n_extensions = 2,
-			       .extension = { { .kind = HOP_BY_HOP, .units = 1 },
-					      { .kind = FRAGMENT } });
+	struct frame f =
+		FRAME(.family = 6, .n_extensions = 2,
+		      .extension = { { .kind = HOP_BY_HOP, .units = 1 }, { .kind = FRAGMENT } });
 
 	(void)state;
 	EXPECT(frame_cut_honest(&f, 54), IPV6_EXT_SHORT);
@@ -229,7 +229,8 @@ static void ipv6_cut_extension_is_left_to_the_kernel(void **state)
 	EXPECT(frame_cut_honest(&f, 54 + 24), TCP_SHORT);
 }
 
-/* RFC 8200 4.1: hop-by-hop options stand first or nowhere; such a chain is the kernel's to answer. */
+/* RFC 8200 4.1: hop-by-hop options stand first or nowhere; such a chain is the kernel's to answer.
+ */
 static void ipv6_hop_by_hop_in_second_place_is_left_to_the_kernel(void **state)
 {
 	(void)state;
@@ -281,8 +282,7 @@ static void ipv6_fragments_first_is_dropped_others_are_left(void **state)
 		     .extension = { { .kind = FRAGMENT, .fragment = 0xfff9 } }),
 	       FRAGMENT);
 	EXPECT(FRAME(.family = 6, .n_extensions = 2,
-		     .extension = { { .kind = FRAGMENT, .fragment = 1 },
-				    { .kind = DESTINATION } }),
+		     .extension = { { .kind = FRAGMENT, .fragment = 1 }, { .kind = DESTINATION } }),
 	       FRAGMENT_STEERED);
 }
 
@@ -324,8 +324,8 @@ static void tcp_impossible_offset_is_left_to_the_kernel(void **state)
 
 static void udp_cut_header_is_left_to_the_kernel(void **state)
 {
-	struct frame f = FRAME(.protocol = IPPROTO_UDP), g = FRAME(.protocol = IPPROTO_UDP,
-								   .family = 6);
+	struct frame f = FRAME(.protocol = IPPROTO_UDP),
+		     g = FRAME(.protocol = IPPROTO_UDP, .family = 6);
 
 	(void)state;
 	for (size_t left = 0; left < 8; left++) {

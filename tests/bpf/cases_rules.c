@@ -10,8 +10,8 @@
 #include "tests/bpf/fixture.h"
 
 #define STEER .action = MR_ACTION_STEER
-#define PASS .action = MR_ACTION_PASS
-#define DROP .action = MR_ACTION_DROP
+#define PASS  .action = MR_ACTION_PASS
+#define DROP  .action = MR_ACTION_DROP
 
 /* ----- nothing to look up ----- */
 
@@ -244,8 +244,7 @@ static void rule_hits_are_counted_whatever_the_action(void **state)
 
 	(void)state;
 	RULES({ .vlan = MR_VLAN_ANY, .rule = { STEER, .rule_id = 30 } },
-	      { .vlan = MR_VLAN_ANY, .port = 7002,
-		.rule = { DROP, .rule_id = MR_MAX_RULES - 1 } });
+	      { .vlan = MR_VLAN_ANY, .port = 7002, .rule = { DROP, .rule_id = MR_MAX_RULES - 1 } });
 	EXPECT(f, TAKE);
 	EXPECT(f, TAKE);
 	EXPECT(g, RULE_DROP);

@@ -20,10 +20,10 @@ enum {
 };
 
 /* Heartbeats are set seconds apart from these limits, so that a slow machine changes nothing. */
-#define SECOND 1000000000ull
-#define STALE_NS (2 * SECOND)
-#define BEAT_AGE_NS (5 * SECOND)
-#define GRACE_NS (3600 * SECOND)
+#define SECOND	       1000000000ull
+#define STALE_NS       (2 * SECOND)
+#define BEAT_AGE_NS    (5 * SECOND)
+#define GRACE_NS       (3600 * SECOND)
 #define SHORT_GRACE_NS (3 * SECOND)
 
 const char *const section_names[N_SECTIONS] = { "xdp", "xdp.frags" };
@@ -88,14 +88,12 @@ static void load(void)
 	fx.object = bpf_object__open_file(object_path(), NULL);
 	if (!fx.object)
 		die(object_path(), errno);
-	bpf_object__for_each_map(map, fx.object)
-		bpf_map__set_pin_path(map, NULL);
+	bpf_object__for_each_map(map, fx.object) bpf_map__set_pin_path(map, NULL);
 	err = bpf_object__load(fx.object);
 	if (err)
 		die("load", -err);
 	for (int i = 0; i < N_SECTIONS; i++) {
-		struct bpf_program *p =
-			bpf_object__find_program_by_name(fx.object, names[i]);
+		struct bpf_program *p = bpf_object__find_program_by_name(fx.object, names[i]);
 
 		if (!p || strcmp(bpf_program__section_name(p), section_names[i]))
 			die(names[i], ENOENT);
@@ -323,7 +321,9 @@ int setup_served(void **state)
 	RULES({ .vlan = MR_VLAN_ANY, .rule = { .rule_id = 0 } },
 	      { .vlan = MR_VLAN_ANY, .family = 6, .rule = { .rule_id = 1 } },
 	      { .vlan = MR_VLAN_ANY, .protocol = IPPROTO_UDP, .rule = { .rule_id = 2 } },
-	      { .vlan = MR_VLAN_ANY, .protocol = IPPROTO_UDP, .family = 6,
+	      { .vlan = MR_VLAN_ANY,
+		.protocol = IPPROTO_UDP,
+		.family = 6,
 		.rule = { .rule_id = 3 } });
 	set_lane(FRESH);
 	for (uint32_t i = 0; i < N_LANES; i++)
@@ -384,9 +384,8 @@ struct outcome run_frame(const struct frame *f, const struct run *how)
 		.ingress_ifindex = how->ifindex ? how->ifindex : fx.ifindex,
 		.rx_queue_index = how->queue,
 	};
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = f->bytes,
-		    .data_size_in = (uint32_t)f->len, .ctx_in = &ctx, .ctx_size_in = sizeof(ctx),
-		    .repeat = 1);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = f->bytes, .data_size_in = (uint32_t)f->len,
+		    .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = 1);
 	struct mr_count before[MR_VERDICT_COUNT];
 	struct outcome o = { .verdict = -1 };
 

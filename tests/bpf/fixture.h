@@ -43,11 +43,11 @@ extern const char *const section_names[N_SECTIONS];
 
 /* Of one frame. */
 struct outcome {
-	int error;	 /* TEST_RUN's -errno */
-	uint32_t action; /* enum xdp_action */
-	int verdict;	 /* whose counter rose, -1: none */
+	int error;	  /* TEST_RUN's -errno */
+	uint32_t action;  /* enum xdp_action */
+	int verdict;	  /* whose counter rose, -1: none */
 	uint64_t counted; /* by how much all verdict counters rose */
-	uint64_t bytes;	 /* and the bytes */
+	uint64_t bytes;	  /* and the bytes */
 };
 
 struct run {

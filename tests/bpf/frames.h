@@ -36,28 +36,28 @@ enum {
 /* One IPv6 extension header. */
 struct extension {
 	uint8_t kind;
-	uint8_t units;	       /* 8 bytes each, beyond the first 8; of FRAGMENT: the reserved byte */
+	uint8_t units; /* 8 bytes each, beyond the first 8; of FRAGMENT: the reserved byte */
 	uint8_t segments_left; /* of ROUTING */
 	uint16_t fragment;     /* of FRAGMENT: offset and M, host order */
 };
 
 struct packet {
-	uint8_t family;	       /* 0: 4 */
-	uint8_t protocol;      /* 0: TCP, or ICMP of the family with @icmp_type */
-	uint8_t ihl;	       /* IPv4 header in words, 0: 5 */
-	uint16_t fragment;     /* IPv4: flags and offset, host order */
-	const char *source;    /* NULL: the peer */
+	uint8_t family;		 /* 0: 4 */
+	uint8_t protocol;	 /* 0: TCP, or ICMP of the family with @icmp_type */
+	uint8_t ihl;		 /* IPv4 header in words, 0: 5 */
+	uint16_t fragment;	 /* IPv4: flags and offset, host order */
+	const char *source;	 /* NULL: the peer */
 	const char *destination; /* NULL: the local address */
-	uint16_t sport;	       /* 0: TEST_PEER_PORT */
-	uint16_t dport;	       /* 0: TEST_PORT */
-	uint8_t flags;	       /* 0: ACK */
-	uint8_t doff;	       /* TCP header in words, 0: 5 */
-	uint16_t payload;      /* bytes behind the transport header */
+	uint16_t sport;		 /* 0: TEST_PEER_PORT */
+	uint16_t dport;		 /* 0: TEST_PORT */
+	uint8_t flags;		 /* 0: ACK */
+	uint8_t doff;		 /* TCP header in words, 0: 5 */
+	uint16_t payload;	 /* bytes behind the transport header */
 
 	unsigned int n_extensions;
 	struct extension extension[MAX_TEST_EXTENSIONS];
 
-	uint8_t icmp_type;	    /* not 0: ICMP that quotes @quoted */
+	uint8_t icmp_type; /* not 0: ICMP that quotes @quoted */
 	const struct packet *quoted;
 	uint16_t quoted_bytes; /* how much of its transport header and payload; 0: 8 */
 
@@ -102,7 +102,8 @@ const char *packet_source(const struct packet *p);
 const char *packet_destination(const struct packet *p);
 
 /* Frames of every kind that the program knows: raw material for cutting and flipping. */
-struct template {
+struct template
+{
 	const char *name;
 	struct packet packet;
 };

@@ -3,7 +3,8 @@
  * The object loads in all the ways that docs/maps.md names, its maps are what
  * include/shared/mr_maps.h says, and on a real interface frames go where the verdict sends them.
  *
- *	packet socket on mr1 ==veth== mr0, XDP program from `ip link` --TAKE--> AF_XDP socket, queue 0
+ *	packet socket on mr1 ==veth== mr0, XDP program from `ip link` --TAKE--> AF_XDP socket, queue
+ *0
  *	                                                              --PASS--> packet socket on mr0
  *
  * Network and mount namespace, with a bpffs of their own, are the test's and vanish with it.
@@ -28,8 +29,8 @@
 #include "tests/bpf/run.h"
 #include "tests/bpf/xsk_socket.h"
 
-#define BPFFS "/sys/fs/bpf"
-#define IP_PINS BPFFS "/xdp/globals" /* where iproute2 pins maps */
+#define BPFFS	 "/sys/fs/bpf"
+#define IP_PINS	 BPFFS "/xdp/globals" /* where iproute2 pins maps */
 #define OWN_PINS BPFFS "/millrace"
 
 enum {
@@ -65,9 +66,7 @@ static const struct map_layout {
 	  BPF_F_MMAPABLE },
 };
 
-enum {
-	N_MAPS = sizeof(layouts) / sizeof(layouts[0])
-};
+enum { N_MAPS = sizeof(layouts) / sizeof(layouts[0]) };
 
 /* ----- set-up ----- */
 
@@ -166,8 +165,7 @@ static void object_loads_by_libbpf_and_pins_its_maps(void **state)
 	assert_int_equal(bpf_object__load(object), 0);
 	expect_pins(OWN_PINS);
 	/* no .rodata or .bss: no map beside the table's */
-	bpf_object__for_each_map(map, object)
-		n++;
+	bpf_object__for_each_map(map, object) n++;
 	assert_int_equal(n, N_MAPS);
 	bpf_object__unpin_maps(object, NULL);
 	bpf_object__close(object);

@@ -106,6 +106,7 @@ struct mr_lane {
 	struct mr_span out[BATCH];
 	uint32_t n_out;
 	uint32_t tx_room;
+	bool tx_refused; /* the kernel left frames in the ring */
 	uint16_t ip_id;
 	uint8_t mac[6];
 
@@ -196,7 +197,7 @@ void lane_listener_drop(struct mr_lane *l, struct mr_conn *c);
 extern const struct mr_tcp_ops lane_tcp_ops;
 void lane_transmit_begin(struct mr_lane *l);
 void lane_transmit_flush(struct mr_lane *l);
-unsigned int lane_transmit_end(struct mr_lane *l);
+void lane_transmit_end(struct mr_lane *l);
 uint32_t lane_complete(struct mr_lane *l);
 
 /* ready.c: connections that want something */

@@ -201,7 +201,7 @@ unsigned int mr_lane_turn(struct mr_lane *l)
 	n += mr_wheel_advance(&l->wheel, l->tcp.now_ms, lane_timer_fires, l);
 	n += lane_expire_records(l);
 	n += lane_run_ready(l);
-	n += lane_transmit_end(l);
+	lane_transmit_end(l);
 	lane_refill(l);
 	now_and_then(l);
 	l->stats->turns += n > 0;
@@ -221,7 +221,7 @@ uint32_t mr_lane_sleep_ms(struct mr_lane *l)
 	uint32_t ms = next_ms(l);
 	uint32_t most = l->s.config->beat_ms;
 
-	if (l->waiting.head != MR_NONE) /* for frames or for room in the ring */
+	if (l->waiting.head != MR_NONE || l->tx_refused) /* for frames or for room in the ring */
 		most = 1;
 	return ms < most ? ms : most;
 }

@@ -128,18 +128,16 @@ const struct mr_tcp_ops lane_tcp_ops = {
 	.event = lane_conn_event,
 };
 
-/* The turn's end: hand over, and kick until the kernel has taken it. Returns system calls. */
-unsigned int lane_transmit_end(struct mr_lane *l)
+/*
+ * The turn's end: hand over, and kick until the kernel has taken it. When it takes no more for now
+ * (a link that is down takes nothing), the lane looks again soon, but does not spin.
+ */
+void lane_transmit_end(struct mr_lane *l)
 {
-	bool again = false;
-	uint32_t kicks;
-
+	l->tx_refused = false;
 	lane_transmit_flush(l);
-	if (!l->port->ops->needs_kick(l->port))
-		return 0;
-	kicks = l->port->ops->kick(l->port, &again);
-	l->stats->tx_kicks += kicks;
-	return again ? 1 : 0; /* frames still stand in the ring: come back, do not sleep */
+	if (l->port->ops->needs_kick(l->port))
+		l->stats->tx_kicks += l->port->ops->kick(l->port, &l->tx_refused);
 }
 
 uint32_t lane_complete(struct mr_lane *l)
