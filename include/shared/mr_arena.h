@@ -153,7 +153,7 @@ struct mr_conn {
 	uint32_t snd_wl1;
 	uint32_t snd_wl2;
 	uint32_t ts_recent;
-	uint32_t ts_recent_ms;
+	uint32_t heard_ms; /* last acceptable segment; how old ts_recent may be (RFC 7323 5.5) */
 	uint32_t last_ack_sent;
 	uint32_t flags;
 	uint8_t state; /* enum mr_tcp_state */
@@ -196,7 +196,7 @@ struct mr_conn {
 	uint32_t session;		      /* struct mr_session, or MR_NONE */
 	uint32_t ready_next;
 	uint32_t app_state;   /* index of the application's state, or MR_NONE */
-	uint32_t received_ms; /* last segment of the peer */
+	uint32_t received_ms;	/* last text of the peer */
 	uint32_t unacked_ms;  /* since when the oldest sent byte waits; 0: nothing waits */
 	uint16_t rule;	      /* rule id */
 	uint8_t close_reason;

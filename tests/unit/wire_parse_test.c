@@ -535,13 +535,29 @@ static void ipv4_addresses_next_to_those_are_taken(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(good_ipv4) / sizeof(good_ipv4[0]); i++) {
-		struct frame f = tcp_frame(false, 0);
+		for (size_t at = 12; at <= 16; at += 4) {
+			struct frame f = tcp_frame(false, 0);
 
-		put32(f.b + f.ip + 12, good_ipv4[i]);
-		put32(f.b + f.ip + 16, good_ipv4[i]);
-		frame_seal(&f);
-		expect_tcp(&f);
+			put32(f.b + f.ip + at, good_ipv4[i]);
+			frame_seal(&f);
+			expect_tcp(&f);
+		}
 	}
+}
+
+/* A packet from us to us that came from outside: RFC 1122 3.2.1.3, the LAND attack. */
+static void own_address_as_source_is_dropped(void **state)
+{
+	struct frame f4 = tcp_frame(false, 0);
+	struct frame f6 = tcp_frame(true, 0);
+
+	(void)state;
+	memcpy(f4.b + f4.ip + 12, f4.b + f4.ip + 16, 4);
+	frame_seal(&f4);
+	expect_drop(&f4, MR_DROP_IP_SOURCE);
+	memcpy(f6.b + f6.ip + 8, f6.b + f6.ip + 24, 16);
+	frame_seal(&f6);
+	expect_drop(&f6, MR_DROP_IP_SOURCE);
 }
 
 /* ----- IPv6 ----- */
@@ -1172,6 +1188,7 @@ int main(void)
 		cmocka_unit_test(ipv4_without_df_is_taken),
 		cmocka_unit_test(ipv4_addresses_nobody_has_are_dropped),
 		cmocka_unit_test(ipv4_addresses_next_to_those_are_taken),
+		cmocka_unit_test(own_address_as_source_is_dropped),
 		cmocka_unit_test(ipv6_with_another_version_is_bad),
 		cmocka_unit_test(ipv6_payload_length_beyond_the_frame_is_bad),
 		cmocka_unit_test(ipv6_payload_length_zero_is_short),

@@ -120,6 +120,7 @@ struct mr_lane {
 	} path_hint[PATH_HINTS];
 	uint32_t connect_seed;
 
+	uint32_t paths_seq;	 /* of the path table's head, when it was last read */
 	uint64_t statistics_ns;	 /* when XDP_STATISTICS was read */
 	uint64_t limbo_until_ns; /* until when frames of a dead worker may still complete */
 	bool in_callback;

@@ -13,6 +13,7 @@
 enum {
 	LIMBO_MS = 1000,      /* how long frames of a dead worker may take to complete */
 	STATISTICS_MS = 1000, /* between two readings of XDP_STATISTICS */
+	MTU_LEAST = 576,      /* a smaller one is not believed */
 	TABLE_START = 1024,   /* entries that the table has room for at first */
 };
 
@@ -167,6 +168,31 @@ static void beat(struct mr_lane *l)
 	__atomic_store_n(&l->s.beat->beat_ns, l->now_ns, __ATOMIC_RELEASE);
 }
 
+/* The daemon follows the interface: new connections take its MTU and MAC address of now. */
+static void follow_interface(struct mr_lane *l)
+{
+	const struct mr_path_table *paths = l->s.paths;
+	uint32_t seq, mtu;
+	uint8_t mac[6];
+
+	if (!paths)
+		return;
+	/* Acquire: pairs with the daemon's release after it wrote the fields. */
+	seq = __atomic_load_n(&paths->seq, __ATOMIC_ACQUIRE);
+	if (seq == l->paths_seq || seq & 1)
+		return;
+	mtu = paths->mtu;
+	memcpy(mac, paths->mac, sizeof(mac));
+	/* Acquire fence: the copy is done before seq is read again. */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (__atomic_load_n(&paths->seq, __ATOMIC_RELAXED) != seq)
+		return; /* being written: next turn */
+	l->paths_seq = seq;
+	if (mtu >= MTU_LEAST)
+		l->tcp_config.mtu = mtu;
+	memcpy(l->mac, mac, sizeof(l->mac));
+}
+
 /* What is looked after once a second. */
 static void now_and_then(struct mr_lane *l)
 {
@@ -196,6 +222,7 @@ unsigned int mr_lane_turn(struct mr_lane *l)
 	beat(l);
 	n = lane_complete(l);
 	lane_transmit_begin(l);
+	follow_interface(l);
 	n += lane_receive(l);
 	n += lane_mail_receive(l);
 	n += mr_wheel_advance(&l->wheel, l->tcp.now_ms, lane_timer_fires, l);

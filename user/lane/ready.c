@@ -121,6 +121,14 @@ static void compress(struct mr_lane *l, struct mr_conn *c)
 	finish(l, c, false);
 }
 
+static void end(struct mr_lane *l, struct mr_conn *c)
+{
+	if (c->state == MR_CLOSED)
+		finish(l, c, true);
+	else
+		compress(l, c);
+}
+
 /* ----- one connection's steps ----- */
 
 /* What the application asked for in a callback, now that its bytes are accounted for. */
@@ -158,13 +166,12 @@ static bool run_one(struct mr_lane *l, struct mr_conn *c)
 		application(l, c);
 	if (c->state != MR_CLOSED && c->flags & (MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
 		run_asked(l, c);
-	if (c->state == MR_CLOSED) {
-		finish(l, c, true);
-		return true;
-	}
-	mr_tcp_output(&l->tcp, c);
-	if (may_compress(c)) {
-		compress(l, c);
+	if (c->state != MR_CLOSED)
+		mr_tcp_output(&l->tcp, c);
+	/* what ended while it ran stands on the list once more, and a block that does is not freed */
+	if (c->state == MR_CLOSED || may_compress(c)) {
+		if (!(c->flags & MR_CONN_READY))
+			end(l, c);
 		return true;
 	}
 	lane_heartbeat_look(l, c);

@@ -122,6 +122,11 @@ static bool syn_is_for_another(struct mr_lane *l, struct arrival *a, const struc
 	return true;
 }
 
+static bool is_listening(struct mr_lane *l, const struct mr_segment *seg)
+{
+	return lane_listener_for(l, seg) || lane_rule_for(l, seg);
+}
+
 /* No connection, half-open or TIME-WAIT record of this lane has the tuple. */
 static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
 {
@@ -135,7 +140,10 @@ static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct m
 	}
 	if (hand_over(l, a, mail))
 		return;
-	a->drop = mr_tcp_closed_state(&l->tcp, &a->seg);
+	if (!bits && is_listening(l, &a->seg))
+		a->drop = MR_DROP_TCP_FLAGS; /* 3.10.7.2, fourth: drop and return */
+	else
+		a->drop = mr_tcp_closed_state(&l->tcp, &a->seg);
 }
 
 /* An ACK that our SYN-ACK did not ask for: the flow may be another lane's. */
@@ -238,19 +246,34 @@ unsigned int lane_receive(struct mr_lane *l)
 	return n;
 }
 
-/* Keep the fill ring full: with frames short, receiving comes before sending. */
+/*
+ * Keep the fill ring full; but when frames are short, an eighth of all of them is enough there, and
+ * the rest is left for sending.
+ */
+static uint32_t frames_to_post(const struct mr_lane *l)
+{
+	uint32_t room = l->port->ops->fill_room(l->port);
+	uint64_t posted = l->frames.by_state[MR_FRAME_FILL];
+	uint32_t enough = l->frames.count / 8;
+
+	if (l->frames.n_free > room + 2 * l->frames.reserve)
+		return room;
+	if (posted >= enough)
+		return 0;
+	return room < enough - posted ? room : (uint32_t)(enough - posted);
+}
+
 void lane_refill(struct mr_lane *l)
 {
 	uint64_t addr[BATCH];
-	uint32_t room = l->port->ops->fill_room(l->port);
+	uint32_t room = frames_to_post(l);
 
 	while (room) {
 		uint32_t n = room < BATCH ? room : BATCH;
 		uint32_t i;
 
 		for (i = 0; i < n; i++) {
-			uint32_t frame = mr_frame_take(&l->frames, MR_FRAME_FILL,
-						       l->frames.n_free > l->frames.reserve / 2);
+			uint32_t frame = mr_frame_take(&l->frames, MR_FRAME_FILL, true);
 
 			if (frame == MR_NONE)
 				break;

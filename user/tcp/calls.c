@@ -39,6 +39,7 @@ void mr_conn_init(struct mr_tcp *t, struct mr_conn *c, const struct mr_tuple *tu
 		.app_state = MR_NONE,
 		.generation = generation,
 		.opened_ms = t->now_ms,
+		.heard_ms = t->now_ms,
 		.received_ms = t->now_ms,
 	};
 	memcpy(c->local, tuple, sizeof(*tuple));
@@ -96,6 +97,8 @@ int64_t mr_tcp_send_call(struct mr_tcp *t, struct mr_conn *c, const void *data, 
 	}
 	if (done < len)
 		c->flags |= MR_CONN_WANT_WRITE;
+	if (done && c->flags & MR_CONN_NODELAY)
+		mr_tcp_seal(t, c);
 	return (int64_t)done;
 }
 

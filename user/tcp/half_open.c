@@ -60,7 +60,7 @@ void mr_half_open_expand(struct mr_tcp *t, const struct mr_half_open *h, struct 
 	c->last_ack_sent = c->rcv_nxt;
 	c->rcv_wnd = min_u32(t->config->receive_buffer, 65535); /* what the SYN-ACK offered */
 	c->ts_recent = h->ts_recent;
-	c->ts_recent_ms = t->now_ms;
+	c->heard_ms = t->now_ms;
 	c->backoff = h->sends > 1 ? (uint8_t)(h->sends - 1) : 0;
 	c->rule = h->rule;
 	if (!(h->flags & MR_HALF_TIMESTAMPS))

@@ -20,10 +20,11 @@ int mr_tcp_closed_state(struct mr_tcp *t, const struct mr_segment *seg)
 static void read_syn_options(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
 	const struct mr_tcp_options *o = &seg->options;
+	uint32_t mtu = mr_tcp_mtu_of(c); /* of the path, as it was opened */
 
 	if (o->has_timestamps) {
 		c->ts_recent = o->ts_val;
-		c->ts_recent_ms = t->now_ms;
+		c->heard_ms = t->now_ms;
 	} else {
 		c->flags &= ~MR_CONN_TIMESTAMPS;
 	}
@@ -34,7 +35,7 @@ static void read_syn_options(struct mr_tcp *t, struct mr_conn *c, const struct m
 		c->rcv_shift = 0;
 		c->snd_shift = 0;
 	}
-	mr_tcp_set_mss(t, c, o->mss, 0);
+	mr_tcp_set_mss(t, c, o->mss, mtu);
 }
 
 /* The SYN's window is never scaled (RFC 7323 2.2). */
@@ -110,7 +111,7 @@ static bool is_paws_failure(const struct mr_tcp *t, const struct mr_conn *c,
 	    seg->flags & MR_RST)
 		return false;
 	return mr_seq_lt(seg->options.ts_val, c->ts_recent) &&
-	       t->now_ms - c->ts_recent_ms < MR_PAWS_IDLE_MS;
+	       t->now_ms - c->heard_ms < MR_PAWS_IDLE_MS;
 }
 
 /* 3.10.7.4, table 6: is any part of the segment inside the window? */
@@ -173,7 +174,7 @@ static enum step first_check_sequence_number(struct mr_tcp *t, struct mr_conn *c
 	if (c->flags & MR_CONN_TIMESTAMPS && seg->options.has_timestamps &&
 	    mr_seq_le(c->ts_recent, seg->options.ts_val) && mr_seq_le(seg->seq, c->last_ack_sent)) {
 		c->ts_recent = seg->options.ts_val;
-		c->ts_recent_ms = t->now_ms;
+		c->heard_ms = t->now_ms;
 	}
 	return STEP_NEXT;
 }

@@ -40,6 +40,7 @@ void mr_tcp_update_send_window(struct mr_tcp *t, struct mr_conn *c, const struct
 /* queue.c */
 uint32_t mr_tcp_send_point(const struct mr_tcp *t, const struct mr_conn *c);
 uint32_t mr_tcp_queue_end(const struct mr_conn *c);
+void mr_tcp_seal(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_drop_sent(struct mr_tcp *t, struct mr_conn *c);
 uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack);
 bool mr_tcp_split(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t len);
@@ -56,6 +57,7 @@ bool mr_tcp_retransmit_head(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_resend_fin(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_reply_rst(struct mr_tcp *t, const struct mr_segment *seg);
 void mr_tcp_path_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
+uint32_t mr_tcp_mtu_of(const struct mr_conn *c);
 void mr_tcp_set_mss(struct mr_tcp *t, struct mr_conn *c, uint32_t peer_mss, uint32_t mtu);
 
 /* rtt.c (RFC 6298) */

@@ -18,6 +18,13 @@ static uint32_t header_bytes(const struct mr_conn *c)
 	return mr_is_ipv4(c->remote) ? IPV4_TCP_BYTES : IPV6_TCP_BYTES;
 }
 
+/* The MTU that the present segment size stands for. */
+uint32_t mr_tcp_mtu_of(const struct mr_conn *c)
+{
+	return c->snd_mss + header_bytes(c) +
+	       (c->flags & MR_CONN_TIMESTAMPS ? MR_TS_OPTION_BYTES : 0);
+}
+
 /*
  * RFC 9293 3.7.1 and RFC 6691: what we send is bounded by the peer's option, by the path, and by
  * what one frame holds; options come off it. @peer_mss 0: the option was absent. @mtu 0: the
@@ -189,7 +196,7 @@ static void start_rtt(struct mr_tcp *t, struct mr_conn *c, uint32_t seq)
 /* FIN goes with the last byte when it may. */
 static uint8_t text_flags(const struct mr_conn *c, const struct mr_frame *r)
 {
-	uint8_t flags = MR_ACK;
+	uint8_t flags = MR_ACK | (r->tcp_flags & MR_PSH);
 
 	if (r->seq + r->len == mr_tcp_queue_end(c)) { /* MUST-60, MUST-61: PSH on the last */
 		flags |= MR_PSH;

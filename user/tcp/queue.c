@@ -124,7 +124,8 @@ static uint32_t open_tail(const struct mr_tcp *t, const struct mr_conn *c)
 	if (c->tx_tail == MR_NONE)
 		return MR_NONE;
 	r = &t->frames->record[c->tx_tail];
-	if (r->state != MR_FRAME_TX || r->sends || r->in_tx || r->len >= c->snd_mss)
+	if (r->state != MR_FRAME_TX || r->sends || r->in_tx || r->len >= c->snd_mss ||
+	    r->tcp_flags & MR_PSH)
 		return MR_NONE;
 	return c->tx_tail;
 }
@@ -140,18 +141,28 @@ static uint32_t frame_share(const struct mr_tcp *t)
 	return n_free > t->frames->reserve ? (n_free - t->frames->reserve) / 4 : 0;
 }
 
+/* Whoever has nothing queued gets a frame even when hogs took the rest: half of the reserve. */
+static bool may_take_reserve(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	return !c->tx_bytes && t->frames->n_free > t->frames->reserve / 2;
+}
+
 uint32_t mr_tcp_send_room(const struct mr_tcp *t, const struct mr_conn *c)
 {
 	uint32_t limit = t->config->send_buffer;
 
+	uint32_t share = frame_share(t);
+
 	if (c->flags & MR_CONN_FIN_QUEUED || c->tx_bytes >= limit)
 		return 0;
-	return min_u32(limit - c->tx_bytes, frame_share(t) * c->snd_mss);
+	if (!share && may_take_reserve(t, c))
+		share = 1;
+	return min_u32(limit - c->tx_bytes, share * c->snd_mss);
 }
 
 static uint32_t append_frame(struct mr_tcp *t, struct mr_conn *c)
 {
-	uint32_t i = mr_frame_take(t->frames, MR_FRAME_TX, false);
+	uint32_t i = mr_frame_take(t->frames, MR_FRAME_TX, may_take_reserve(t, c));
 	struct mr_frame *r;
 
 	if (i == MR_NONE)
@@ -236,11 +247,22 @@ int mr_tcp_send_whole(struct mr_tcp *t, struct mr_conn *c, const void *head, uin
 
 	if (len > buffer && len > (uint64_t)t->frames->count / 8 * c->snd_mss)
 		return -EMSGSIZE;
-	if (len > share || (c->tx_bytes && c->tx_bytes + len > buffer)) {
+	if (len > max_u32((uint32_t)share, may_take_reserve(t, c) ? c->snd_mss : 0) ||
+	    (c->tx_bytes && c->tx_bytes + len > buffer)) {
 		c->flags |= MR_CONN_WANT_WRITE;
 		return -EAGAIN;
 	}
 	queue_bytes(t, c, head, head_len);
 	queue_bytes(t, c, body, body_len);
 	return 0;
+}
+
+/*
+ * Without Nagle's algorithm every write of bytes is a segment of its own: the tail takes no more.
+ * Not when frames are short: a write of one byte may not cost a frame then.
+ */
+void mr_tcp_seal(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (c->tx_tail != MR_NONE && t->frames->n_free > t->frames->count / 4)
+		t->frames->record[c->tx_tail].tcp_flags |= MR_PSH;
 }

@@ -12,6 +12,7 @@
 
 enum {
 	COPY_BREAK = 256,     /* text up to this is copied into the tail frame when it fits */
+	RECEIVE_START = 64 << 10, /* window before the application has shown that it reads */
 	QUICK_SEGMENTS = 16,  /* at the start of a connection every segment is acknowledged */
 };
 
@@ -72,6 +73,7 @@ static bool queue_text(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	advance_rcv_nxt(c, len);
 	if (!len)
 		return false;
+	c->received_ms = t->now_ms;
 	c->rx_bytes += len;
 	if (copied_to_tail(t, c, mr_frame_payload(t->frames, frame), len))
 		return false;
@@ -198,6 +200,12 @@ static void owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap)
 	mr_timer_ack_owed(t, c);
 }
 
+/* Frames are short, and this connection's application leaves what came: it gets no more of them. */
+static bool is_hog(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	return t->frames->n_free <= 2 * t->frames->reserve && c->rx_bytes;
+}
+
 /*
  * RFC 9293 3.10.7.4, seventh, process the segment text. The frame's record holds the text's
  * place and sequence number; both are cut to the window here. A FIN that is now in order leaves
@@ -219,6 +227,8 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 		return MR_DROP_NONE;
 	}
 	trim_back(r, c->rcv_nxt + c->rcv_wnd);
+	if (is_hog(t, c) && r->len)
+		return MR_DROP_RX_LIMIT; /* not acknowledged: the peer sends it again */
 	if (r->seq == c->rcv_nxt) {
 		uint32_t len = r->len;
 
@@ -238,16 +248,31 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 	return drop;
 }
 
-/* Bytes that the receive queue may still take: the buffer, or nothing when frames are short. */
+/*
+ * What the application took so far says how much it is good for: the window starts at 64 KiB and
+ * grows by half of that, so that a connection that nobody reads never holds a whole buffer.
+ */
+static uint32_t receive_limit(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	uint32_t taken = c->rcv_nxt - c->irs - c->rx_bytes;
+	uint32_t most = t->config->receive_buffer;
+
+	if (c->rcv_wraps || taken >= 2 * most)
+		return most;
+	return min_u32(most, RECEIVE_START + taken / 2);
+}
+
+/* Bytes that the receive queue may still take: the limit, or nothing when frames are short. */
 static uint32_t receive_space(const struct mr_tcp *t, const struct mr_conn *c)
 {
 	uint32_t n_free = t->frames->n_free;
+	uint32_t limit = receive_limit(t, c);
 	uint32_t share;
 
-	if (n_free <= 2 * t->frames->reserve || c->rx_bytes >= t->config->receive_buffer)
+	if (n_free <= 2 * t->frames->reserve || c->rx_bytes >= limit)
 		return 0;
 	share = (n_free - 2 * t->frames->reserve) * (t->frames->frame_bytes / 2);
-	return min_u32(t->config->receive_buffer - c->rx_bytes, share);
+	return min_u32(limit - c->rx_bytes, share);
 }
 
 /*

@@ -101,7 +101,7 @@ void mr_timer_ack_sent(struct mr_conn *c)
 /* The peer lives: keepalive counts from now; its deadline finds that out when it fires. */
 void mr_timer_segment_received(struct mr_tcp *t, struct mr_conn *c)
 {
-	c->received_ms = t->now_ms;
+	c->heard_ms = t->now_ms;
 	c->probes = 0;
 }
 
@@ -115,6 +115,7 @@ void mr_timer_established(struct mr_tcp *t, struct mr_conn *c)
 {
 	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
 	c->unacked_ms = 0;
+	c->heard_ms = t->now_ms;
 	c->received_ms = t->now_ms;
 	arm_keepalive(t, c);
 }
@@ -232,7 +233,7 @@ static void fin_wait_deadline(struct mr_tcp *t, struct mr_conn *c)
 /* RFC 9293 3.8.4: only when nothing was heard and nothing is outstanding (MUST-26). */
 static void keepalive_deadline(struct mr_tcp *t, struct mr_conn *c)
 {
-	uint32_t idle = t->now_ms - c->received_ms;
+	uint32_t idle = t->now_ms - c->heard_ms;
 
 	if (c->flags & MR_CONN_ORPHAN && c->state == MR_FIN_WAIT_2) {
 		fin_wait_deadline(t, c);

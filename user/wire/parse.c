@@ -167,7 +167,8 @@ static inline int parse_ipv4(struct packet *p)
 		return MR_DROP_IP_BAD;
 	if (load_be16(ip + 6) & IPV4_FRAGMENT)
 		return MR_DROP_IP_FRAGMENT;
-	if (!is_host_ipv4(ip + 12))
+	/* our own address as source: nobody else may have it (the LAND attack) */
+	if (!is_host_ipv4(ip + 12) || memcmp(ip + 12, ip + 16, 4) == 0)
 		return MR_DROP_IP_SOURCE;
 	if (!is_host_ipv4(ip + 16))
 		return MR_DROP_IP_DESTINATION;
@@ -261,7 +262,7 @@ static inline int parse_ipv6(struct packet *p)
 		return MR_DROP_IP_SHORT;
 	if (ip[0] >> 4 != 6 || !cut_padding(&p->c, load_be16(ip + 4)))
 		return MR_DROP_IP_BAD;
-	if (!is_host_ipv6(ip + 8))
+	if (!is_host_ipv6(ip + 8) || memcmp(ip + 8, ip + 24, 16) == 0)
 		return MR_DROP_IP_SOURCE;
 	if (!is_host_ipv6(ip + 24))
 		return MR_DROP_IP_DESTINATION;
