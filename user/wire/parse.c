@@ -468,7 +468,8 @@ static inline bool is_plain(const uint8_t *f)
 	       f[PLAIN_IP + 9] == IPPROTO_TCP && !(load_be16(f + PLAIN_IP + 6) & IPV4_FRAGMENT) &&
 	       f[PLAIN_TCP + 12] >> 4 == (PLAIN_BYTES - PLAIN_TCP) / 4 &&
 	       load_be32(f + PLAIN_OPTIONS) == MR_OPT_TS_BLOCK && !(f[0] & 1) &&
-	       is_common_ipv4(f + PLAIN_IP + 12) && is_common_ipv4(f + PLAIN_IP + 16);
+	       is_common_ipv4(f + PLAIN_IP + 12) && is_common_ipv4(f + PLAIN_IP + 16) &&
+	       load_be32(f + PLAIN_IP + 12) != load_be32(f + PLAIN_IP + 16);
 }
 
 static inline bool is_plain_intact(const uint8_t *f, size_t ip_len)
