@@ -105,7 +105,7 @@ static uint32_t offer_bytes(struct mr_lane *l, struct mr_conn *c, const uint8_t 
 	lane_callback_end(l, r, start);
 	if (used > len)
 		used = len;
-	if (verdict == MR_APP_AGAIN || (verdict == MR_APP_DONE && used < len))
+	if (verdict == MR_APP_AGAIN || used < len)
 		c->flags |= MR_CONN_BLOCKED;
 	return (uint32_t)used;
 }
@@ -213,6 +213,8 @@ static void note_message(struct mr_lane *l, struct mr_conn *c, const struct mr_t
 		return;
 	if (before->header_gathered)
 		l->stats->messages_spanning++;
+	if (s->handler_ms) /* the limits that did not run meanwhile begin anew */
+		c->received_ms = l->tcp.now_ms;
 	s->partial_ms = 0;
 	s->handler_ms = 0;
 	lane_session_give_if_idle(l, c);

@@ -60,8 +60,8 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 		*drop = MR_DROP_ACCEPT_FULL;
 		return true;
 	}
-	if ((l->free_half == MR_NONE && !evict_half(l)) ||
-	    (!asked && rule->half_open >= rule->config->backlog)) {
+	if ((!asked && rule->half_open >= rule->config->backlog) ||
+	    (l->free_half == MR_NONE && !evict_half(l))) {
 		*drop = MR_DROP_HALF_OPEN_FULL;
 		return true;
 	}

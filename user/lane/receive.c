@@ -258,7 +258,7 @@ static uint32_t frames_to_post(const struct mr_lane *l)
 
 	if (l->frames.n_free > room + 2 * l->frames.reserve)
 		return room;
-	if (posted >= enough)
+	if (posted >= enough || l->frames.n_free <= l->frames.reserve / 2)
 		return 0;
 	return room < enough - posted ? room : (uint32_t)(enough - posted);
 }

@@ -13,6 +13,7 @@
 enum {
 	COPY_BREAK = 256,     /* text up to this is copied into the tail frame when it fits */
 	RECEIVE_START = 64 << 10, /* window before the application has shown that it reads */
+	RECEIVE_SHORT = 8 << 10,  /* window of a connection that reads, when frames are short */
 	QUICK_SEGMENTS = 16,  /* at the start of a connection every segment is acknowledged */
 };
 
@@ -262,17 +263,22 @@ static uint32_t receive_limit(const struct mr_tcp *t, const struct mr_conn *c)
 	return min_u32(most, RECEIVE_START + taken / 2);
 }
 
-/* Bytes that the receive queue may still take: the limit, or nothing when frames are short. */
+/*
+ * Bytes that the receive queue may still take. When frames are short, nothing for those that have
+ * some unread, and a few segments for those that read what comes.
+ */
 static uint32_t receive_space(const struct mr_tcp *t, const struct mr_conn *c)
 {
 	uint32_t n_free = t->frames->n_free;
 	uint32_t limit = receive_limit(t, c);
 	uint32_t share;
 
-	if (n_free <= 2 * t->frames->reserve || c->rx_bytes >= limit)
+	if (c->rx_bytes >= limit)
 		return 0;
+	if (n_free <= 2 * t->frames->reserve)
+		return c->rx_bytes ? 0 : RECEIVE_SHORT;
 	share = (n_free - 2 * t->frames->reserve) * (t->frames->frame_bytes / 2);
-	return min_u32(limit - c->rx_bytes, share);
+	return min_u32(limit - c->rx_bytes, max_u32(share, c->rx_bytes ? 0 : RECEIVE_SHORT));
 }
 
 /*
