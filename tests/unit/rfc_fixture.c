@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/unit/rfc_fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct rfc *of(struct mr_tcp *t)
+{
+	return (struct rfc *)(void *)t; /* first member */
+}
+
+static void record(struct rfc *f, const struct mr_segment_out *out, const uint8_t *text,
+		   uint32_t len, bool reply)
+{
+	struct rfc_sent *s = &f->sent[f->n_sent];
+
+	assert_true(f->n_sent < RFC_SENT);
+	f->n_sent++;
+	*s = (struct rfc_sent){
+		.seq = out->seq,
+		.ack = out->ack,
+		.wnd = out->wnd,
+		.flags = out->flags,
+		.len = len,
+		.at_ms = f->tcp.now_ms,
+		.reply = reply,
+		.options = out->options,
+	};
+	assert_true(len <= sizeof(s->text));
+	if (len)
+		memcpy(s->text, text, len);
+}
+
+static bool op_copy(struct mr_tcp *t, struct mr_conn *c, const uint8_t *data, uint32_t len,
+		    const struct mr_segment_out *out)
+{
+	(void)c;
+	if (of(t)->no_room)
+		return false;
+	record(of(t), out, data, len, false);
+	return true;
+}
+
+static bool op_transmit(struct mr_tcp *t, struct mr_conn *c, uint32_t frame,
+			const struct mr_segment_out *out)
+{
+	struct rfc *f = of(t);
+	struct mr_frame *r;
+
+	if (frame == MR_NONE)
+		return op_copy(t, c, NULL, 0, out);
+	r = &f->records[frame];
+	assert_int_equal(r->in_tx, 0); /* what the kernel holds is never given to it again */
+	if (f->no_room)
+		return false;
+	record(f, out, mr_frame_payload(&f->frames, frame), r->len, false);
+	r->in_tx = f->hold_tx;
+	return true;
+}
+
+static void op_reply(struct mr_tcp *t, const struct mr_tuple *tuple, const struct mr_link *link,
+		     const struct mr_segment_out *out)
+{
+	(void)tuple;
+	(void)link;
+	record(of(t), out, NULL, 0, true);
+}
+
+static void op_ready(struct mr_tcp *t, struct mr_conn *c)
+{
+	(void)c;
+	of(t)->ready = true;
+}
+
+static void op_armed(struct mr_tcp *t, struct mr_conn *c)
+{
+	(void)t;
+	(void)c;
+}
+
+static void op_event(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_event event)
+{
+	(void)c;
+	of(t)->events[event]++;
+}
+
+static const struct mr_tcp_ops ops = {
+	.transmit = op_transmit,
+	.copy = op_copy,
+	.reply = op_reply,
+	.ready = op_ready,
+	.armed = op_armed,
+	.event = op_event,
+};
+
+static void set_clock(struct rfc *f, uint32_t ms)
+{
+	f->tcp.now_ms = ms;
+	f->tcp.now_us = (uint64_t)ms * 1000;
+}
+
+void rfc_init(struct rfc *f)
+{
+	memset(f, 0, sizeof(*f));
+	f->memory = calloc(RFC_FRAMES, RFC_FRAME_BYTES);
+	f->records = calloc(RFC_FRAMES, sizeof(*f->records));
+	f->sent = calloc(RFC_SENT, sizeof(*f->sent));
+	assert_true(f->memory && f->records && f->sent);
+	mr_frames_init(&f->frames, f->memory, f->records, RFC_FRAMES, RFC_FRAME_BYTES, NULL,
+		       (uint64_t *)&f->stats.frames);
+	f->config = (struct mr_tcp_config){
+		.isn_key = { { 1, 2 } },
+		.receive_buffer = 256 << 10,
+		.send_buffer = 256 << 10,
+		.mtu = 1500,
+		.time_wait_ms = 60000,
+		.fin_wait_ms = 60000,
+		.delayed_ack_ms = 40,
+		.nagle = true,
+		.keep_idle_s = 7200,
+		.keep_interval_s = 75,
+		.keep_count = 9,
+	};
+	f->tcp.frames = &f->frames;
+	f->tcp.config = &f->config;
+	f->tcp.ops = &ops;
+	f->tcp.stats = &f->stats;
+	set_clock(f, RFC_START_MS);
+}
+
+static void init_conn(struct rfc *f, struct mr_conn *c)
+{
+	struct mr_tuple tuple = {
+		.local = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
+		.remote = { [10] = 0xff, 0xff, 192, 0, 2, 1 },
+		.local_port = mr_to_be16(7000),
+		.remote_port = mr_to_be16(40000),
+	};
+	struct mr_link link = { .peer_mac = { 2, 0, 0, 0, 0, 1 } };
+
+	mr_conn_init(&f->tcp, c, &tuple, &link);
+	c->flags &= ~(MR_CONN_TIMESTAMPS | MR_CONN_WINDOW_SCALE);
+	c->rcv_shift = 0;
+	c->iss = RFC_ISS;
+	c->irs = RFC_IRS;
+	c->snd_una = RFC_ISS;
+	c->snd_nxt = RFC_ISS + 1;
+	mr_tcp_set_mss(&f->tcp, c, RFC_MSS, 0);
+	mr_cc_of(c)->init(c, false);
+}
+
+static void synchronise(struct mr_conn *c)
+{
+	c->flags |= MR_CONN_PASSIVE;
+	c->rcv_nxt = RFC_IRS + 1;
+	c->last_ack_sent = c->rcv_nxt;
+	c->rcv_wnd = 65535;
+	c->snd_wnd = 65535;
+	c->max_snd_wnd = 65535;
+	c->snd_wl1 = RFC_IRS;
+	c->snd_wl2 = RFC_ISS + 1;
+}
+
+/* Which FINs a state stands for (RFC 9293 figure 5). */
+static void count_fins(struct mr_conn *c, enum mr_tcp_state state)
+{
+	bool ours = state == MR_FIN_WAIT_1 || state == MR_FIN_WAIT_2 || state == MR_CLOSING ||
+		    state == MR_LAST_ACK || state == MR_TIME_WAIT;
+	bool acked = state == MR_FIN_WAIT_2 || state == MR_TIME_WAIT;
+	bool peers = state == MR_CLOSE_WAIT || state == MR_CLOSING || state == MR_LAST_ACK ||
+		     state == MR_TIME_WAIT;
+
+	if (ours) {
+		c->flags |= MR_CONN_FIN_QUEUED | MR_CONN_FIN_SENT;
+		c->snd_nxt++;
+	}
+	if (acked)
+		c->snd_una = c->snd_nxt;
+	if (peers) {
+		c->flags |= MR_CONN_FIN_RECEIVED;
+		c->rcv_nxt++;
+		c->last_ack_sent = c->rcv_nxt;
+	}
+}
+
+struct mr_conn *rfc_conn_in(struct rfc *f, enum mr_tcp_state state)
+{
+	struct mr_conn *c = &f->conn;
+
+	init_conn(f, c);
+	c->state = (uint8_t)state;
+	if (state == MR_SYN_SENT) {
+		c->rcv_wnd = 65535;
+		mr_timer_data_sent(&f->tcp, c);
+		return c;
+	}
+	synchronise(c);
+	if (state == MR_SYN_RECEIVED) {
+		mr_timer_data_sent(&f->tcp, c);
+		return c;
+	}
+	c->snd_una = RFC_ISS + 1;
+	count_fins(c, state);
+	if (c->snd_una != c->snd_nxt)
+		mr_timer_data_sent(&f->tcp, c);
+	return c;
+}
+
+int rfc_arrives_only(struct rfc *f, struct mr_conn *c, const struct rfc_in *in)
+{
+	struct mr_segment seg = {
+		.seq = in->seq,
+		.ack = in->flags & MR_ACK && !in->ack ? c->snd_nxt : in->ack,
+		.wnd = in->wnd || in->zero_wnd ? in->wnd : 65535,
+		.flags = in->flags,
+		.len = in->len,
+		.options = {
+			.mss = in->mss,
+			.has_timestamps = in->has_ts,
+			.ts_val = in->ts_val,
+			.ts_ecr = in->ts_ecr,
+			.has_window_scale = in->has_wscale,
+			.window_shift = in->wscale,
+		},
+	};
+	uint32_t frame = mr_frame_take(&f->frames, MR_FRAME_HAND, true);
+	struct mr_frame *r = &f->records[frame];
+	bool kept;
+	int drop;
+
+	assert_int_not_equal(frame, MR_NONE);
+	memcpy(&seg.tuple, mr_conn_tuple(c), sizeof(seg.tuple));
+	r->offset = 256;
+	r->len = in->len;
+	r->seq = in->seq + !!(in->flags & MR_SYN);
+	if (in->len)
+		memcpy(mr_frame_payload(&f->frames, frame), in->text, in->len);
+	drop = mr_tcp_segment_arrives(&f->tcp, c, &seg, frame, &kept);
+	if (!kept)
+		mr_frame_give(&f->frames, frame);
+	return drop;
+}
+
+void rfc_output(struct rfc *f, struct mr_conn *c)
+{
+	while (f->ready) {
+		f->ready = false;
+		if (c->state != MR_CLOSED)
+			mr_tcp_output(&f->tcp, c);
+	}
+}
+
+int rfc_arrives(struct rfc *f, struct mr_conn *c, const struct rfc_in *in)
+{
+	int drop = rfc_arrives_only(f, c, in);
+
+	rfc_output(f, c);
+	return drop;
+}
+
+int64_t rfc_send(struct rfc *f, struct mr_conn *c, const void *data, size_t len)
+{
+	int64_t n = mr_tcp_send_call(&f->tcp, c, data, len);
+
+	rfc_output(f, c);
+	return n;
+}
+
+void rfc_advance(struct rfc *f, struct mr_conn *c, uint32_t ms)
+{
+	uint32_t end = f->tcp.now_ms + ms;
+
+	for (;;) {
+		uint32_t next = c->state == MR_CLOSED ? 0 : mr_conn_next_deadline(c);
+
+		if (!next || mr_ms_before(end, next))
+			break;
+		if (mr_ms_before(f->tcp.now_ms, next))
+			set_clock(f, next);
+		mr_tcp_timers(&f->tcp, c);
+		rfc_output(f, c);
+	}
+	set_clock(f, end);
+}
+
+void rfc_complete(struct rfc *f)
+{
+	for (uint32_t i = 0; i < RFC_FRAMES; i++)
+		if (f->records[i].in_tx)
+			mr_frame_completed(&f->frames, i);
+}
+
+const struct rfc_sent *rfc_last(struct rfc *f)
+{
+	assert_true(f->n_sent > 0);
+	return &f->sent[f->n_sent - 1];
+}
+
+void rfc_forget(struct rfc *f)
+{
+	f->n_sent = 0;
+}
+
+uint32_t rfc_read(struct rfc *f, struct mr_conn *c, void *to, uint32_t max)
+{
+	uint32_t n = 0;
+
+	while (n < max && c->rx_head != MR_NONE) {
+		uint32_t len = min_u32(f->records[c->rx_head].len, max - n);
+
+		memcpy((uint8_t *)to + n, mr_frame_payload(&f->frames, c->rx_head), len);
+		mr_tcp_consumed(&f->tcp, c, len);
+		n += len;
+	}
+	rfc_output(f, c);
+	return n;
+}
+
+/* ----- every frame is in one place ----- */
+
+static uint32_t walk(struct rfc *f, uint8_t *seen, uint32_t head, uint32_t *bytes)
+{
+	uint32_t n = 0;
+
+	for (; head != MR_NONE; head = f->records[head].next, n++) {
+		assert_true(head < RFC_FRAMES);
+		assert_int_equal(seen[head], 0);
+		seen[head] = 1;
+		*bytes += f->records[head].len;
+	}
+	return n;
+}
+
+void rfc_fini(struct rfc *f)
+{
+	struct mr_conn *c = &f->conn;
+	uint8_t seen[RFC_FRAMES] = { 0 };
+	uint32_t free_bytes = 0, rx = 0, tx = 0, ooo = 0;
+	uint32_t held = 0, n;
+
+	rfc_complete(f);
+	n = walk(f, seen, f->frames.free_head, &free_bytes);
+	assert_int_equal(n, f->frames.n_free);
+	assert_int_equal(n, f->stats.frames.free);
+	if (mr_conn_tuple(c)->local_port.raw) {
+		held += walk(f, seen, c->rx_head, &rx);
+		held += walk(f, seen, c->ooo_head, &ooo);
+		held += walk(f, seen, c->tx_head, &tx);
+		assert_int_equal(rx, c->rx_bytes);
+		assert_int_equal(tx, c->tx_bytes);
+	}
+	assert_int_equal(n + held, RFC_FRAMES);
+	free(f->memory);
+	free(f->records);
+	free(f->sent);
+}
