@@ -55,7 +55,9 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } mr1_beat SEC(".maps");
 
-/* Both slots are empty at load. The kernel takes inner maps of any size, but of these flags only.
+/*
+ * Both slots are empty at load. The kernel takes inner maps of any size, but only of these flags
+ * and, before 6.2, only with types of their fields (BTF) as this template has them.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);

@@ -35,6 +35,8 @@ enum {
 	EXT_DESTINATION = 60,
 	EXT_UNIT = 8, /* bytes that the length of an extension header counts */
 
+	TAKE_MAX = 255 * EXT_UNIT,
+
 	PROTOCOL_ICMPV6 = 58,
 
 	TCP_FIN = 0x01, /* RFC 9293 3.1 */
@@ -73,12 +75,18 @@ struct flow {
 	__u8 more; /* not 0: more fragments follow this first one */
 };
 
-/* The one door to bytes: a header's address exists only if all of the header does. */
+/*
+ * The one door to bytes: a header's address exists only if all of the header does. Older verifiers
+ * want to see a limit on what is added to the address; clang would leave out one that it can prove,
+ * unless it is kept from knowing the length.
+ */
 static __always_inline void *take(struct cursor *c, __u32 len)
 {
 	void *p = c->pos;
 
-	if (len > c->left || p + len > c->end)
+	if (!__builtin_constant_p(len))
+		asm volatile("" : "+r"(len));
+	if (len > TAKE_MAX || len > c->left || p + len > c->end)
 		return NULL;
 	c->pos = p + len;
 	c->left -= len;

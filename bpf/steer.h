@@ -37,16 +37,14 @@ static __always_inline struct rules active_rules(const struct mr_config *cfg)
 		__u64 word;
 		struct mr_generation generation;
 	} g;
-	struct rules r = { 0 };
+	struct rules r;
 	__u32 parity;
 
 	_Static_assert(sizeof(g.generation) == sizeof(g.word), "generation is one word");
 	g.word = *(const volatile __u64 *)&cfg->generation;
-	if (!g.generation.shapes)
-		return r;
 	parity = g.generation.parity & 1;
-	r.map = bpf_map_lookup_elem(&mr1_rules, &parity);
 	r.shapes = g.generation.shapes;
+	r.map = r.shapes ? bpf_map_lookup_elem(&mr1_rules, &parity) : NULL;
 	return r;
 }
 
@@ -123,6 +121,46 @@ static __always_inline bool is_active_open(const struct flow *f, const struct mr
 		return false;
 	__builtin_memcpy(key.addr, f->daddr, sizeof(key.addr));
 	return bpf_map_lookup_elem(&mr1_local, &key) != NULL;
+}
+
+/* Whether the parser found a flow, or a piece of one, that a rule may give to a lane. */
+static __always_inline bool is_for_a_lane(enum mr_verdict v)
+{
+	return v == MR_V_TAKE || v == MR_V_TAKE_ACTIVE || v == MR_V_TAKE_ICMP ||
+	       v == MR_V_FRAGMENT_STEERED;
+}
+
+/* @v was for a lane, but no lane is to have it. */
+static __always_inline enum mr_verdict not_steered(enum mr_verdict v, enum mr_verdict whole)
+{
+	if (v == MR_V_TAKE_ICMP)
+		return MR_V_ICMP_OTHER;
+	return v == MR_V_FRAGMENT_STEERED ? MR_V_FRAGMENT : whole;
+}
+
+/*
+ * What a rule that does not steer says. A dropped flow's first fragment is dropped too, or
+ * fragments would be the way around the rule; errors about it are not, they say nothing for it.
+ */
+static __always_inline enum mr_verdict obey_rule(const struct mr_rule *rule, enum mr_verdict v)
+{
+	if (rule->action == MR_ACTION_DROP && v != MR_V_TAKE_ICMP)
+		return MR_V_RULE_DROP;
+	return not_steered(v, MR_V_RULE_PASS);
+}
+
+/* Whose the flow is; @v: what the parser found. A rule's hit counts whatever the rule says. */
+static __always_inline enum mr_verdict claim(const struct flow *f, const struct mr_rule *rule,
+					     const struct mr_interface *ifc, __u32 frame_bytes,
+					     enum mr_verdict v)
+{
+	if (rule) {
+		count(&mr1_rstat, rule->rule_id, frame_bytes);
+		return rule->action == MR_ACTION_STEER ? v : obey_rule(rule, v);
+	}
+	if (!is_active_open(f, ifc))
+		return not_steered(v, MR_V_NO_RULE);
+	return v == MR_V_TAKE ? MR_V_TAKE_ACTIVE : v;
 }
 
 /*
@@ -222,25 +260,6 @@ static __always_inline enum mr_verdict steer(const struct flow *f, const struct 
 	    leave_to_kernel(f, rule, now))
 		return MR_V_STALE_NEW;
 	return MR_V_TAKE_STALE;
-}
-
-/* @v was for a lane, but no lane is to have it. */
-static __always_inline enum mr_verdict not_steered(enum mr_verdict v, enum mr_verdict whole)
-{
-	if (v == MR_V_TAKE_ICMP)
-		return MR_V_ICMP_OTHER;
-	return v == MR_V_FRAGMENT_STEERED ? MR_V_FRAGMENT : whole;
-}
-
-/*
- * What a rule that does not steer says. A dropped flow's first fragment is dropped too, or
- * fragments would be the way around the rule; errors about it are not, they say nothing for it.
- */
-static __always_inline enum mr_verdict obey_rule(const struct mr_rule *rule, enum mr_verdict v)
-{
-	if (rule->action == MR_ACTION_DROP && v != MR_V_TAKE_ICMP)
-		return MR_V_RULE_DROP;
-	return not_steered(v, MR_V_RULE_PASS);
 }
 
 #endif

@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
 # Print a minimal vmlinux.h: only those kernel types that bpf/ needs, cut out of
 # what bpftool makes of a kernel's BTF. The result stands in the repository, so
 # that a build needs no kernel with BTF; run this again when bpf/ needs a type

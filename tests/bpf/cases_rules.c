@@ -204,7 +204,7 @@ static void generation_of_another_size_is_taken_by_the_kernel(void **state)
 	const struct rule_spec rule = { .vlan = MR_VLAN_ANY, .rule = { STEER } };
 	struct mr_config cfg = get_config();
 	uint32_t parity = cfg.generation.parity;
-	int fd = make_generation(&rule, 1, 16);
+	int fd = make_generation(map_fd("mr1_cfg"), &rule, 1, 16);
 
 	(void)state;
 	assert_int_equal(bpf_map_update_elem(map_fd("mr1_rules"), &parity, &fd, BPF_ANY), 0);

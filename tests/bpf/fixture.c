@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/bpf/fixture.h"
 
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <net/if.h>
@@ -188,10 +189,36 @@ static uint8_t shape_of(const struct rule_spec *r)
 	return r->vlan == MR_VLAN_ANY ? MR_SHAPE_ANY : MR_SHAPE_VLAN;
 }
 
-int make_generation(const struct rule_spec *rules, size_t n, uint32_t max_entries)
+/* Kernels before 6.2 put a map with types of its fields into mr1_rules only, as its template has.
+ */
+static int create_generation(int typed_map, uint32_t max_entries)
 {
-	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, "mr1_generation", sizeof(struct mr_rule_key),
-				sizeof(struct mr_rule), max_entries, NULL);
+	LIBBPF_OPTS(bpf_map_create_opts, opts);
+	struct bpf_map_info info = { 0 };
+	uint32_t bytes = sizeof(info);
+	struct btf *btf;
+	int fd, generation;
+
+	if (bpf_obj_get_info_by_fd(typed_map, &info, &bytes) < 0)
+		die("types of the object", errno);
+	btf = btf__load_from_kernel_by_id(info.btf_id);
+	if (!btf)
+		die("types of the object", errno);
+	fd = bpf_btf_get_fd_by_id(info.btf_id);
+	opts.btf_fd = (uint32_t)fd;
+	opts.btf_key_type_id =
+		(uint32_t)btf__find_by_name_kind(btf, "mr_rule_key", BTF_KIND_STRUCT);
+	opts.btf_value_type_id = (uint32_t)btf__find_by_name_kind(btf, "mr_rule", BTF_KIND_STRUCT);
+	btf__free(btf);
+	generation = bpf_map_create(BPF_MAP_TYPE_HASH, "mr1_generation", sizeof(struct mr_rule_key),
+				    sizeof(struct mr_rule), max_entries, &opts);
+	close(fd);
+	return generation;
+}
+
+int make_generation(int typed_map, const struct rule_spec *rules, size_t n, uint32_t max_entries)
+{
+	int fd = create_generation(typed_map, max_entries);
 
 	if (fd < 0)
 		die("inner map", errno);
@@ -214,7 +241,7 @@ void set_rules(const struct rule_spec *rules, size_t n)
 {
 	struct mr_config cfg = get_config();
 	uint32_t parity = !cfg.generation.parity;
-	int fd = make_generation(rules, n, MR_MAX_RULES);
+	int fd = make_generation(map_fd("mr1_cfg"), rules, n, MR_MAX_RULES);
 
 	update("mr1_rules", &parity, &fd);
 	close(fd);

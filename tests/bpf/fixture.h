@@ -99,8 +99,14 @@ void set_rules(const struct rule_spec *rules, size_t n);
 	set_rules((const struct rule_spec[]){ __VA_ARGS__ },                                       \
 		  sizeof((const struct rule_spec[]){ __VA_ARGS__ }) / sizeof(struct rule_spec))
 
-/** make_generation() - an inner map with these, of any size; the caller closes it */
-int make_generation(const struct rule_spec *rules, size_t n, uint32_t max_entries);
+/**
+ * make_generation() - an inner map of mr1_rules
+ * @typed_map:	descriptor of another map of the object, for its BTF
+ * @max_entries: any number
+ *
+ * Return: a descriptor, which the caller closes
+ */
+int make_generation(int typed_map, const struct rule_spec *rules, size_t n, uint32_t max_entries);
 
 enum health {
 	FRESH,

@@ -329,7 +329,8 @@ static void update_pinned(const char *name, uint32_t key, const void *value)
 static void write_maps(const struct xsk_socket *x)
 {
 	const struct rule_spec rule = { .vlan = MR_VLAN_ANY };
-	int inner = make_generation(&rule, 1, MR_MAX_RULES);
+	int cfg = pinned_map(IP_PINS, "mr1_cfg");
+	int inner = make_generation(cfg, &rule, 1, MR_MAX_RULES);
 
 	update_pinned("mr1_xsk", 0, &x->fd);
 	update_pinned("mr1_beat", 0, &(struct mr_beat){ .beat_ns = monotonic_ns() });
@@ -340,6 +341,7 @@ static void write_maps(const struct xsk_socket *x)
 					   .stale_ns = 60000000000,
 					   .grace_ns = 60000000000 });
 	close(inner);
+	close(cfg);
 }
 
 static void expect_steering(const char *section)

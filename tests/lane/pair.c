@@ -54,10 +54,10 @@ static void init_end(struct pair *p, int i, const struct pair_options *o)
 		.frames = o->frames,
 		.frame_bytes = 2048,
 		.conns = o->conns,
-		.half_open = 1024,
-		.time_wait = 4096,
-		.sessions = 1024,
-		.message_bytes = 16 << 20,
+		.half_open = o->half_open ? o->half_open : 1024,
+		.time_wait = o->time_wait ? o->time_wait : 4096,
+		.sessions = o->sessions ? o->sessions : 1024,
+		.message_bytes = o->message_bytes ? o->message_bytes : 16 << 20,
 	};
 	bool huge;
 
@@ -137,18 +137,21 @@ static int ask_path(void *arg, const uint8_t remote[16])
 
 static int ask_listen(void *arg, uint64_t cookie, const uint8_t addr[16], uint16_t port)
 {
-	(void)arg;
-	(void)cookie;
+	struct pair_end *e = arg;
+
 	(void)addr;
-	(void)port;
-	return -EOPNOTSUPP;
+	e->listen.asked = true;
+	e->listen.cookie = cookie;
+	e->listen.port = port;
+	return 0;
 }
 
 static int ask_unlisten(void *arg, const uint8_t addr[16], uint16_t port)
 {
-	(void)arg;
+	struct pair_end *e = arg;
+
 	(void)addr;
-	(void)port;
+	e->listen.given += port == e->listen.port;
 	return 0;
 }
 
@@ -190,7 +193,7 @@ void pair_start(struct pair *p, const struct mr_app *const *apps, unsigned int n
 
 static void answer_paths(struct pair_end *e)
 {
-	if (!e->has_asked)
+	if (!e->has_asked || e->mute)
 		return;
 	e->has_asked = false;
 	for (int i = 0; i < 2; i++)
@@ -201,12 +204,21 @@ static void answer_paths(struct pair_end *e)
 	mr_lane_path_answer(e->lane, e->asked, -EHOSTUNREACH);
 }
 
+static void answer_listens(struct pair_end *e)
+{
+	if (!e->listen.asked)
+		return;
+	e->listen.asked = false;
+	mr_lane_listen_answer(e->lane, e->listen.cookie, e->listen.error);
+}
+
 bool pair_step(struct pair *p)
 {
 	unsigned int n = 0;
 
 	for (int i = 0; i < 2; i++) {
 		answer_paths(&p->end[i]);
+		answer_listens(&p->end[i]);
 		n += mr_lane_turn(p->end[i].lane);
 	}
 	return n > 0;

@@ -26,6 +26,14 @@ struct pair_end {
 	struct mr_path_table *paths;
 	uint8_t asked[16]; /* path that was asked for and is to be answered */
 	bool has_asked;
+	bool mute;	   /* the daemon answers no path */
+	struct {
+		bool asked; /* not answered yet */
+		uint64_t cookie;
+		uint16_t port;
+		int error;	    /* what the daemon answers */
+		unsigned int given; /* back by the lane */
+	} listen;
 	struct mr_lane_setup setup;
 	struct mr_lane *lane;
 };
@@ -42,6 +50,11 @@ struct pair_options {
 	uint32_t conns;
 	uint64_t delay_ns;
 	uint32_t ring_size;
+	/* 0: 1024, 4096, 1024, 16 MiB */
+	uint32_t half_open;
+	uint32_t time_wait;
+	uint32_t sessions;
+	uint32_t message_bytes;
 };
 
 #define PAIR_OPTIONS                                                                               \

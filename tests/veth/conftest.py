@@ -2,8 +2,8 @@
 """The set-up of scripts/demo.sh under every test, a time limit each, and the accounts after each.
 
 After each test, within five seconds: the same worker processes serve (unless the test is marked
-`kills_workers`), no connection is left, and every frame is where it belongs: the sum over all states
-is what it was at the start, and none is held by a connection that is gone.
+`kills_workers`), no connection is left, and every frame is where it belongs: the sum over all
+states is what it was at the start, and none is held by a connection that is gone.
 """
 import os
 import signal

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the product says about itself: the lanes' own record in the BPF map mr1_lane, the verdicts of
-the XDP program in mr1_verdict, and the command line tool's JSON.
+"""What the product says about itself: the lanes' own record in the BPF map mr1_lane, the verdicts
+of the XDP program in mr1_verdict, and the command line tool's JSON.
 
 The maps are read by bpftool, with no daemon in between: their fields are a contract
 (include/shared/mr_lane.h, mr_verdict.h), and they stay readable while a worker is dead.

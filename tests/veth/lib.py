@@ -60,7 +60,8 @@ def wait_for(condition, seconds, what):
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"after {seconds} s still not: {what() if callable(what) else what}")
+            words = what() if callable(what) else what
+            raise AssertionError(f"after {seconds} s still not: {words}")
         time.sleep(0.05)
 
 

@@ -3,8 +3,8 @@
 
 A raw peer has an address and a MAC of its own that no interface is configured with: the client's
 kernel takes the answers for somebody else's and stays silent. Nobody answers ARP or NDP for it: a
-lane learns the way back from the frames. A peer that waits for the server to open (port=None) gets a
-static neighbour entry in the server's kernel.
+lane learns the way back from the frames. A peer that waits for the server to open (port=None) gets
+a static neighbour entry in the server's kernel.
 """
 import ctypes
 import itertools
@@ -296,7 +296,8 @@ class Peer:
         return self.mac.hex(":")
 
     def _neighbour(self, verb, *words, check=True):
-        self.ns.server.run("ip", "neigh", verb, self.address, *words, "dev", self.server_if, check=check)
+        self.ns.server.run("ip", "neigh", verb, self.address, *words, "dev", self.server_if,
+                           check=check)
 
     # ----- sending -----
 
@@ -354,7 +355,8 @@ class Peer:
         """A segment at snd_nxt, which then moves over it; or at `seq`, and snd_nxt stays."""
         self.put(self.frame(flags, payload, **fields), queue)
         if "seq" not in fields:
-            self.snd_nxt = (self.snd_nxt + len(payload) + bool(flags & SYN) + bool(flags & FIN)) & M32
+            length = len(payload) + bool(flags & SYN) + bool(flags & FIN)
+            self.snd_nxt = (self.snd_nxt + length) & M32
 
     def acknowledge(self, **fields):
         self.send(ACK, **fields)
@@ -400,7 +402,8 @@ class Peer:
             if segment.has(flags) and where(segment):
                 return segment
             passed.append(segment)
-        raise AssertionError(f"no segment with flags {flags:#x} {what} in {seconds} s; got {passed}")
+        raise AssertionError(f"no segment with flags {flags:#x} {what} in {seconds} s; "
+                             f"got {passed}")
 
     def silence(self, seconds=0.3, where=lambda segment: True):
         """No segment (that `where` likes) comes."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Daemons of a test's own, beside the demo: other namespaces, another run and pin directory.
 
-    mr-test-client (mrc0 192.0.2.1, 2001:db8::1) ===veth=== mr-test-server (mrs0 192.0.2.2, 2001:db8::2)
+    mrc0 192.0.2.1, 2001:db8::1  <-- veth -->  mrs0 192.0.2.2, 2001:db8::2
+    in mr-test-client                          in mr-test-server
 """
 import contextlib
 import json

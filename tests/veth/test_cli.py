@@ -9,7 +9,7 @@ import pytest
 import figures
 import lib
 
-CONTROL = "/run/millrace/control.sock"
+CONTROL = os.environ.get("MILLRACE_CONTROL", "/run/millrace/control.sock")
 
 
 def test_lane_list():
@@ -43,7 +43,8 @@ def test_lane_show():
 
 
 def test_conn_list_is_what_ss_is(family):
-    """A connection of ours is listed with its addresses, state and figures, and is gone afterwards."""
+    """A connection of ours is listed with its addresses, state and figures, and is gone
+    afterwards."""
     with lib.connect(lib.ECHO, family) as s:
         lib.echo_once(s, 1, bytes(1000))
         port = s.getsockname()[1]
@@ -201,7 +202,8 @@ def test_unknown_paths(path):
 
 def test_garbage_on_the_control_socket():
     """Random bytes and half requests on the control socket: closed, and the daemon goes on."""
-    for data in (os.urandom(5000), b"GET /v1/lanes HTTP/1.1\r\n", b"\0" * 100, b"GET " + b"x" * 65536):
+    for data in (os.urandom(5000), b"GET /v1/lanes HTTP/1.1\r\n", b"\0" * 100,
+                 b"GET " + b"x" * 65536):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
             s.settimeout(2)
             s.connect(CONTROL)

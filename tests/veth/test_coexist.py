@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What no rule names stays with the kernel: ping, ARP, NDP, UDP, other ports of the same address."""
+"""What no rule names stays with the kernel: ping, ARP, NDP, UDP, other ports of an address."""
 import errno
 import os
 import socket
@@ -84,7 +84,8 @@ def test_server_finds_the_client_anew(family):
 
 
 def test_kernel_socket_on_another_port(family):
-    """A kernel TCP socket on another port of the same address -> 8 MiB there and back, untouched."""
+    """A kernel TCP socket on another port of the same address -> 8 MiB there and back,
+    untouched."""
     n = 8 * lib.MIB
     with lib.listen(family, lib.server) as listener:
         served = lib.Background(kernel_echo, listener)

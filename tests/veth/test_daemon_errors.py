@@ -13,6 +13,7 @@ from scratch import RULE, Daemon, Pair, config, refused
 
 pytestmark = [pytest.mark.scratch, pytest.mark.limit(40)]
 
+TLV = "    tlv: { tag_bytes: 2 }\n"
 SECOND = RULE.replace("name: echo", "name: second")
 
 # Name: the file, and words that its one line of refusal must have.
@@ -34,8 +35,7 @@ BAD_CONFIGS = {
     "unknown-app": (config(RULE.replace("app: echo", "app: ecko")), ["ecko", "echo"]),
     "no-app": (config(RULE.replace("    app: echo\n", "")), ["app", "missing"]),
     "store-without-directory": (config(RULE.replace("app: echo", "app: store")), ["directory"]),
-    "tlv-for-bytes": (config(RULE.replace("app: echo", "app: drill") + "    tlv:\n      tag_bytes: 2\n"),
-                      ["drill", "tlv"]),
+    "tlv-for-bytes": (config(RULE.replace("app: echo", "app: drill") + TLV), ["drill", "tlv"]),
     "tlv-width-3": (config(RULE + "    tlv:\n      tag_bytes: 3\n"), ["tag_bytes", "3"]),
     "bad-address": (config(RULE + "    address: 192.0.2.256\n"), ["192.0.2.256"]),
     "multicast-address": (config(RULE + "    address: 224.0.0.1\n"), ["224.0.0.1"]),
@@ -56,7 +56,8 @@ BAD_CONFIGS = {
 
 @pytest.mark.parametrize("case", BAD_CONFIGS)
 def test_config_error(case, tmp_path):
-    """millraced -n: exit 1 and one line `millraced: FILE:LINE: what; cure` that names the culprit."""
+    """millraced -n: exit 1 and one line `millraced: FILE:LINE: what; cure` that names the
+    culprit."""
     text, words = BAD_CONFIGS[case]
     path = tmp_path / "bad.yaml"
     path.write_text(text)
@@ -136,7 +137,8 @@ def test_more_queues_than_there_are(pair, tmp_path):
 
 
 def test_port_in_use(pair, tmp_path):
-    """A steered port that a kernel socket holds: one line that names rule and port; nothing is left."""
+    """A steered port that a kernel socket holds: one line that names rule and port; nothing is
+    left."""
     with lib.listen(4, pair.server, 7000):
         line = refused(pair, write(tmp_path, config()))
         assert "7000" in line and "in use" in line
@@ -164,7 +166,8 @@ def test_not_root(pair, tmp_path):
 
 
 def test_memlock_too_small(pair, tmp_path):
-    """A memlock limit of 64 KiB that may not be raised: one line that says memlock, and the cure."""
+    """A memlock limit of 64 KiB that may not be raised: one line that says memlock, and the
+    cure."""
     line = refused(pair, write(tmp_path, config()), "prlimit", "--memlock=65536:65536", "setpriv",
                    "--bounding-set=-ipc_lock,-sys_resource")
     assert "memlock" in line.lower(), line
@@ -172,8 +175,8 @@ def test_memlock_too_small(pair, tmp_path):
 
 
 def test_second_daemon_with_the_same_directory(pair, tmp_path):
-    """A second daemon with the same run directory: one line with the first one's process, which goes
-    on serving."""
+    """A second daemon with the same run directory: one line with the first one's process, which
+    goes on serving."""
     with Daemon(pair, tmp_path, config()) as first:
         line = refused(pair, first.path)
         assert str(first.pid) in line and "run" in line
@@ -212,7 +215,8 @@ def foreign(pair, tmp_path):
     source, built = tmp_path / "foreign.c", tmp_path / "foreign.o"
     source.write_text(FOREIGN)
     lib.command("clang", "-O2", "-g", "-target", "bpf", "-c", source, "-o", built)
-    pair.server.run("ip", "link", "set", "dev", scratch.INTERFACE, "xdp", "obj", built, "sec", "xdp")
+    pair.server.run("ip", "link", "set", "dev", scratch.INTERFACE, "xdp", "obj", built, "sec",
+                    "xdp")
     yield pair.program()["id"]
     pair.server.run("ip", "link", "set", "dev", scratch.INTERFACE, "xdp", "off", check=False)
 
@@ -282,7 +286,8 @@ def test_start_after_a_crash(pair, tmp_path):
 
 
 def test_start_beside_orphans_of_a_crash(pair, tmp_path):
-    """kill -9 of the daemon alone, its children still there: a start with the same file takes over."""
+    """kill -9 of the daemon alone, its children still there: a start with the same file takes
+    over."""
     with Daemon(pair, tmp_path, config()) as crashed:
         crashed.kill()
         (tmp_path / "again").mkdir()

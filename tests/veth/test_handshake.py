@@ -109,7 +109,8 @@ def test_data_with_the_final_ack_is_taken(family):
 
 
 def test_final_ack_of_nothing_sent_is_reset(family):
-    """SYN-RECEIVED, ACK of what was never sent -> RST with that number (RFC 9293 3.10.7.4, fifth)."""
+    """SYN-RECEIVED, ACK of what was never sent -> RST with that number (RFC 9293 3.10.7.4,
+    fifth)."""
     with Peer(family) as peer:
         peer.syn()
         answer = peer.expect(SYN | ACK)

@@ -83,8 +83,8 @@ def serves_new_connections(n=20):
 
 @pytest.mark.parametrize("queue", [0, 1])
 def test_killed_worker_is_replaced(queue):
-    """SIGKILL -> another worker within two seconds; the other lane's connections go on, those of the
-    killed one are served on or reset, none hangs; new ones work on both lanes."""
+    """SIGKILL -> another worker within two seconds; the other lane's connections go on, those of
+    the killed one are served on or reset, none hangs; new ones work on both lanes."""
     with lines() as made:
         old = kill(queue)
         for line in made:

@@ -136,8 +136,8 @@ def test_all_reset_at_once():
 
 
 def test_ports_are_used_again():
-    """The same client port again and again, closed by the server first each time -> every SYN opens:
-    TIME-WAIT gives way to a newer SYN (RFC 6191, RFC 9293 3.6.1)."""
+    """The same client port again and again, closed by the server first each time -> every SYN
+    opens: TIME-WAIT gives way to a newer SYN (RFC 6191, RFC 9293 3.6.1)."""
     source = 0
     for _ in range(20):
         s = lib.tcp_socket(4)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The maps are the statistics: every pinned one is read by bpftool, with named fields; and the object
-is one that `ip link` can load."""
+"""The maps are the statistics: every pinned one is read by bpftool, with named fields; and the
+object is one that `ip link` can load."""
 import json
 import os
 import time
@@ -32,7 +32,8 @@ def test_every_map_of_the_contract_is_pinned():
 
 
 def test_every_pinned_map_dumps_with_named_fields():
-    """bpftool map dump pinned, as a person would run it -> each entry with the names of its fields."""
+    """bpftool map dump pinned, as a person would run it -> each entry with the names of its
+    fields."""
     for name in sorted(pins()):
         path = figures.pinned(name)
         shown = figures.bpftool("map", "show", "pinned", path)

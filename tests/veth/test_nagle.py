@@ -12,8 +12,8 @@ WRITE = b"0123456789"
 
 
 def test_second_small_segment_waits_for_the_ack(family):
-    """Three small segments echoed, nothing acknowledged -> the first answer leaves, the others wait;
-    the ACK lets them out in one piece."""
+    """Three small segments echoed, nothing acknowledged -> the first answer leaves, the others
+    wait; the ACK lets them out in one piece."""
     with Peer(family) as peer:
         peer.drill("E")
         for word in (b"one", b"two", b"three"):
@@ -27,8 +27,8 @@ def test_second_small_segment_waits_for_the_ack(family):
 
 
 def test_full_segments_do_not_wait(family):
-    """Echo of much, nothing acknowledged -> full segments leave up to the initial window; at most one
-    is small."""
+    """Echo of much, nothing acknowledged -> full segments leave up to the initial window; at most
+    one is small."""
     with Peer(family) as peer:
         peer.drill("E", options=[("MSS", 1000)])
         for _ in range(5):

@@ -180,7 +180,8 @@ def test_pings_come_and_pongs_are_awaited(daemon, family):
 
 
 def test_ping_is_answered_with_its_bytes(daemon, family):
-    """Our ping with bytes of the application -> a pong with the same bytes; echo goes on beside it."""
+    """Our ping with bytes of the application -> a pong with the same bytes; echo goes on beside
+    it."""
     with connect(daemon, 7105, family) as s:
         s.sendall(lib.tlv(PING, b"ours") + lib.tlv(5, b"message"))
         got = set()
@@ -258,8 +259,8 @@ def stopped(daemon):
 
 
 def test_stale_lane_yields_new_connections(daemon, family):
-    """fallback: kernel, workers stopped beyond 50 ms -> a new connection goes to a kernel listener and
-    stays with the kernel after the worker goes on; an old one is the lane's as before."""
+    """fallback: kernel, workers stopped beyond 50 ms -> a new connection goes to a kernel listener
+    and stays with the kernel after the worker goes on; an old one is the lane's as before."""
     with lib.listen(family, daemon.pair.server, 7108) as listener:
         with connect(daemon, 7108, family) as old:
             lib.echo_once(old, 1, b"by the lane")
@@ -276,8 +277,8 @@ def test_stale_lane_yields_new_connections(daemon, family):
 
 
 def test_hung_worker_is_no_black_hole(daemon, family):
-    """Workers stopped beyond the grace time of 1.5 s -> within four seconds the client is served again
-    or reset; it does not wait for ever."""
+    """Workers stopped beyond the grace time of 1.5 s -> within four seconds the client is served
+    again or reset; it does not wait for ever."""
     with connect(daemon, 7103, family) as s:
         lib.echo_once(s, 1, b"before")
         with stopped(daemon):

@@ -2,9 +2,9 @@
 """Frames of one connection on both queues: a lane that does not know a flow asks the other before
 anybody answers RST.
 
-veth hands transmit queue n of the sender to receive queue n of its peer. A raw peer chooses the queue
-frame by frame (raw.Peer.put); a kernel client's is moved by its CPU, through the transmit queues' CPU
-maps.
+veth hands transmit queue n of the sender to receive queue n of its peer. A raw peer chooses the
+queue frame by frame (raw.Peer.put); a kernel client's is moved by its CPU, through the transmit
+queues' CPU maps.
 """
 import contextlib
 import os
@@ -101,7 +101,8 @@ def test_time_wait_is_found_from_the_other_queue(family):
 
 
 def _cpu_maps(masks):
-    """Write the transmit queues' CPU maps; sysfs shows a namespace's links only when mounted there."""
+    """Write the transmit queues' CPU maps; sysfs shows a namespace's links only when mounted
+    there."""
     words = [f"echo {mask} > /sys/class/net/{lib.CLIENT_IF}/queues/tx-{queue}/xps_cpus"
              for queue, mask in enumerate(masks)]
     done = lib.client.run("unshare", "--mount", "sh", "-ec",

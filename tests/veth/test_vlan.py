@@ -17,6 +17,7 @@ import threading
 
 import pytest
 
+import figures
 import lib
 from raw import ACK, PSH, SYN, Capture, Peer, packet_socket, receive_frame
 
@@ -27,7 +28,12 @@ RAW = {4: "198.51.100.77", 6: "2001:db8:100::77"}
 LENGTH = {4: 24, 6: 64}
 
 
-@pytest.fixture(scope="module")
+def last_frames_through():
+    """The way to the peers stands until the connections of the test have ended."""
+    lib.wait_for(lambda: not figures.figure("connections"), 3, "connections closed")
+
+
+@pytest.fixture
 def vlan(running_demo):  # pylint: disable=unused-argument
     """The sub-interfaces of the picture."""
     ends = ((lib.client, lib.CLIENT_IF, CLIENT), (lib.server, lib.SERVER_IF, SERVER))
@@ -43,6 +49,7 @@ def vlan(running_demo):  # pylint: disable=unused-argument
                    *(["nodad"] if family == 6 else []))
         ns.run("ip", "link", "set", name, "up")
     yield
+    last_frames_through()
     for ns, interface, _ in ends:
         ns.run("ip", "link", "del", f"{interface}.{VID}", check=False)
 
@@ -165,10 +172,11 @@ class Relay:
         lib.command("ip", "netns", "del", self.NAME, check=False)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def relay(running_demo):  # pylint: disable=unused-argument
     with Relay() as one:
         yield one
+        last_frames_through()
 
 
 def test_echo_behind_a_relay(relay, family):

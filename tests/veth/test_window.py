@@ -41,8 +41,9 @@ def test_lane_window_closes_and_opens(family):
 
 @pytest.mark.limit(30)
 def test_lane_window_closed_for_a_raw_peer(family):
-    """N 2000 to a peer that fills the window exactly -> window 0; a probe byte beyond it is answered
-    with an ACK of what was taken, not accepted; after the pause the window opens by itself."""
+    """N 2000 to a peer that fills the window exactly -> window 0; a probe byte beyond it is
+    answered with an ACK of what was taken, not accepted; after the pause the window opens by
+    itself."""
     with Peer(family) as peer:
         first = peer.open([("MSS", 1400)])
         peer.send(PSH | ACK, b"N 2000\n")
@@ -134,7 +135,8 @@ def test_probes_go_on_while_they_are_answered(family):
 
 
 def test_small_window_is_not_used_in_crumbs(family):
-    """A window that opens by 10 bytes only -> nothing, or no more than the window: never beyond it."""
+    """A window that opens by 10 bytes only -> nothing, or no more than the window: never beyond
+    it."""
     with Peer(family) as peer:
         peer.window = 600
         peer.open([("MSS", 536)])

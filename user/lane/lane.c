@@ -248,6 +248,8 @@ uint32_t mr_lane_sleep_ms(struct mr_lane *l)
 	uint32_t ms = next_ms(l);
 	uint32_t most = l->s.config->beat_ms;
 
+	if (l->ready.head != MR_NONE) /* an answer of the daemon came since the turn */
+		return 0;
 	if (l->waiting.head != MR_NONE || l->tx_refused) /* for frames or for room in the ring */
 		most = 1;
 	return ms < most ? ms : most;
@@ -257,8 +259,10 @@ uint64_t mr_lane_next_ns(const struct mr_lane *l)
 {
 	uint32_t ms = next_ms(l);
 
-	if (l->ready.head != MR_NONE || l->waiting.head != MR_NONE)
+	if (l->ready.head != MR_NONE)
 		return l->now_ns;
+	if (l->waiting.head != MR_NONE) /* looked at again as often as mr_lane_sleep_ms() says */
+		ms = ms < 1 ? ms : 1;
 	return ms == UINT32_MAX ? UINT64_MAX : (l->now_ns / 1000000 + ms) * 1000000;
 }
 

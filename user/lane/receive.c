@@ -70,6 +70,15 @@ static void learn_path(struct mr_conn *c, const struct mr_segment *seg)
 	c->vlan[1] = seg->link.vlan[1];
 }
 
+/*
+ * Of the very last frames none is kept for text, which the peer sends again: segments without text
+ * must always be read, for what they acknowledge is what becomes free.
+ */
+static bool has_no_frame_for(const struct mr_lane *l, const struct mr_segment *seg)
+{
+	return seg->len && l->frames.n_free <= l->frames.reserve / 8;
+}
+
 static void conn_arrives(struct mr_lane *l, struct mr_conn *c, struct arrival *a, bool *kept)
 {
 	a->drop = mr_tcp_segment_arrives(&l->tcp, c, &a->seg, a->frame, kept);
@@ -164,7 +173,10 @@ static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 	}
 	switch (mr_entry_kind(entry)) {
 	case MR_ENTRY_CONN:
-		conn_arrives(l, &l->conns[i], a, kept);
+		if (has_no_frame_for(l, &a->seg))
+			a->drop = MR_DROP_NO_FRAME;
+		else
+			conn_arrives(l, &l->conns[i], a, kept);
 		break;
 	case MR_ENTRY_HALF:
 		if (is_foreign_ack(&l->halves[i], &a->seg) && hand_over(l, a, mail))
@@ -248,7 +260,8 @@ unsigned int lane_receive(struct mr_lane *l)
 
 /*
  * Keep the fill ring full; but when frames are short, an eighth of all of them is enough there, and
- * the rest is left for sending.
+ * the rest is left for sending. The last ones are for receiving again, down to a few that always
+ * stand there: the ACKs of the peers are what frees frames.
  */
 static uint32_t frames_to_post(const struct mr_lane *l)
 {
@@ -258,7 +271,9 @@ static uint32_t frames_to_post(const struct mr_lane *l)
 
 	if (l->frames.n_free > room + 2 * l->frames.reserve)
 		return room;
-	if (posted >= enough || l->frames.n_free <= l->frames.reserve / 2)
+	if (l->frames.n_free <= l->frames.reserve / 2)
+		enough = l->frames.reserve / 4;
+	if (posted >= enough)
 		return 0;
 	return room < enough - posted ? room : (uint32_t)(enough - posted);
 }
