@@ -49,17 +49,19 @@ def programs(words):
 def read_cmocka(output, name, totals):
     """Count the tests of one program's output; returns how many it reported."""
     reported = 0
+    reason = None
     for line in output.splitlines():
-        test = re.match(r"\[  (     OK|FAILED |SKIPPED) \] (\S+)", line)
+        said = re.match(r"skip: (.*)", line)
+        reason = said.group(1) if said else reason
+        test = re.match(r"\[  (     OK|SKIPPED) \] (\S+)", line)
         if not test or "test(s)" in line:
             continue
+        reported += 1
         if test.group(1).strip() == "OK":
             totals.passed += 1
-            reported += 1
-        elif test.group(1).strip() == "SKIPPED":
-            reported += 1
-            reason = re.search(r"skip: (.*)", output)
-            totals.skip("%s %s" % (name, test.group(2)), reason.group(1) if reason else "no reason given")
+        else:
+            totals.skip("%s %s" % (name, test.group(2)), reason or "no reason given")
+        reason = None
     failed = set(re.findall(r"\[  FAILED  \] ([A-Za-z_]\w*)\s*$", output, re.M))
     for test in sorted(failed):
         totals.fail("%s %s" % (name, test))
@@ -97,7 +99,7 @@ def run_suite(folder, totals):
         status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, timeout=SUITE_SECONDS).returncode
     except subprocess.TimeoutExpired:
         status = "no end after %d s" % SUITE_SECONDS
-    n = before = totals.failed
+    before = totals.failed
     n = 0
     if os.path.exists(report):
         for case in ElementTree.parse(report).getroot().iter("testcase"):

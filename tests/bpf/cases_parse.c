@@ -190,7 +190,7 @@ static void ipv6_extensions_are_stepped_over(void **state)
 	EXPECT(FRAME(.family = 6, .n_extensions = 1, .extension = { { .kind = HOP_BY_HOP } }),
 	       TAKE);
 	EXPECT(FRAME(.family = 6, .n_extensions = 1,
-		     .extension = { { .kind = DESTINATION, .units = 100 } }),
+		     .extension = { { .kind = DESTINATION, .units = 255 } }),
 	       TAKE);
 	EXPECT(FRAME(.family = 6, .protocol = IPPROTO_UDP, .n_extensions = 1,
 		     .extension = { { .kind = ROUTING, .units = 2 } }),

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 enum {
-	FRAME_MAX = 2048,
+	FRAME_MAX = 2560,
 	MAX_TEST_TAGS = 3,
 	MAX_TEST_EXTENSIONS = 8,
 
