@@ -150,9 +150,10 @@ static void idle_connection_costs_300_bytes_at_most(void **state)
 	assert_int_equal(p->end[PAIR_CLIENT].stats.connections, IDLE);
 	assert_int_equal(p->end[PAIR_SERVER].stats.half_open, 0);
 	bytes = bytes_each(l);
-	print_message("idle connections: %u, %.1f bytes each (block %zu, table %.1f, growing: %s)\n",
-		      IDLE, (double)bytes / IDLE, sizeof(struct mr_conn),
-		      (double)mr_table_bytes(&l->table) / IDLE, l->table.old.bucket ? "yes" : "no");
+	print_message(
+		"idle connections: %u, %.1f bytes each (block %zu, table %.1f, growing: %s)\n",
+		IDLE, (double)bytes / IDLE, sizeof(struct mr_conn),
+		(double)mr_table_bytes(&l->table) / IDLE, l->table.old.bucket ? "yes" : "no");
 	assert_true(bytes <= (uint64_t)IDLE * IDLE_BYTES);
 	/* nothing else belongs to them */
 	for (int i = 0; i < 2; i++) {

@@ -63,6 +63,7 @@ static void start(struct pair *p, const char *app, struct pair_options o)
 	pair_init(p, o);
 	pair_rule(p, PAIR_SERVER, app, 7000);
 	pair_rule(p, PAIR_SERVER, "echo-bytes", 7001);
+	pair_rule(p, PAIR_SERVER, "echo", 7002);
 	pair_rule(p, PAIR_CLIENT, "talk", 9);
 	pair_start(p, apps, 1);
 }
@@ -118,6 +119,7 @@ static void source_without_frames_serves_others(void **state)
 
 	(void)state;
 	o.frames = 1024;
+	o.client_frames = 8192;
 	o.ring_size = 128;
 	start(&p, "source-bytes", o);
 	begin_slow(&p, t, NULL, 0);
@@ -141,11 +143,41 @@ static void peers_that_send_and_never_read(void **state)
 	struct pair p;
 
 	(void)state;
+	o.client_frames = 32768;
 	start(&p, "echo-bytes", o);
 	begin_slow(&p, t, bulk, sizeof(bulk));
 	others_echo(&p, 7001, OTHERS, 3000, 120000);
 	assert_true(pair_frames_are_whole(&p, PAIR_SERVER, NULL));
 	end_slow(&p, t);
+}
+
+/* A message that finds no room while nothing of its connection is in flight is not forgotten. */
+static void message_without_room_goes_when_frames_come_back(void **state)
+{
+	enum { LEN = 60000 };
+	static uint8_t bytes[6 + LEN];
+	static struct talk t[SLOW];
+	struct talk one = { .out = bytes, .out_len = sizeof(bytes), .half_close = true };
+	struct pair_options o = PAIR_OPTIONS;
+	struct pair p;
+
+	(void)state;
+	o.frames = 1024;
+	o.client_frames = 8192;
+	o.ring_size = 128;
+	bytes[4] = LEN >> 8;
+	bytes[5] = LEN & 255;
+	start(&p, "source-bytes", o);
+	begin_slow(&p, t, NULL, 0);
+	talk_begin(&p, &one, 7002, false);
+	pair_run(&p, 20000, NULL, NULL);
+	assert_int_equal(one.in_len, 0);
+	for (int i = 0; i < SLOW; i++)
+		talk_abort(&t[i]);
+	assert_true(pair_run(&p, 20000, talk_is_closed, &one));
+	assert_int_equal(one.reason, MR_CLOSE_DONE);
+	assert_int_equal(one.in_len, sizeof(bytes));
+	talk_end(&p);
 }
 
 /* ----- few frames ----- */
@@ -214,6 +246,7 @@ int main(void)
 		cmocka_unit_test(peers_that_never_read_from_a_source),
 		cmocka_unit_test(source_without_frames_serves_others),
 		cmocka_unit_test(peers_that_send_and_never_read),
+		cmocka_unit_test(message_without_room_goes_when_frames_come_back),
 		cmocka_unit_test(few_frames_everything_completes),
 		cmocka_unit_test(few_frames_and_large_rings_everything_completes),
 		cmocka_unit_test(large_message_waits_for_frames),

@@ -65,7 +65,7 @@ static void begin(struct pair *p, struct pair_options o, uint32_t max_bytes)
 
 static size_t put_head(uint8_t *to, uint16_t tag, uint32_t len)
 {
-	const uint8_t head[6] = { (uint8_t)(tag >> 8), (uint8_t)tag,	      (uint8_t)(len >> 24),
+	const uint8_t head[6] = { (uint8_t)(tag >> 8),	(uint8_t)tag,	     (uint8_t)(len >> 24),
 				  (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len };
 
 	memcpy(to, head, sizeof(head));

@@ -37,6 +37,11 @@ static uint64_t clock_ns(void *arg)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+static uint32_t frames_of(const struct pair_options *o, int end)
+{
+	return end == PAIR_CLIENT && o->client_frames ? o->client_frames : o->frames;
+}
+
 static void fill_path(struct mr_path *path, int from, const uint8_t addr[2][16])
 {
 	path->state = MR_PATH_VALID;
@@ -51,7 +56,7 @@ static void init_end(struct pair *p, int i, const struct pair_options *o)
 {
 	struct pair_end *e = &p->end[i];
 	struct mr_arena_sizes sizes = {
-		.frames = o->frames,
+		.frames = frames_of(o, i),
 		.frame_bytes = 2048,
 		.conns = o->conns,
 		.half_open = o->half_open ? o->half_open : 1024,
@@ -96,7 +101,7 @@ void pair_init(struct pair *p, struct pair_options o)
 		init_end(p, i, &o);
 		ends[i] = (struct mr_memory_end){
 			.umem = mr_arena_area(&p->end[i].arena, MR_AREA_FRAMES, NULL),
-			.umem_bytes = (uint64_t)o.frames * 2048,
+			.umem_bytes = (uint64_t)frames_of(&o, i) * 2048,
 			.frame_bytes = 2048,
 			.ring_size = o.ring_size,
 		};

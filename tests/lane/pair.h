@@ -26,7 +26,7 @@ struct pair_end {
 	struct mr_path_table *paths;
 	uint8_t asked[16]; /* path that was asked for and is to be answered */
 	bool has_asked;
-	bool mute;	   /* the daemon answers no path */
+	bool mute; /* the daemon answers no path */
 	struct {
 		bool asked; /* not answered yet */
 		uint64_t cookie;
@@ -50,6 +50,7 @@ struct pair_options {
 	uint32_t conns;
 	uint64_t delay_ns;
 	uint32_t ring_size;
+	uint32_t client_frames; /* 0: as many as the server */
 	/* 0: 1024, 4096, 1024, 16 MiB */
 	uint32_t half_open;
 	uint32_t time_wait;

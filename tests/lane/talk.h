@@ -31,7 +31,8 @@ struct talk {
 	size_t in_len;
 	uint32_t in_hash; /* FNV-1a of all that came */
 	char in[256];
-	uint64_t first_ns, last_ns; /* when the first and the last byte came, by the virtual clock */
+	uint64_t first_ns,
+		last_ns; /* when the first and the last byte came, by the virtual clock */
 };
 
 enum {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The frame pool (user/frame/frames.h): each frame has one state, counted; the kernel's stay its. */
+/* The frame pool (user/frame/frames.h): each frame has one state, counted; the kernel's stay its.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

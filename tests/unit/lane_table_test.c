@@ -233,7 +233,8 @@ static void table_memory_stays_near_its_entries(void **state)
 		insert(m, key);
 		if (key < 1000)
 			continue;
-		assert_true(mr_table_bytes(&m->table) <= (m->table.old.bucket ? 22 : 15) * (key + 1ull));
+		assert_true(mr_table_bytes(&m->table) <=
+			    (m->table.old.bucket ? 22 : 15) * (key + 1ull));
 		assert_true(mr_table_bytes(&m->table) >= 7ull * (key + 1));
 	}
 	model_free(m);

@@ -168,12 +168,19 @@ static void wheel_clock_wraps_and_nothing_is_lost(void **state)
 /* Each of the digits' boundaries, approached from both sides. */
 static void wheel_boundary_times_fire_exactly(void **state)
 {
-	static const uint32_t start[] = { 0,	     1,	     63,	64,	  4095,	     4096,
-					  262143,    1 << 18, (1 << 24) - 1, 1 << 24, 0x3fffffff,
-					  0x40000000, 0x7fffffff, 0xffffffc0, 0xffffffff };
-	static const uint32_t delta[] = { 1,	  2,	   63,	     64,       65,	4095,
-					  4096,	  4097,	   262143,   262144,   1 << 24, (1 << 24) + 1,
-					  1 << 30, (1 << 30) + 1, INT32_MAX };
+	static const uint32_t start[] = { 0,	      1,	  63,
+					  64,	      4095,	  4096,
+					  262143,     1 << 18,	  (1 << 24) - 1,
+					  1 << 24,    0x3fffffff, 0x40000000,
+					  0x7fffffff, 0xffffffc0, 0xffffffff };
+	static const uint32_t delta[] = { 1,	    2,
+					  63,	    64,
+					  65,	    4095,
+					  4096,	    4097,
+					  262143,   262144,
+					  1 << 24,  (1 << 24) + 1,
+					  1 << 30,  (1 << 30) + 1,
+					  INT32_MAX };
 
 	(void)state;
 	for (size_t s = 0; s < sizeof(start) / sizeof(start[0]); s++) {

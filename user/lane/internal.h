@@ -162,6 +162,7 @@ void lane_half_list(struct mr_lane *l, uint32_t i);
 void lane_half_unlist(struct mr_lane *l, uint32_t i);
 void lane_wait_add(struct mr_lane *l, struct mr_conn *c);
 void lane_wait_forget(struct mr_lane *l, uint32_t i);
+void lane_wait_restarted(struct mr_lane *l, uint32_t i);
 uint32_t lane_expire_waits(struct mr_lane *l, bool one_for_sure);
 struct mr_session *lane_session(struct mr_lane *l, struct mr_conn *c);
 struct mr_session *lane_session_take(struct mr_lane *l, struct mr_conn *c);
@@ -181,6 +182,7 @@ void lane_refill(struct mr_lane *l);
 void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *seg, uint64_t hash,
 		       uint32_t frame, bool *kept, int *drop);
 bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash, int *drop);
+void lane_halves_drop(struct mr_lane *l, const uint8_t addr[16], uint16_t port);
 uint32_t lane_expire_records(struct mr_lane *l);
 uint32_t lane_next_record_ms(const struct mr_lane *l);
 

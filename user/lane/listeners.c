@@ -305,6 +305,7 @@ void lane_listener_drop(struct mr_lane *l, struct mr_conn *c)
 			continue;
 		if (c ? x->conn != conn_id(l, c) : lane_conn_find(l, x->conn) != NULL)
 			continue;
+		lane_halves_drop(l, x->addr, x->port);
 		reset_waiting(l, x);
 		l->s.asks->unlisten(l->s.asks_arg, x->addr, x->port);
 		x->used = false;

@@ -21,6 +21,24 @@ static void forget_half(struct mr_lane *l, uint32_t i)
 	lane_half_remove(l, i);
 }
 
+/* A listener goes, and the handshakes under way with it: their ACK finds nobody and is reset. */
+void lane_halves_drop(struct mr_lane *l, const uint8_t addr[16], uint16_t port)
+{
+	for (uint32_t sends = 0; sends < HALF_LISTS; sends++) {
+		uint32_t i = l->half_list[sends].head;
+
+		while (i != MR_NONE) {
+			const struct mr_half_open *h = &l->halves[i];
+			uint32_t next = h->next;
+
+			if (mr_be16(h->local_port) == port &&
+			    __builtin_memcmp(h->local, addr, sizeof(h->local)) == 0)
+				forget_half(l, i);
+			i = next;
+		}
+	}
+}
+
 /* The oldest half-open record that was answered more than once makes room for a new one. */
 static bool evict_half(struct mr_lane *l)
 {
@@ -124,6 +142,19 @@ static bool accept_is_full(struct mr_lane *l, const struct mr_conn *c)
 	return asked && asked->n_waiting > asked->backlog;
 }
 
+/* It did not become established: reset, back to LISTEN; or still half-open, and answered. */
+static void throw_away(struct mr_lane *l, uint32_t i, struct mr_conn *c)
+{
+	if (c->state == MR_CLOSED) {
+		forget_half(l, i);
+	} else {
+		mr_tcp_output(&l->tcp, c);
+		l->halves[i].ts_recent = c->ts_recent;
+	}
+	mr_wheel_disarm(&l->wheel, c);
+	lane_conn_give(l, c);
+}
+
 /*
  * A segment for a half-open connection runs through the ordinary steps, on the block that the
  * record expands to. A block that did not become established is thrown away again.
@@ -150,19 +181,18 @@ void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *s
 		lane_conn_give(l, c);
 		return;
 	}
+	c->flags |=
+		MR_CONN_READY; /* not to be put on the list: the block may not outlive this call */
 	*drop = mr_tcp_segment_arrives(&l->tcp, c, seg, frame, kept);
+	c->flags &= ~MR_CONN_READY;
 	if (c->state >= MR_ESTABLISHED) {
 		if (*kept)
 			l->frames.record[frame].owner = conn_index(l, c);
 		promote(l, i, c, hash);
+		lane_ready(l, c);
 		return;
 	}
-	if (c->state == MR_CLOSED) /* reset before it was established: back to LISTEN */
-		forget_half(l, i);
-	else
-		h->ts_recent = c->ts_recent;
-	mr_wheel_disarm(&l->wheel, c);
-	lane_conn_give(l, c);
+	throw_away(l, i, c);
 }
 
 /* ----- time ----- */

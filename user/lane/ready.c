@@ -150,13 +150,14 @@ static void application(struct mr_lane *l, struct mr_conn *c)
 	lane_deliver(l, c);
 }
 
-static bool is_starved(struct mr_lane *l, const struct mr_conn *c)
+static bool is_starved(const struct mr_conn *c)
 {
 	if (c->flags & MR_CONN_SEND_LIMITED ||
 	    (c->flags & MR_CONN_ACK_NOW && c->state >= MR_SYN_RECEIVED))
 		return true;
-	/* wants to write, has nothing in flight whose ACK would wake it, and found no frame */
-	return c->flags & MR_CONN_WANT_WRITE && !c->tx_bytes && !mr_tcp_send_room(&l->tcp, c);
+	/* wants to write, has nothing in flight whose ACK would wake it: found no frame, or too few
+	 */
+	return c->flags & MR_CONN_WANT_WRITE && !c->tx_bytes && !mr_tcp_cannot_send(c);
 }
 
 /* Returns false when it can go no further in this turn. */
@@ -168,14 +169,15 @@ static bool run_one(struct mr_lane *l, struct mr_conn *c)
 		run_asked(l, c);
 	if (c->state != MR_CLOSED)
 		mr_tcp_output(&l->tcp, c);
-	/* what ended while it ran stands on the list once more, and a block that does is not freed */
+	/* what ended while it ran stands on the list once more, and a block that does is not freed
+	 */
 	if (c->state == MR_CLOSED || may_compress(c)) {
 		if (!(c->flags & MR_CONN_READY))
 			end(l, c);
 		return true;
 	}
 	lane_heartbeat_look(l, c);
-	if (!is_starved(l, c))
+	if (!is_starved(c))
 		return true;
 	if (!(c->flags & MR_CONN_READY)) {
 		c->flags |= MR_CONN_READY;

@@ -90,10 +90,14 @@ static void conn_arrives(struct mr_lane *l, struct mr_conn *c, struct arrival *a
 
 static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a)
 {
+	uint16_t expires = l->waits[i].expire_half_s;
 	bool reopen;
 
-	if (mr_time_wait_arrives(&l->tcp, &l->waits[i], &a->seg, &reopen))
+	if (mr_time_wait_arrives(&l->tcp, &l->waits[i], &a->seg, &reopen)) {
+		if (l->waits[i].expire_half_s != expires)
+			lane_wait_restarted(l, i);
 		return;
+	}
 	lane_wait_forget(l, i);
 	if (reopen)
 		lane_syn_arrives(l, &a->seg, a->hash, &a->drop);

@@ -205,13 +205,31 @@ void lane_wait_forget(struct mr_lane *l, uint32_t i)
 	l->stats->time_wait--;
 }
 
+/*
+ * The list is in the order of expiry but for records whose time began anew: they stay where they
+ * are, marked in their `next`, and go to the end when they come to the head.
+ */
+#define WAIT_RESTARTED (1u << 31)
+
+static uint32_t wait_next(const struct mr_lane *l, uint32_t i)
+{
+	return l->waits[i].next & ~WAIT_RESTARTED;
+}
+
+void lane_wait_restarted(struct mr_lane *l, uint32_t i)
+{
+	l->waits[i].next |= WAIT_RESTARTED;
+}
+
 static void wait_append(struct mr_lane *l, uint32_t i)
 {
+	uint32_t tail = l->wait_list.tail;
+
 	l->waits[i].next = MR_NONE;
-	if (l->wait_list.tail == MR_NONE)
+	if (tail == MR_NONE)
 		l->wait_list.head = i;
 	else
-		l->waits[l->wait_list.tail].next = i;
+		l->waits[tail].next = (l->waits[tail].next & WAIT_RESTARTED) | i;
 	l->wait_list.tail = i;
 }
 
@@ -219,7 +237,7 @@ static uint32_t wait_pop(struct mr_lane *l)
 {
 	uint32_t i = l->wait_list.head;
 
-	l->wait_list.head = l->waits[i].next;
+	l->wait_list.head = wait_next(l, i);
 	if (l->wait_list.head == MR_NONE)
 		l->wait_list.tail = MR_NONE;
 	return i;
@@ -235,6 +253,10 @@ uint32_t lane_expire_waits(struct mr_lane *l, bool one_for_sure)
 		struct mr_time_wait *w = &l->waits[i];
 		bool dead = wait_is_dead(w);
 
+		if (!dead && w->next & WAIT_RESTARTED) {
+			wait_append(l, wait_pop(l));
+			continue;
+		}
 		if (!dead && !one_for_sure && mr_time_wait_left_ms(&l->tcp, w))
 			break;
 		wait_pop(l);

@@ -25,11 +25,16 @@ static void sample_rtt(struct mr_tcp *t, struct mr_conn *c, const struct mr_segm
 
 static void enter_recovery(struct mr_tcp *t, struct mr_conn *c)
 {
-	c->ssthresh = mr_cc_of(c)->ssthresh(c, mr_conn_flight(t, c));
+	uint32_t flight = mr_conn_flight(t, c);
+
+	if (!mr_tcp_retransmit_head(t, c)) {
+		c->dupacks--; /* no room: the next duplicate asks again */
+		return;
+	}
+	c->ssthresh = mr_cc_of(c)->ssthresh(c, flight);
 	c->recover = c->snd_nxt;
 	c->flags |= MR_CONN_RECOVERY;
 	t->stats->fast_retransmits++;
-	mr_tcp_retransmit_head(t, c);
 	c->cwnd = c->ssthresh + MR_DUPACKS * c->snd_mss;
 	mr_tcp_want_output(t, c);
 }
@@ -51,8 +56,12 @@ static void duplicate_ack(struct mr_tcp *t, struct mr_conn *c)
 		mr_tcp_want_output(t, c);
 		return;
 	}
-	/* RFC 6582 3.2, step 2: not again for the losses of an earlier window */
-	if (c->dupacks == MR_DUPACKS && !(c->flags & MR_CONN_RTO_RECOVERY))
+	/*
+	 * RFC 6582 3.2, step 2: not for the losses of an earlier window: at `recover` itself the
+	 * duplicates answer what was sent again without need
+	 */
+	if (c->dupacks == MR_DUPACKS && !(c->flags & MR_CONN_RTO_RECOVERY) &&
+	    c->snd_una != c->recover)
 		enter_recovery(t, c);
 }
 
@@ -99,7 +108,8 @@ void mr_tcp_update_send_window(struct mr_tcp *t, struct mr_conn *c, const struct
 	if (!(mr_seq_lt(c->snd_wl1, seg->seq) ||
 	      (c->snd_wl1 == seg->seq && mr_seq_le(c->snd_wl2, seg->ack))))
 		return;
-	c->snd_wnd = (uint32_t)seg->wnd << c->snd_shift;
+	/* a SYN's window is never scaled (RFC 7323 2.2) */
+	c->snd_wnd = (uint32_t)seg->wnd << (seg->flags & MR_SYN ? 0 : c->snd_shift);
 	c->snd_wl1 = seg->seq;
 	c->snd_wl2 = seg->ack;
 	c->max_snd_wnd = max_u32(c->max_snd_wnd, c->snd_wnd);

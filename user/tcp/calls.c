@@ -55,6 +55,7 @@ void mr_tcp_open_call(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu)
 	c->iss = mr_tcp_isn(t, mr_conn_tuple(c));
 	c->snd_una = c->iss;
 	c->snd_nxt = c->iss + 1;
+	c->recover = c->iss;
 	c->cwnd = 1;
 	mr_tcp_set_mss(t, c, UINT16_MAX, mtu);
 	c->rcv_mss = 0;
@@ -115,7 +116,7 @@ void mr_tcp_shutdown_send(struct mr_tcp *t, struct mr_conn *c)
 		c->flags |= MR_CONN_FIN_QUEUED;
 		mr_tcp_set_state(t, c, MR_LAST_ACK);
 		break;
-	case MR_SYN_RECEIVED: /* simultaneous open: the FIN follows the handshake */
+	case MR_SYN_RECEIVED: /* the application does not know the connection yet */
 	case MR_CLOSED:
 	case MR_LISTEN:
 	case MR_SYN_SENT:
@@ -126,6 +127,7 @@ void mr_tcp_shutdown_send(struct mr_tcp *t, struct mr_conn *c)
 	case MR_TIME_WAIT:
 		return;
 	}
+	mr_tcp_drop_reserved(t, c);
 	mr_tcp_want_output(t, c);
 }
 
@@ -152,11 +154,13 @@ void mr_tcp_close_call(struct mr_tcp *t, struct mr_conn *c)
 			return;
 		}
 		break;
-	case MR_CLOSED:
-	case MR_LISTEN:
-	case MR_CLOSING:
+	case MR_CLOSING: /* the peer has closed too: nobody is left to be told */
 	case MR_LAST_ACK:
 	case MR_TIME_WAIT:
+		mr_tcp_drop_received(t, c);
+		break;
+	case MR_CLOSED:
+	case MR_LISTEN:
 		break;
 	}
 	mr_tcp_shutdown_send(t, c);

@@ -56,6 +56,7 @@ void mr_half_open_expand(struct mr_tcp *t, const struct mr_half_open *h, struct 
 	c->irs = h->irs;
 	c->snd_una = h->iss;
 	c->snd_nxt = h->iss + 1;
+	c->recover = h->iss;
 	c->rcv_nxt = h->irs + 1;
 	c->last_ack_sent = c->rcv_nxt;
 	c->rcv_wnd = min_u32(t->config->receive_buffer, 65535); /* what the SYN-ACK offered */

@@ -150,6 +150,10 @@ static void answer_unacceptable(struct mr_tcp *t, struct mr_conn *c, const struc
 {
 	if (seg->flags & MR_RST)
 		return;
+	if (seg->flags & MR_SYN) { /* RFC 5961 4.2, irrespective of the sequence number */
+		mr_tcp_send_challenge(t, c);
+		return;
+	}
 	c->flags |= MR_CONN_ACK_NOW;
 	mr_tcp_want_output(t, c);
 }
@@ -352,6 +356,7 @@ static void eighth_check_fin_bit(struct mr_tcp *t, struct mr_conn *c)
 		return;
 	c->flags &= ~MR_CONN_FIN_ARRIVED;
 	c->flags |= MR_CONN_FIN_RECEIVED | MR_CONN_ACK_NOW;
+	mr_tcp_drop_out_of_order(t, c); /* a peer that sends text behind its FIN */
 	c->rcv_nxt++;
 	c->rcv_wnd -= c->rcv_wnd > 0;
 	mr_tcp_want_output(t, c);
@@ -447,10 +452,17 @@ static bool is_port_unreachable(const struct mr_icmp_error *icmp)
 	return icmp->ipv6 ? icmp->code == 4 : icmp->code == 3;
 }
 
+/* RFC 9293 3.9.2.2, RFC 5461 2: no route, no host, no address now: it may pass. */
+static bool is_hard(const struct mr_icmp_error *icmp)
+{
+	if (icmp->ipv6)
+		return icmp->type == 1 && icmp->code != 0 && icmp->code != 3;
+	return icmp->type == 3 && icmp->code != 0 && icmp->code != 1 && icmp->code != 4 &&
+	       icmp->code != 5;
+}
+
 void mr_tcp_icmp_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_error *icmp)
 {
-	bool hard = icmp->ipv6 ? icmp->type == 1 : icmp->type == 3 && icmp->code != 4;
-
 	if (!is_in_flight(c, icmp->seq))
 		return;
 	t->stats->icmp_errors++;
@@ -460,7 +472,7 @@ void mr_tcp_icmp_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_ic
 	}
 	/* RFC 5927 5.2: hard errors abort only connections that are being opened; source quench and
 	 * all soft errors change nothing (MUST-55, MUST-56) */
-	if (hard && c->state == MR_SYN_SENT)
+	if (is_hard(icmp) && c->state == MR_SYN_SENT)
 		mr_tcp_close_conn(t, c, is_port_unreachable(icmp) ? MR_CLOSE_REFUSED
 								  : MR_CLOSE_UNREACHABLE);
 }

@@ -29,6 +29,7 @@ bool mr_conn_is_synchronised(const struct mr_conn *c);
 
 /* text.c */
 void mr_tcp_drop_received(struct mr_tcp *t, struct mr_conn *c);
+void mr_tcp_drop_out_of_order(struct mr_tcp *t, struct mr_conn *c);
 int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
 			uint32_t frame, bool *kept);
 uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c);
@@ -40,6 +41,7 @@ void mr_tcp_update_send_window(struct mr_tcp *t, struct mr_conn *c, const struct
 /* queue.c */
 uint32_t mr_tcp_send_point(const struct mr_tcp *t, const struct mr_conn *c);
 uint32_t mr_tcp_queue_end(const struct mr_conn *c);
+void mr_tcp_drop_reserved(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_seal(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_drop_sent(struct mr_tcp *t, struct mr_conn *c);
 uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack);

@@ -18,7 +18,9 @@ static void acked(struct mr_conn *c, uint32_t bytes, bool limited)
 	if (!limited)
 		return; /* RFC 7661's reason: a window that was not used proves nothing */
 	if (c->cwnd < c->ssthresh) {
-		c->cwnd += min_u32(bytes, 2 * c->snd_mss);
+		uint32_t segments = c->flags & MR_CONN_RTO_RECOVERY ? 1 : 2; /* RFC 3465 2.3 */
+
+		c->cwnd += min_u32(bytes, segments * c->snd_mss);
 		return;
 	}
 	c->cc_acked += bytes;

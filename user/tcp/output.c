@@ -99,16 +99,27 @@ static bool send_control(struct mr_tcp *t, struct mr_conn *c, uint32_t seq, uint
 	return true;
 }
 
+/*
+ * snd_nxt, unless a window probe or a peer that took its window back put it beyond the window: a
+ * segment there would not be acceptable to the peer, and its ACK or RST would be lost on it.
+ */
+static uint32_t control_seq(const struct mr_conn *c)
+{
+	uint32_t edge = c->snd_una + c->snd_wnd;
+
+	return c->state >= MR_ESTABLISHED && mr_seq_lt(edge, c->snd_nxt) ? edge : c->snd_nxt;
+}
+
 void mr_tcp_send_ack(struct mr_tcp *t, struct mr_conn *c)
 {
-	if (!send_control(t, c, c->snd_nxt, MR_ACK))
+	if (!send_control(t, c, control_seq(c), MR_ACK))
 		c->flags |= MR_CONN_ACK_NOW;
 }
 
 void mr_tcp_send_rst(struct mr_tcp *t, struct mr_conn *c)
 {
 	struct mr_segment_out out = {
-		.seq = c->snd_nxt, .ack = c->rcv_nxt, .flags = MR_RST | MR_ACK
+		.seq = control_seq(c), .ack = c->rcv_nxt, .flags = MR_RST | MR_ACK
 	};
 
 	struct mr_link link = mr_conn_link(c);
@@ -158,8 +169,8 @@ void mr_tcp_reply_rst(struct mr_tcp *t, const struct mr_segment *seg)
 static void fill_syn(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out, uint8_t flags)
 {
 	fill_segment(t, c, out, c->iss, flags);
-	c->rcv_wnd = mr_tcp_select_window(t, c);
-	out->wnd = (uint16_t)min_u32(c->rcv_wnd, 65535); /* never scaled (RFC 7323 2.2) */
+	c->rcv_wnd = min_u32(mr_tcp_select_window(t, c), 65535); /* never scaled (RFC 7323 2.2) */
+	out->wnd = (uint16_t)c->rcv_wnd;
 	out->options.mss = mss_option(t, c->remote);
 	out->options.has_window_scale = c->flags & MR_CONN_WINDOW_SCALE;
 	out->options.window_shift = c->rcv_shift;
@@ -280,16 +291,25 @@ static bool part_is_worth_it(const struct mr_tcp *t, const struct mr_conn *c, ui
 					usable && !mr_conn_flight(t, c));
 }
 
+/* No frame for the rest: the lane tries again when there is one. */
+static bool cut(struct mr_tcp *t, struct mr_conn *c, uint32_t len)
+{
+	if (mr_tcp_split(t, c, c->tx_next, len))
+		return true;
+	c->flags |= MR_CONN_SEND_LIMITED;
+	return false;
+}
+
 /* The next frame fits, or is cut so that it fits. */
 static bool fit(struct mr_tcp *t, struct mr_conn *c, uint32_t usable)
 {
 	struct mr_frame *r = &t->frames->record[c->tx_next];
 
-	if (r->len > c->snd_mss && !mr_tcp_split(t, c, c->tx_next, c->snd_mss))
+	if (r->len > c->snd_mss && !cut(t, c, c->snd_mss))
 		return false;
 	if (r->len <= usable)
 		return true;
-	return part_is_worth_it(t, c, usable) && mr_tcp_split(t, c, c->tx_next, usable);
+	return part_is_worth_it(t, c, usable) && cut(t, c, usable);
 }
 
 static void send_text(struct mr_tcp *t, struct mr_conn *c)

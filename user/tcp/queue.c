@@ -107,9 +107,11 @@ bool mr_tcp_split(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t 
 	s->seq = r->seq + len;
 	s->len = (uint16_t)(r->len - len);
 	s->sends = r->sends;
+	s->tcp_flags = r->tcp_flags;
 	s->next = r->next;
 	memcpy(mr_frame_payload(t->frames, rest), mr_frame_payload(t->frames, frame) + len, s->len);
 	r->len = (uint16_t)len;
+	r->tcp_flags = 0;
 	r->next = rest;
 	if (c->tx_tail == frame)
 		c->tx_tail = rest;
@@ -125,7 +127,7 @@ static uint32_t open_tail(const struct mr_tcp *t, const struct mr_conn *c)
 		return MR_NONE;
 	r = &t->frames->record[c->tx_tail];
 	if (r->state != MR_FRAME_TX || r->sends || r->in_tx || r->len >= c->snd_mss ||
-	    r->tcp_flags & MR_PSH)
+	    r->tcp_flags & MR_PSH || (uint32_t)r->offset + r->len >= t->frames->frame_bytes)
 		return MR_NONE;
 	return c->tx_tail;
 }
@@ -183,13 +185,15 @@ static uint32_t append_frame(struct mr_tcp *t, struct mr_conn *c)
 static uint8_t *place(struct mr_tcp *t, struct mr_conn *c, uint32_t *room)
 {
 	uint32_t i = open_tail(t, c);
+	const struct mr_frame *r;
 
 	if (i == MR_NONE)
 		i = append_frame(t, c);
 	if (i == MR_NONE)
 		return NULL;
-	*room = c->snd_mss - t->frames->record[i].len;
-	return mr_frame_payload(t->frames, i) + t->frames->record[i].len;
+	r = &t->frames->record[i];
+	*room = min_u32(c->snd_mss - r->len, t->frames->frame_bytes - r->offset - r->len);
+	return mr_frame_payload(t->frames, i) + r->len;
 }
 
 uint8_t *mr_tcp_reserve(struct mr_tcp *t, struct mr_conn *c, uint32_t *room)
@@ -208,13 +212,36 @@ uint8_t *mr_tcp_reserve(struct mr_tcp *t, struct mr_conn *c, uint32_t *room)
 
 void mr_tcp_commit(struct mr_tcp *t, struct mr_conn *c, uint32_t len)
 {
-	struct mr_frame *r = &t->frames->record[c->tx_tail];
+	struct mr_frame *r;
 
+	if (!len || c->tx_tail == MR_NONE || c->flags & MR_CONN_FIN_QUEUED)
+		return; /* closed since it was reserved */
+	r = &t->frames->record[c->tx_tail];
 	r->len = (uint16_t)(r->len + len);
 	c->tx_bytes += len;
 	t->stats->app_bytes_out += len;
-	if (len)
-		mr_tcp_want_output(t, c);
+	mr_tcp_want_output(t, c);
+}
+
+/* Reserved and never filled: an empty frame at the end, which a FIN would wait for. */
+void mr_tcp_drop_reserved(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_frame *rec = t->frames->record;
+	uint32_t empty = c->tx_tail;
+	uint32_t last = MR_NONE;
+
+	if (empty == MR_NONE || rec[empty].len)
+		return;
+	for (uint32_t i = c->tx_head; i != empty; i = rec[i].next)
+		last = i;
+	c->tx_tail = last;
+	if (last == MR_NONE)
+		c->tx_head = MR_NONE;
+	else
+		rec[last].next = MR_NONE;
+	if (c->tx_next == empty)
+		c->tx_next = MR_NONE;
+	mr_frame_give(t->frames, empty);
 }
 
 static void queue_bytes(struct mr_tcp *t, struct mr_conn *c, const uint8_t *data, uint32_t len)

@@ -17,13 +17,18 @@ enum {
 	QUICK_SEGMENTS = 16,  /* at the start of a connection every segment is acknowledged */
 };
 
+void mr_tcp_drop_out_of_order(struct mr_tcp *t, struct mr_conn *c)
+{
+	mr_frame_give_list(t->frames, c->ooo_head);
+	c->ooo_head = MR_NONE;
+}
+
 void mr_tcp_drop_received(struct mr_tcp *t, struct mr_conn *c)
 {
 	mr_frame_give_list(t->frames, c->rx_head);
-	mr_frame_give_list(t->frames, c->ooo_head);
+	mr_tcp_drop_out_of_order(t, c);
 	c->rx_head = MR_NONE;
 	c->rx_tail = MR_NONE;
-	c->ooo_head = MR_NONE;
 	c->rx_bytes = 0;
 }
 
@@ -131,6 +136,25 @@ static uint32_t drop_covered(struct mr_tcp *t, const struct mr_frame *r, uint32_
 	return after;
 }
 
+static uint32_t ooo_count(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = c->ooo_head; i != MR_NONE; i = t->frames->record[i].next)
+		n++;
+	return n;
+}
+
+/* Cut the piece to what it adds behind @before; false: nothing, or it lies behind a FIN. */
+static bool adds_behind(struct mr_frame *r, const struct mr_frame *before)
+{
+	uint32_t end = before->seq + before->len;
+
+	if (before->tcp_flags & MR_FIN && mr_seq_le(end, r->seq + r->len))
+		return false;
+	return trim_front(r, end);
+}
+
 /*
  * Keep what came out of order, sorted, without overlaps: what is there stays, the new piece is
  * cut to what it adds. Returns MR_DROP_NONE when the frame is kept.
@@ -141,20 +165,20 @@ static int insert_ooo(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	struct mr_frame *r = &rec[frame];
 	uint32_t before = MR_NONE;
 	uint32_t after = c->ooo_head;
-	uint32_t n = 0;
 
+	if (ooo_count(t, c) >= ooo_limit(t))
+		return MR_DROP_OOO_LIMIT;
 	while (after != MR_NONE && mr_seq_le(rec[after].seq, r->seq)) {
 		before = after;
 		after = rec[after].next;
-		n++;
 	}
-	if (n >= ooo_limit(t))
-		return MR_DROP_OOO_LIMIT;
-	if (before != MR_NONE && !trim_front(r, rec[before].seq + rec[before].len))
+	if (before != MR_NONE && !adds_behind(r, &rec[before]))
 		return MR_DROP_TCP_SEQUENCE;
 	after = drop_covered(t, r, after);
 	if (after != MR_NONE)
 		trim_back(r, rec[after].seq);
+	if (!r->len && !(r->tcp_flags & MR_FIN))
+		return MR_DROP_TCP_SEQUENCE;
 	if (before == MR_NONE)
 		c->ooo_head = frame;
 	else
@@ -164,10 +188,10 @@ static int insert_ooo(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	return MR_DROP_NONE;
 }
 
-/* A gap was filled: move what is in order now to the receive queue. */
+/* A gap was filled: move what is in order now to the receive queue. Nothing follows a FIN. */
 static void drain_ooo(struct mr_tcp *t, struct mr_conn *c)
 {
-	while (c->ooo_head != MR_NONE) {
+	while (c->ooo_head != MR_NONE && !(c->flags & MR_CONN_FIN_ARRIVED)) {
 		uint32_t head = c->ooo_head;
 		struct mr_frame *r = &t->frames->record[head];
 
@@ -190,9 +214,9 @@ static void owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap)
 {
 	if (len > c->rcv_mss)
 		c->rcv_mss = (uint16_t)len;
-	if (len >= c->rcv_mss)
+	if (len >= c->rcv_mss && c->segs_unacked < UINT8_MAX)
 		c->segs_unacked++;
-	if (gap || c->segs_unacked >= 2 ||
+	if (gap || c->segs_unacked >= 2 || c->rcv_nxt - c->last_ack_sent >= 2u * c->rcv_mss ||
 	    c->rcv_nxt - c->irs < QUICK_SEGMENTS * (uint32_t)c->rcv_mss) {
 		c->flags |= MR_CONN_ACK_NOW;
 		mr_tcp_want_output(t, c);
@@ -201,10 +225,14 @@ static void owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap)
 	mr_timer_ack_owed(t, c);
 }
 
-/* Frames are short, and this connection's application leaves what came: it gets no more of them. */
+/*
+ * The application leaves what came, and frames are short, or a peer lived on what rounding to the
+ * window scale adds with each ACK: this connection gets no more of them.
+ */
 static bool is_hog(const struct mr_tcp *t, const struct mr_conn *c)
 {
-	return t->frames->n_free <= 2 * t->frames->reserve && c->rx_bytes;
+	return (t->frames->n_free <= 2 * t->frames->reserve && c->rx_bytes) ||
+	       c->rx_bytes >= 2 * t->config->receive_buffer;
 }
 
 /*
@@ -300,7 +328,7 @@ uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c)
 
 void mr_tcp_consumed(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
 {
-	uint32_t window;
+	uint32_t window, step;
 
 	c->rx_bytes -= n;
 	while (n) {
@@ -322,8 +350,8 @@ void mr_tcp_consumed(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
 		return;
 	/* a window update is worth a segment when it opens by two segments, or from little */
 	window = mr_tcp_select_window(t, c);
-	if (window >= c->rcv_wnd + 2 * max_u32(c->rcv_mss, 536) &&
-	    c->rcv_wnd <= t->config->receive_buffer / 2) {
+	step = min_u32(t->config->receive_buffer / 2, 2 * max_u32(c->rcv_mss, 536));
+	if (window >= c->rcv_wnd + step && c->rcv_wnd <= t->config->receive_buffer / 2) {
 		c->flags |= MR_CONN_ACK_NOW;
 		mr_tcp_want_output(t, c);
 	}

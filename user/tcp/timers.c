@@ -41,6 +41,20 @@ void mr_timer_stop_all(struct mr_conn *c)
 		c->deadline[i] = 0;
 }
 
+/* The retransmission time-out; the user time-out is not overslept. */
+static void arm_retransmit(struct mr_tcp *t, struct mr_conn *c)
+{
+	uint32_t ms = mr_rto_backed_off(c);
+	uint32_t limit = t->config->user_timeout_ms;
+
+	if (limit && c->unacked_ms) {
+		uint32_t waited = t->now_ms - c->unacked_ms;
+
+		ms = min_u32(ms, waited < limit ? limit - waited : 1);
+	}
+	arm(t, c, MR_DEADLINE_RETRANSMIT, ms);
+}
+
 /* RFC 6298 5.1 */
 void mr_timer_data_sent(struct mr_tcp *t, struct mr_conn *c)
 {
@@ -49,7 +63,7 @@ void mr_timer_data_sent(struct mr_tcp *t, struct mr_conn *c)
 	if (c->deadline[MR_DEADLINE_RETRANSMIT] && !(c->flags & MR_CONN_PROBING))
 		return;
 	c->flags &= ~MR_CONN_PROBING;
-	arm(t, c, MR_DEADLINE_RETRANSMIT, mr_rto_backed_off(c));
+	arm_retransmit(t, c);
 }
 
 /* RFC 6298 5.2 and 5.3 */
@@ -62,7 +76,7 @@ void mr_timer_data_acked(struct mr_tcp *t, struct mr_conn *c)
 		return;
 	}
 	c->unacked_ms = at(t, 0);
-	arm(t, c, MR_DEADLINE_RETRANSMIT, mr_rto_backed_off(c));
+	arm_retransmit(t, c);
 }
 
 /* Text waits, nothing is in flight, and the window lets nothing out: probe (MUST-36). */
@@ -73,7 +87,7 @@ void mr_timer_window_closed(struct mr_tcp *t, struct mr_conn *c)
 	c->flags |= MR_CONN_PROBING;
 	if (!c->unacked_ms)
 		c->unacked_ms = at(t, 0);
-	arm(t, c, MR_DEADLINE_RETRANSMIT, mr_rto_backed_off(c));
+	arm_retransmit(t, c);
 }
 
 void mr_timer_window_opened(struct mr_tcp *t, struct mr_conn *c)
@@ -167,18 +181,53 @@ static void syn_timeout(struct mr_tcp *t, struct mr_conn *c)
 	mr_tcp_send_syn(t, c);
 }
 
+/*
+ * R2 (RFC 9293 3.8.3): as long as MR_RETRIES doublings take. By time and not by the back-off, which
+ * outlives the segment that it was for (Karn), while R2 is of "the same segment".
+ */
+static uint32_t r2_ms(const struct mr_conn *c)
+{
+	uint32_t rto = c->rto_ms;
+	uint32_t sum = 0;
+
+	for (int i = 0; i <= MR_RETRIES; i++) {
+		sum += rto;
+		rto = min_u32(rto * 2, MR_RTO_MAX_MS);
+	}
+	return sum;
+}
+
+static void back_off(struct mr_conn *c)
+{
+	if (c->backoff < 16)
+		c->backoff++;
+}
+
+static void give_up(struct mr_tcp *t, struct mr_conn *c)
+{
+	mr_tcp_send_rst(t, c);
+	mr_tcp_close_conn(t, c, MR_CLOSE_TIMEOUT);
+}
+
+/* RFC 5681 3.1: ssthresh is held while the same segment times out again. */
+static bool was_resent_by_timer(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	if (!(c->flags & MR_CONN_RTO_RECOVERY))
+		return false;
+	return !c->tx_bytes || t->frames->record[c->tx_head].sends > 1;
+}
+
 /* RFC 6298 5.4 to 5.7, RFC 5681 3.1: the oldest segment again, one segment of window. */
 static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
 {
 	t->stats->retransmit_timeouts++;
-	if (c->backoff >= MR_RETRIES) {
-		mr_tcp_send_rst(t, c);
-		mr_tcp_close_conn(t, c, MR_CLOSE_TIMEOUT);
+	if (t->now_ms - c->unacked_ms >= r2_ms(c)) {
+		give_up(t, c);
 		return;
 	}
-	if (!c->backoff)
+	if (!was_resent_by_timer(t, c))
 		c->ssthresh = mr_cc_of(c)->ssthresh(c, mr_conn_flight(t, c));
-	c->backoff++;
+	back_off(c);
 	c->cwnd = c->snd_mss;
 	c->cc_acked = 0;
 	c->dupacks = 0;
@@ -192,17 +241,16 @@ static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
 		mr_tcp_resend_fin(t, c);
 	/* no room to send, or no window: try again all the same */
 	if (!c->deadline[MR_DEADLINE_RETRANSMIT])
-		arm(t, c, MR_DEADLINE_RETRANSMIT, mr_rto_backed_off(c));
+		arm_retransmit(t, c);
 }
 
 /* Zero-window probes go on for as long as the peer answers (MUST-37). */
 static void probe_timeout(struct mr_tcp *t, struct mr_conn *c)
 {
-	if (c->backoff < 16)
-		c->backoff++;
+	back_off(c);
 	mr_tcp_send_probe(t, c);
 	if (!c->deadline[MR_DEADLINE_RETRANSMIT])
-		arm(t, c, MR_DEADLINE_RETRANSMIT, mr_rto_backed_off(c));
+		arm_retransmit(t, c);
 }
 
 static void retransmit_deadline(struct mr_tcp *t, struct mr_conn *c)
