@@ -297,6 +297,34 @@ static void timer_of_zero_cancels(void **state)
 	talk_end(&p);
 }
 
+/* ----- reserve ----- */
+
+static int reserve_and_close(struct mr_host *h, mr_conn_id c)
+{
+	size_t room = 0;
+
+	assert_non_null(mr_reserve(h, c, &room));
+	assert_true(room > 0);
+	return mr_close(h, c);
+}
+
+/* What was reserved and not committed is nothing: the end goes out all the same. */
+static void reservation_without_commit_does_not_hold_the_end(void **state)
+{
+	struct talk t = { .out = "x", .out_len = 1 };
+	struct pair p;
+
+	(void)state;
+	start(&p);
+	app.where = 'b';
+	app.act = reserve_and_close;
+	talk_begin(&p, &t, 7000, false);
+	assert_true(pair_run(&p, 1000, talk_is_closed, &t));
+	assert_int_equal(t.reason, MR_CLOSE_DONE);
+	assert_int_equal(t.in_len, 0);
+	talk_end(&p);
+}
+
 /* ----- pause ----- */
 
 static void paused_connection_is_offered_nothing_until_it_goes_on(void **state)
@@ -325,6 +353,35 @@ static void paused_connection_is_offered_nothing_until_it_goes_on(void **state)
 	talk_end(&p);
 }
 
+static int shut_and_set_timer(struct mr_host *h, mr_conn_id c)
+{
+	mr_shutdown(h, c, SHUT_WR);
+	return mr_timer(h, c, 500);
+}
+
+/* Both sides have ended, the application has not given the connection back: its timer still is. */
+static void timer_outlives_both_ends(void **state)
+{
+	struct talk t = { .out = "x", .out_len = 1 };
+	struct pair p;
+
+	(void)state;
+	start(&p);
+	app.where = 'b';
+	app.act = shut_and_set_timer;
+	talk_begin(&p, &t, 7000, false);
+	pair_run(&p, 100, NULL, NULL);
+	assert_true(t.closed); /* the talk closes when the server ends */
+	assert_int_equal(app.closed, 0);
+	app.where = 't';
+	app.act = mr_close;
+	pair_run(&p, 1000, NULL, NULL);
+	assert_int_equal(app.timers, 1);
+	assert_int_equal(app.closed, 1);
+	assert_int_equal(app.reason, MR_CLOSE_DONE);
+	talk_end(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,7 +390,9 @@ int main(void)
 		cmocka_unit_test(verdict_without_deed_blocks),
 		cmocka_unit_test(idle_lane_sleeps_until_its_next_timer),
 		cmocka_unit_test(timer_of_zero_cancels),
+		cmocka_unit_test(reservation_without_commit_does_not_hold_the_end),
 		cmocka_unit_test(paused_connection_is_offered_nothing_until_it_goes_on),
+		cmocka_unit_test(timer_outlives_both_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,6 +103,12 @@ static int syn_sent_state(struct mr_tcp *t, struct mr_conn *c, const struct mr_s
 	return MR_DROP_NONE;
 }
 
+/* RFC 7323 5.5: after 24 idle days the peer's clock may have wrapped its sign bit. */
+static bool is_ts_recent_outdated(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	return t->now_ms - c->heard_ms >= MR_PAWS_IDLE_MS;
+}
+
 /* RFC 7323 5.3 R1: a timestamp from the past, unless ts_recent itself is too old to say so. */
 static bool is_paws_failure(const struct mr_tcp *t, const struct mr_conn *c,
 			    const struct mr_segment *seg)
@@ -110,8 +116,7 @@ static bool is_paws_failure(const struct mr_tcp *t, const struct mr_conn *c,
 	if (!(c->flags & MR_CONN_TIMESTAMPS) || !seg->options.has_timestamps ||
 	    seg->flags & MR_RST)
 		return false;
-	return mr_seq_lt(seg->options.ts_val, c->ts_recent) &&
-	       t->now_ms - c->heard_ms < MR_PAWS_IDLE_MS;
+	return mr_seq_lt(seg->options.ts_val, c->ts_recent) && !is_ts_recent_outdated(t, c);
 }
 
 /* 3.10.7.4, table 6: is any part of the segment inside the window? */
@@ -176,7 +181,8 @@ static enum step first_check_sequence_number(struct mr_tcp *t, struct mr_conn *c
 	}
 	/* RFC 7323 4.3 (2): remember the timestamp of the segment that the next ACK answers */
 	if (c->flags & MR_CONN_TIMESTAMPS && seg->options.has_timestamps &&
-	    mr_seq_le(c->ts_recent, seg->options.ts_val) && mr_seq_le(seg->seq, c->last_ack_sent)) {
+	    (mr_seq_le(c->ts_recent, seg->options.ts_val) || is_ts_recent_outdated(t, c)) &&
+	    mr_seq_le(seg->seq, c->last_ack_sent)) {
 		c->ts_recent = seg->options.ts_val;
 		c->heard_ms = t->now_ms;
 	}

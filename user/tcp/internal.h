@@ -79,6 +79,7 @@ void mr_timer_ack_sent(struct mr_conn *c);
 void mr_timer_segment_received(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_established(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_fin_wait(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_stop_tcp(struct mr_conn *c);
 void mr_timer_stop_all(struct mr_conn *c);
 
 #endif

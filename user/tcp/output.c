@@ -33,7 +33,8 @@ uint32_t mr_tcp_mtu_of(const struct mr_conn *c)
 void mr_tcp_set_mss(struct mr_tcp *t, struct mr_conn *c, uint32_t peer_mss, uint32_t mtu)
 {
 	uint32_t room = t->frames->frame_bytes - MR_TX_OFFSET;
-	uint32_t mss = (mtu ? mtu : t->config->mtu) - header_bytes(c);
+	uint32_t headers = header_bytes(c);
+	uint32_t mss = max_u32(mtu ? mtu : t->config->mtu, headers + MSS_MIN) - headers;
 
 	if (!peer_mss)
 		peer_mss = mr_is_ipv4(c->remote) ? MR_MSS_DEFAULT_IPV4 : MR_MSS_DEFAULT_IPV6;
@@ -43,6 +44,12 @@ void mr_tcp_set_mss(struct mr_tcp *t, struct mr_conn *c, uint32_t peer_mss, uint
 	c->snd_mss = (uint16_t)min_u32(mss, room);
 	if (!c->rcv_mss)
 		c->rcv_mss = c->snd_mss;
+}
+
+void mr_tcp_limit_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu)
+{
+	if (mtu < mr_tcp_mtu_of(c))
+		mr_tcp_set_mss(t, c, mr_tcp_mtu_of(c) - header_bytes(c), mtu);
 }
 
 /* What we tell the peer (RFC 6691: options are not taken off): the interface, and our frames. */

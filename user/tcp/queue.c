@@ -13,6 +13,10 @@
 #include <errno.h>
 #include <string.h>
 
+enum {
+	MESSAGE_SHARE = 9, /* of all frames: more than that one connection never gets */
+};
+
 /* Sequence number behind the last queued byte; a FIN stands there. */
 uint32_t mr_tcp_queue_end(const struct mr_conn *c)
 {
@@ -272,7 +276,7 @@ int mr_tcp_send_whole(struct mr_tcp *t, struct mr_conn *c, const void *head, uin
 	uint64_t share = (uint64_t)frame_share(t) * c->snd_mss;
 	uint64_t buffer = t->config->send_buffer;
 
-	if (len > buffer && len > (uint64_t)t->frames->count / 8 * c->snd_mss)
+	if (len > (uint64_t)t->frames->count / MESSAGE_SHARE * c->snd_mss)
 		return -EMSGSIZE;
 	if (len > max_u32((uint32_t)share, may_take_reserve(t, c) ? c->snd_mss : 0) ||
 	    (c->tx_bytes && c->tx_bytes + len > buffer)) {

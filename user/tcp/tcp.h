@@ -146,6 +146,9 @@ int mr_tcp_closed_state(struct mr_tcp *t, const struct mr_segment *seg);
  */
 bool mr_tcp_listen_state(struct mr_tcp *t, const struct mr_segment *seg, struct mr_half_open *half);
 
+/** mr_tcp_limit_mtu() - before ESTABLISHED: send no packets larger than @mtu; never raises it */
+void mr_tcp_limit_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
+
 /** mr_tcp_icmp_arrives() - 3.9.2.2 with the checks of RFC 5927; soft errors never abort (MUST-56) */
 void mr_tcp_icmp_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_error *icmp);
 

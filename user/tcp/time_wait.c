@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * TIME-WAIT as a 64-byte record (RFC 9293 3.10.7.4 and 3.6.1, RFC 6191, RFC 1337). The expiry is
- * kept in half seconds modulo 2^16 of the lane's clock: 9 hours, far beyond any 2 MSL.
+ * kept in half seconds modulo 2^16 of the lane's clock (the 64-bit one, which does not wrap):
+ * 9 hours, far beyond any 2 MSL.
  */
 #include "user/tcp/internal.h"
 
 #include <string.h>
 
-static uint16_t half_seconds(uint32_t ms)
+static uint16_t half_seconds(const struct mr_tcp *t, uint32_t later_ms)
 {
-	return (uint16_t)(ms / 500);
+	return (uint16_t)((t->now_us / 1000 + later_ms) / 500);
 }
 
 static void restart(struct mr_tcp *t, struct mr_time_wait *w)
 {
-	w->expire_half_s = half_seconds(t->now_ms + t->config->time_wait_ms + 499);
+	w->expire_half_s = half_seconds(t, t->config->time_wait_ms + 499);
 }
 
 void mr_time_wait_compress(struct mr_tcp *t, const struct mr_conn *c, struct mr_time_wait *w)
@@ -36,7 +37,7 @@ void mr_time_wait_compress(struct mr_tcp *t, const struct mr_conn *c, struct mr_
 
 uint32_t mr_time_wait_left_ms(const struct mr_tcp *t, const struct mr_time_wait *w)
 {
-	int16_t left = (int16_t)(w->expire_half_s - half_seconds(t->now_ms));
+	int16_t left = (int16_t)(w->expire_half_s - half_seconds(t, 0));
 
 	return left > 0 ? (uint32_t)left * 500 : 0;
 }

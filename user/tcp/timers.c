@@ -35,6 +35,14 @@ uint32_t mr_conn_next_deadline(const struct mr_conn *c)
 	return next;
 }
 
+/* What TCP armed; the application's timer and the message layer's are not ours to stop. */
+void mr_timer_stop_tcp(struct mr_conn *c)
+{
+	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
+	c->deadline[MR_DEADLINE_DELACK] = 0;
+	c->deadline[MR_DEADLINE_KEEPALIVE] = 0;
+}
+
 void mr_timer_stop_all(struct mr_conn *c)
 {
 	for (int i = 0; i < MR_DEADLINE_COUNT; i++)
@@ -242,11 +250,17 @@ static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
 	/* no room to send, or no window: try again all the same */
 	if (!c->deadline[MR_DEADLINE_RETRANSMIT])
 		arm_retransmit(t, c);
+	mr_tcp_want_output(t, c);
 }
 
-/* Zero-window probes go on for as long as the peer answers (MUST-37). */
+/* Zero-window probes go on for as long as the peer answers (MUST-37), not without an answer. */
 static void probe_timeout(struct mr_tcp *t, struct mr_conn *c)
 {
+	if (c->probes >= MR_RETRIES) {
+		give_up(t, c);
+		return;
+	}
+	c->probes++; /* 0 again with any segment of the peer */
 	back_off(c);
 	mr_tcp_send_probe(t, c);
 	if (!c->deadline[MR_DEADLINE_RETRANSMIT])
@@ -270,6 +284,8 @@ static void delack_deadline(struct mr_tcp *t, struct mr_conn *c)
 	c->deadline[MR_DEADLINE_DELACK] = 0;
 	t->stats->delayed_acks++;
 	mr_tcp_send_ack(t, c);
+	if (c->flags & MR_CONN_ACK_NOW) /* no room: with the next output */
+		mr_tcp_want_output(t, c);
 }
 
 static void fin_wait_deadline(struct mr_tcp *t, struct mr_conn *c)
