@@ -196,8 +196,9 @@ int mr_timer(struct mr_host *h, mr_conn_id c, unsigned int ms);
  * connection too: @open is called when it is established, @closed otherwise.
  * mr_conn_state() of the new id may be written at once.
  *
- * Return: 0, or -ENOBUFS (no connection block or port is free), -EINVAL (not an address that
- *	   can be connected to), nothing opened
+ * Return: 0, or -ENOBUFS (no connection block is free, or too many opens wait for a path), -EINVAL
+ *	   (not an address that can be connected to), nothing opened. A path that is not found and
+ *	   ports that are used up are told by @closed
  */
 int mr_connect(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote, mr_conn_id *opened);
 
