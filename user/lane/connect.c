@@ -58,6 +58,15 @@ static bool read_path(const struct mr_path_table *table, uint32_t index, struct 
 	return false;
 }
 
+/* The MTU of this host's route to an address, 0: it has none of its own. */
+uint32_t lane_route_mtu(const struct mr_lane *l, const uint8_t remote[16])
+{
+	for (uint32_t i = 0; i < l->n_mtu_routes; i++)
+		if (mr_mtu_route_fits(&l->mtu_route[i], remote))
+			return l->mtu_route[i].mtu;
+	return 0;
+}
+
 static struct path_hint *hint_for(struct mr_lane *l, const uint8_t remote[16])
 {
 	return &l->path_hint[mr_siphash13(&l->hash_key, remote, 16) % PATH_HINTS];

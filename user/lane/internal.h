@@ -120,7 +120,11 @@ struct mr_lane {
 	} path_hint[PATH_HINTS];
 	uint32_t connect_seed;
 
-	uint32_t paths_seq;	 /* of the path table's head, when it was last read */
+	/* the path table's head, when it was last read */
+	uint32_t paths_seq;
+	uint32_t n_mtu_routes;
+	struct mr_mtu_route mtu_route[MR_MTU_ROUTES];
+
 	uint64_t statistics_ns;	 /* when XDP_STATISTICS was read */
 	uint64_t limbo_until_ns; /* until when frames of a dead worker may still complete */
 	bool in_callback;
@@ -236,6 +240,7 @@ uint32_t lane_flow_hint(const struct mr_lane *l, uint64_t hash);
 
 /* connect.c: active opens and paths */
 int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, mr_conn_id *id);
+uint32_t lane_route_mtu(const struct mr_lane *l, const uint8_t remote[16]);
 void lane_path_wait_over(struct mr_lane *l, struct mr_conn *c);
 
 #endif

@@ -172,7 +172,8 @@ static void beat(struct mr_lane *l)
 static void follow_interface(struct mr_lane *l)
 {
 	const struct mr_path_table *paths = l->s.paths;
-	uint32_t seq, mtu;
+	struct mr_mtu_route routes[MR_MTU_ROUTES];
+	uint32_t seq, mtu, n;
 	uint8_t mac[6];
 
 	if (!paths)
@@ -183,11 +184,15 @@ static void follow_interface(struct mr_lane *l)
 		return;
 	mtu = paths->mtu;
 	memcpy(mac, paths->mac, sizeof(mac));
+	n = paths->n_mtu_routes;
+	memcpy(routes, paths->mtu_route, sizeof(routes));
 	/* Acquire fence: the copy is done before seq is read again. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (__atomic_load_n(&paths->seq, __ATOMIC_RELAXED) != seq)
 		return; /* being written: next turn */
 	l->paths_seq = seq;
+	l->n_mtu_routes = n < MR_MTU_ROUTES ? n : MR_MTU_ROUTES;
+	memcpy(l->mtu_route, routes, sizeof(routes));
 	if (mtu >= MTU_LEAST)
 		l->tcp_config.mtu = mtu;
 	memcpy(l->mac, mac, sizeof(l->mac));

@@ -155,6 +155,15 @@ static void throw_away(struct mr_lane *l, uint32_t i, struct mr_conn *c)
 	lane_conn_give(l, c);
 }
 
+/* Our route to the peer may have a smaller MTU than the interface. */
+static void limit_to_route(struct mr_lane *l, struct mr_conn *c)
+{
+	uint32_t mtu = l->n_mtu_routes ? lane_route_mtu(l, c->remote) : 0;
+
+	if (mtu)
+		mr_tcp_limit_mtu(&l->tcp, c, mtu);
+}
+
 /*
  * A segment for a half-open connection runs through the ordinary steps, on the block that the
  * record expands to. A block that did not become established is thrown away again.
@@ -175,6 +184,7 @@ void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *s
 		return;
 	}
 	mr_half_open_expand(&l->tcp, h, c);
+	limit_to_route(l, c);
 	if (seg->flags & MR_ACK && !(seg->flags & MR_RST) && accept_is_full(l, c)) {
 		l->stats->accept_overflow++;
 		*drop = MR_DROP_ACCEPT_FULL;

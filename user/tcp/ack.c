@@ -51,7 +51,8 @@ static void duplicate_ack(struct mr_tcp *t, struct mr_conn *c)
 {
 	if (c->dupacks < UINT8_MAX)
 		c->dupacks++;
-	if (c->flags & MR_CONN_RECOVERY) { /* RFC 6582 3.2, step 4: each one is a segment that left */
+	if (c->flags &
+	    MR_CONN_RECOVERY) { /* RFC 6582 3.2, step 4: each one is a segment that left */
 		c->cwnd += c->snd_mss;
 		mr_tcp_want_output(t, c);
 		return;
@@ -90,7 +91,8 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 	if (c->flags & MR_CONN_RECOVERY)
 		ack_in_recovery(t, c, bytes);
 	else
-		mr_cc_of(c)->acked(c, bytes, c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY));
+		mr_cc_of(c)->acked(c, bytes,
+				   c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY));
 	if (c->flags & MR_CONN_RTO_RECOVERY && !mr_seq_lt(c->snd_una, c->recover))
 		c->flags &= ~MR_CONN_RTO_RECOVERY;
 	mr_timer_data_acked(t, c);

@@ -113,8 +113,7 @@ static bool is_ts_recent_outdated(const struct mr_tcp *t, const struct mr_conn *
 static bool is_paws_failure(const struct mr_tcp *t, const struct mr_conn *c,
 			    const struct mr_segment *seg)
 {
-	if (!(c->flags & MR_CONN_TIMESTAMPS) || !seg->options.has_timestamps ||
-	    seg->flags & MR_RST)
+	if (!(c->flags & MR_CONN_TIMESTAMPS) || !seg->options.has_timestamps || seg->flags & MR_RST)
 		return false;
 	return mr_seq_lt(seg->options.ts_val, c->ts_recent) && !is_ts_recent_outdated(t, c);
 }
@@ -144,7 +143,8 @@ static bool is_for_zero_window(const struct mr_conn *c, const struct mr_segment 
 	return !c->rcv_wnd && seg->seq == c->rcv_nxt;
 }
 
-/* Simultaneous open: the SYN-ACK that answers our SYN repeats the SYN that we know (3.5, figure 8). */
+/* Simultaneous open: the SYN-ACK that answers our SYN repeats the SYN that we know (3.5, figure 8).
+ */
 static bool is_answer_to_both_syns(const struct mr_conn *c, const struct mr_segment *seg)
 {
 	return c->state == MR_SYN_RECEIVED && seg->seq == c->irs && seg->flags & MR_SYN &&
@@ -172,7 +172,8 @@ static enum step first_check_sequence_number(struct mr_tcp *t, struct mr_conn *c
 		*drop = MR_DROP_TCP_PAWS;
 		return STEP_DONE;
 	}
-	if (!is_acceptable(c, seg) && !is_for_zero_window(c, seg) && !is_answer_to_both_syns(c, seg)) {
+	if (!is_acceptable(c, seg) && !is_for_zero_window(c, seg) &&
+	    !is_answer_to_both_syns(c, seg)) {
 		answer_unacceptable(t, c, seg);
 		*drop = MR_DROP_TCP_SEQUENCE;
 		if (seg->len && mr_seq_le(seg->seq + seg->len, c->rcv_nxt))
@@ -308,8 +309,7 @@ static enum step fifth_check_ack_field(struct mr_tcp *t, struct mr_conn *c,
 		*drop = MR_DROP_TCP_NO_ACK;
 		return STEP_DONE;
 	}
-	if (c->state == MR_SYN_RECEIVED &&
-	    ack_in_syn_received(t, c, seg, drop) == STEP_DONE)
+	if (c->state == MR_SYN_RECEIVED && ack_in_syn_received(t, c, seg, drop) == STEP_DONE)
 		return STEP_DONE;
 	/* RFC 5961 5.2 */
 	if (mr_seq_lt(c->snd_nxt, seg->ack) || mr_seq_lt(seg->ack, c->snd_una - c->max_snd_wnd)) {
@@ -324,8 +324,7 @@ static enum step fifth_check_ack_field(struct mr_tcp *t, struct mr_conn *c,
 /* May text still come? */
 static bool takes_text(const struct mr_conn *c)
 {
-	return c->state == MR_ESTABLISHED || c->state == MR_FIN_WAIT_1 ||
-	       c->state == MR_FIN_WAIT_2;
+	return c->state == MR_ESTABLISHED || c->state == MR_FIN_WAIT_1 || c->state == MR_FIN_WAIT_2;
 }
 
 /* New text that nobody will read: RST (RFC 9293 3.6.1, SHLD-3; RFC 1122 4.2.2.13). */
@@ -479,6 +478,6 @@ void mr_tcp_icmp_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_ic
 	/* RFC 5927 5.2: hard errors abort only connections that are being opened; source quench and
 	 * all soft errors change nothing (MUST-55, MUST-56) */
 	if (is_hard(icmp) && c->state == MR_SYN_SENT)
-		mr_tcp_close_conn(t, c, is_port_unreachable(icmp) ? MR_CLOSE_REFUSED
-								  : MR_CLOSE_UNREACHABLE);
+		mr_tcp_close_conn(
+			t, c, is_port_unreachable(icmp) ? MR_CLOSE_REFUSED : MR_CLOSE_UNREACHABLE);
 }

@@ -7,8 +7,7 @@ static void init(struct mr_conn *c, bool syn_lost)
 	uint32_t mss = c->snd_mss;
 
 	/* RFC 6928 2; one segment after a lost SYN (RFC 5681 3.1) */
-	c->cwnd = syn_lost ? mss
-			   : min_u32(MR_INITIAL_SEGMENTS * mss, max_u32(2 * mss, 14600));
+	c->cwnd = syn_lost ? mss : min_u32(MR_INITIAL_SEGMENTS * mss, max_u32(2 * mss, 14600));
 	c->ssthresh = UINT32_MAX;
 	c->cc_acked = 0;
 }

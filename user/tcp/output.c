@@ -125,9 +125,9 @@ void mr_tcp_send_ack(struct mr_tcp *t, struct mr_conn *c)
 
 void mr_tcp_send_rst(struct mr_tcp *t, struct mr_conn *c)
 {
-	struct mr_segment_out out = {
-		.seq = control_seq(c), .ack = c->rcv_nxt, .flags = MR_RST | MR_ACK
-	};
+	struct mr_segment_out out = { .seq = control_seq(c),
+				      .ack = c->rcv_nxt,
+				      .flags = MR_RST | MR_ACK };
 
 	struct mr_link link = mr_conn_link(c);
 
@@ -284,8 +284,9 @@ static uint32_t usable_window(const struct mr_tcp *t, struct mr_conn *c)
 /* RFC 9293 3.7.4 (SHLD-7): a short segment waits while anything is unacknowledged. */
 static bool nagle_holds(const struct mr_tcp *t, const struct mr_conn *c, const struct mr_frame *r)
 {
-	return r->len < c->snd_mss && !r->sends && !(c->flags & (MR_CONN_NODELAY | MR_CONN_FIN_QUEUED)) &&
-	       mr_conn_flight(t, c) && r->seq + r->len == mr_tcp_queue_end(c);
+	return r->len < c->snd_mss && !r->sends &&
+	       !(c->flags & (MR_CONN_NODELAY | MR_CONN_FIN_QUEUED)) && mr_conn_flight(t, c) &&
+	       r->seq + r->len == mr_tcp_queue_end(c);
 }
 
 /*

@@ -58,7 +58,8 @@ static void drop_head(struct mr_tcp *t, struct mr_conn *c)
 	mr_frame_give(t->frames, head);
 }
 
-/* Take @n acknowledged bytes off the head frame. Only its record changes: the kernel may hold it. */
+/* Take @n acknowledged bytes off the head frame. Only its record changes: the kernel may hold it.
+ */
 static void trim_head(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
 {
 	struct mr_frame *r = &t->frames->record[c->tx_head];

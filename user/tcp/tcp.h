@@ -60,7 +60,7 @@ struct mr_tcp_config {
 	struct mr_siphash_key isn_key;
 	uint32_t receive_buffer;
 	uint32_t send_buffer;
-	uint32_t mtu; /* of the interface */
+	uint32_t mtu;		  /* of the interface */
 	uint32_t user_timeout_ms; /* 0: R2 alone */
 	uint32_t time_wait_ms;
 	uint32_t fin_wait_ms;
@@ -75,15 +75,15 @@ struct mr_tcp_config {
 enum {
 	MR_RTO_MIN_MS = 200, /* RFC 6298 2.4 advises 1 s; Linux's floor, documented */
 	MR_RTO_MAX_MS = 120000,
-	MR_RTO_INITIAL_MS = 1000,	     /* RFC 6298 2.1 */
-	MR_RTO_AFTER_SYN_LOSS_MS = 3000,     /* RFC 6298 5.7 */
-	MR_SYN_GIVE_UP_MS = 190000,	     /* R2 of a SYN: at least 3 minutes, MUST-23 */
-	MR_RETRIES = 15,		     /* R2 of data: beyond 100 s, SHLD-11 */
-	MR_INITIAL_SEGMENTS = 10,	     /* RFC 6928 */
-	MR_DUPACKS = 3,			     /* RFC 5681 3.2 */
+	MR_RTO_INITIAL_MS = 1000,	      /* RFC 6298 2.1 */
+	MR_RTO_AFTER_SYN_LOSS_MS = 3000,      /* RFC 6298 5.7 */
+	MR_SYN_GIVE_UP_MS = 190000,	      /* R2 of a SYN: at least 3 minutes, MUST-23 */
+	MR_RETRIES = 15,		      /* R2 of data: beyond 100 s, SHLD-11 */
+	MR_INITIAL_SEGMENTS = 10,	      /* RFC 6928 */
+	MR_DUPACKS = 3,			      /* RFC 5681 3.2 */
 	MR_PAWS_IDLE_MS = 24 * 24 * 3600000u, /* RFC 7323 5.5 */
-	MR_CHALLENGES_PER_S = 100,	     /* RFC 5961 7 */
-	MR_OOO_FRAMES = 256,		     /* out-of-order frames a connection may hold */
+	MR_CHALLENGES_PER_S = 100,	      /* RFC 5961 7 */
+	MR_OOO_FRAMES = 256,		      /* out-of-order frames a connection may hold */
 };
 
 /**
@@ -109,8 +109,9 @@ static inline struct mr_tuple *mr_conn_tuple(struct mr_conn *c)
 }
 
 _Static_assert(__builtin_offsetof(struct mr_conn, remote_port) -
-		       __builtin_offsetof(struct mr_conn, local) ==
-	       __builtin_offsetof(struct mr_tuple, remote_port), "tuple in connection block");
+			       __builtin_offsetof(struct mr_conn, local) ==
+		       __builtin_offsetof(struct mr_tuple, remote_port),
+	       "tuple in connection block");
 
 /** mr_conn_link() - where its segments go; the lane adds its own MAC address */
 static inline struct mr_link mr_conn_link(const struct mr_conn *c)
@@ -149,12 +150,14 @@ bool mr_tcp_listen_state(struct mr_tcp *t, const struct mr_segment *seg, struct 
 /** mr_tcp_limit_mtu() - before ESTABLISHED: send no packets larger than @mtu; never raises it */
 void mr_tcp_limit_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
 
-/** mr_tcp_icmp_arrives() - 3.9.2.2 with the checks of RFC 5927; soft errors never abort (MUST-56) */
+/** mr_tcp_icmp_arrives() - 3.9.2.2 with the checks of RFC 5927; soft errors never abort (MUST-56)
+ */
 void mr_tcp_icmp_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_error *icmp);
 
 /* ----- half-open and TIME-WAIT records ----- */
 
-/** mr_half_open_send() - send its SYN-ACK, for the first time or again; counts it and sets expire_ms */
+/** mr_half_open_send() - send its SYN-ACK, for the first time or again; counts it and sets
+ * expire_ms */
 void mr_half_open_send(struct mr_tcp *t, struct mr_half_open *h);
 
 /** mr_half_open_expand() - the connection block that it stands for, in SYN-RECEIVED
@@ -170,8 +173,8 @@ uint32_t mr_time_wait_left_ms(const struct mr_tcp *t, const struct mr_time_wait 
 
 /**
  * mr_time_wait_arrives() - 3.10.7.4 for a connection in TIME-WAIT
- * @reopen:	out: true: a new SYN that may open the tuple again (RFC 6191, MUST/MAY-2): forget the
- *		record and treat the segment as for the listener
+ * @reopen:	out: true: a new SYN that may open the tuple again (RFC 6191, MUST/MAY-2): forget
+ *the record and treat the segment as for the listener
  *
  * Return: false when the record must be forgotten (RST), true when it stays
  */
@@ -235,15 +238,16 @@ void mr_tcp_close_call(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_abort_call(struct mr_tcp *t, struct mr_conn *c, enum mr_close_reason reason);
 
 /** mr_tcp_set_keepalive() - 3.8.4; @idle_s 0: off */
-void mr_tcp_set_keepalive(struct mr_tcp *t, struct mr_conn *c, uint32_t idle_s,
-			  uint32_t interval_s, uint32_t count);
+void mr_tcp_set_keepalive(struct mr_tcp *t, struct mr_conn *c, uint32_t idle_s, uint32_t interval_s,
+			  uint32_t count);
 
 /* ----- turn ----- */
 
 /** mr_tcp_output() - send what may be sent: text, FIN, ACK */
 void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c);
 
-/** mr_tcp_timers() - 3.10.8: run the deadlines of @c that are over; MESSAGE and APP are the lane's */
+/** mr_tcp_timers() - 3.10.8: run the deadlines of @c that are over; MESSAGE and APP are the lane's
+ */
 void mr_tcp_timers(struct mr_tcp *t, struct mr_conn *c);
 
 /** mr_conn_next_deadline() - the earliest; 0: none is armed */

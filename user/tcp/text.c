@@ -11,10 +11,10 @@
 #include <string.h>
 
 enum {
-	COPY_BREAK = 256,     /* text up to this is copied into the tail frame when it fits */
+	COPY_BREAK = 256,	  /* text up to this is copied into the tail frame when it fits */
 	RECEIVE_START = 64 << 10, /* window before the application has shown that it reads */
 	RECEIVE_SHORT = 8 << 10,  /* window of a connection that reads, when frames are short */
-	QUICK_SEGMENTS = 16,  /* at the start of a connection every segment is acknowledged */
+	QUICK_SEGMENTS = 16,	  /* at the start of a connection every segment is acknowledged */
 };
 
 void mr_tcp_drop_out_of_order(struct mr_tcp *t, struct mr_conn *c)

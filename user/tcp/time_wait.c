@@ -67,8 +67,7 @@ static bool may_reopen(const struct mr_time_wait *w, const struct mr_segment *se
 {
 	if ((seg->flags & (MR_SYN | MR_ACK | MR_RST)) != MR_SYN)
 		return false;
-	if (w->ts_recent && seg->options.has_timestamps &&
-	    seg->options.ts_val != w->ts_recent)
+	if (w->ts_recent && seg->options.has_timestamps && seg->options.ts_val != w->ts_recent)
 		return mr_seq_lt(w->ts_recent, seg->options.ts_val);
 	return mr_seq_lt(w->rcv_nxt, seg->seq);
 }

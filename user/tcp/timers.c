@@ -149,8 +149,8 @@ void mr_timer_fin_wait(struct mr_tcp *t, struct mr_conn *c)
 		arm(t, c, MR_DEADLINE_KEEPALIVE, t->config->fin_wait_ms);
 }
 
-void mr_tcp_set_keepalive(struct mr_tcp *t, struct mr_conn *c, uint32_t idle_s,
-			  uint32_t interval_s, uint32_t count)
+void mr_tcp_set_keepalive(struct mr_tcp *t, struct mr_conn *c, uint32_t idle_s, uint32_t interval_s,
+			  uint32_t count)
 {
 	c->keep_idle_s = (uint16_t)min_u32(idle_s, UINT16_MAX);
 	c->keep_interval_s = (uint16_t)min_u32(max_u32(interval_s, 1), UINT16_MAX);
@@ -169,7 +169,8 @@ static bool user_timeout_is_over(const struct mr_tcp *t, const struct mr_conn *c
 	       t->now_ms - c->unacked_ms >= t->config->user_timeout_ms;
 }
 
-/* USER TIMEOUT: all queues are flushed, the user is told "connection aborted due to user timeout". */
+/* USER TIMEOUT: all queues are flushed, the user is told "connection aborted due to user timeout".
+ */
 static void user_timeout(struct mr_tcp *t, struct mr_conn *c)
 {
 	mr_tcp_send_rst(t, c);
