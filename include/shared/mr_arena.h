@@ -196,7 +196,7 @@ struct mr_conn {
 	uint32_t session;		      /* struct mr_session, or MR_NONE */
 	uint32_t ready_next;
 	uint32_t app_state;   /* index of the application's state, or MR_NONE */
-	uint32_t received_ms;	/* last text of the peer */
+	uint32_t received_ms; /* last text of the peer */
 	uint32_t unacked_ms;  /* since when the oldest sent byte waits; 0: nothing waits */
 	uint16_t rule;	      /* rule id */
 	uint8_t close_reason;
