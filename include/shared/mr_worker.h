@@ -30,6 +30,7 @@ enum {
 	MR_APP_NAME_BYTES = 32,
 	MR_MAX_DIRECTORIES = 32,
 	MR_PATHS = 4096,
+	MR_MTU_ROUTES = 64,
 };
 
 enum mr_message_type {
@@ -176,14 +177,41 @@ struct mr_path {
 	uint32_t mtu;
 };
 
+/* A route of this host over the interface. */
+struct mr_mtu_route {
+	uint8_t prefix[16]; /* v4 mapped */
+	uint8_t bits;	    /* 0 to 128; IPv4: 96 + prefix length */
+	uint8_t pad[3];
+	uint32_t mtu; /* 0: the interface's */
+};
+
+/*
+ * `mtu_route` is for peers that no path was asked for: routes that have an MTU of their own, and
+ * those without one inside them, the longest prefixes first; the first that fits counts. Usually
+ * there is none.
+ */
 struct mr_path_table {
 	uint32_t seq; /* of the fields up to `path`, as in struct mr_path */
 	uint32_t link_up;
 	uint32_t mtu;
 	uint8_t mac[6];
 	uint16_t pad;
+	uint32_t n_mtu_routes;
+	struct mr_mtu_route mtu_route[MR_MTU_ROUTES];
 	struct mr_path path[MR_PATHS];
 };
+
+/** mr_mtu_route_fits() - does it lead to @addr? ::/0 does not to IPv4 */
+static inline int mr_mtu_route_fits(const struct mr_mtu_route *r, const uint8_t addr[16])
+{
+	static const uint8_t v4[12] = { [10] = 0xff, [11] = 0xff };
+	uint8_t whole = r->bits / 8, rest = (uint8_t)(0xff00 >> r->bits % 8);
+
+	if (r->bits > 128 || (r->bits < 96 && !__builtin_memcmp(addr, v4, sizeof(v4))))
+		return 0;
+	return !__builtin_memcmp(addr, r->prefix, whole) &&
+	       (!rest || !((addr[whole] ^ r->prefix[whole]) & rest));
+}
 
 struct mr_path_ask {
 	struct mr_message head;

@@ -153,10 +153,44 @@ static bool parse_neighbour(const struct nlmsghdr *h, struct mr_netlink_neighbou
 	return true;
 }
 
+static uint32_t route_mtu(const struct nlattr *metrics)
+{
+	struct attributes m = { 0 };
+
+	if (!metrics || mnl_attr_parse_nested(metrics, collect, &m) < 0)
+		return 0;
+	return number(m.at[RTAX_MTU]);
+}
+
+/* False: none that leads to peers, or one that not every packet to its prefix takes. */
+static bool parse_route(const struct nlmsghdr *h, struct mr_netlink_route *out)
+{
+	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+	bool v4 = m->rtm_family == AF_INET;
+	struct attributes t = { 0 };
+	uint32_t table;
+
+	if ((!v4 && m->rtm_family != AF_INET6) || mnl_attr_parse(h, sizeof(*m), collect, &t) < 0)
+		return false;
+	table = t.at[RTA_TABLE] ? number(t.at[RTA_TABLE]) : m->rtm_table;
+	if ((table != RT_TABLE_MAIN && table != RT_TABLE_LOCAL) || m->rtm_type != RTN_UNICAST ||
+	    m->rtm_tos || m->rtm_src_len || m->rtm_flags & (RTM_F_CLONED | RTNH_F_DEAD))
+		return false;
+	*out = (struct mr_netlink_route){ .bits = (uint8_t)((v4 ? 96 : 0) + m->rtm_dst_len),
+					  .ifindex = number(t.at[RTA_OIF]),
+					  .metric = number(t.at[RTA_PRIORITY]),
+					  .mtu = route_mtu(t.at[RTA_METRICS]) };
+	if (v4)
+		memset(out->prefix + 10, 0xff, 2);
+	/* No RTA_DST: the default route. */
+	return out->bits <= 128 && (address(t.at[RTA_DST], out->prefix) || !m->rtm_dst_len);
+}
+
 static int deliver(const struct nlmsghdr *h, void *data)
 {
 	struct mr_netlink *n = data;
 	struct mr_netlink_neighbour neighbour;
+	struct mr_netlink_route route;
 
 	switch (h->nlmsg_type) {
 	case RTM_NEWLINK:
@@ -170,7 +204,7 @@ static int deliver(const struct nlmsghdr *h, void *data)
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
 		if (n->news.routes)
-			n->news.routes(n->arg);
+			n->news.routes(n->arg, parse_route(h, &route) && route.mtu);
 		break;
 	case RTM_NEWNEIGH:
 	case RTM_DELNEIGH:
@@ -218,7 +252,7 @@ static int exchange(struct mr_netlink *n, struct nlmsghdr *h, mnl_cb_t reply, vo
 	return 0;
 }
 
-static int dump(struct mr_netlink *n, uint16_t type)
+static int dump(struct mr_netlink *n, uint16_t type, mnl_cb_t each, void *data)
 {
 	char question[64];
 	struct nlmsghdr *h = mnl_nlmsg_put_header(question);
@@ -228,28 +262,43 @@ static int dump(struct mr_netlink *n, uint16_t type)
 	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
 	g->rtgen_family = AF_UNSPEC;
-	return exchange(n, h, deliver, n);
+	return exchange(n, h, each, data);
 }
 
 int mr_netlink_dump(struct mr_netlink *n, bool addresses)
 {
-	int err = dump(n, RTM_GETLINK);
+	int err = dump(n, RTM_GETLINK, deliver, n);
 
-	return err || !addresses ? err : dump(n, RTM_GETADDR);
+	return err || !addresses ? err : dump(n, RTM_GETADDR, deliver, n);
+}
+
+struct each_route {
+	void (*fn)(void *arg, const struct mr_netlink_route *r);
+	void *arg;
+};
+
+static int dumped_route(const struct nlmsghdr *h, void *data)
+{
+	const struct each_route *each = data;
+	struct mr_netlink_route route;
+
+	if (h->nlmsg_type == RTM_NEWROUTE && parse_route(h, &route))
+		each->fn(each->arg, &route);
+	return MNL_CB_OK;
+}
+
+int mr_netlink_routes(struct mr_netlink *n,
+		      void (*each)(void *arg, const struct mr_netlink_route *r), void *arg)
+{
+	struct each_route call = { each, arg };
+
+	return dump(n, RTM_GETROUTE, dumped_route, &call);
 }
 
 struct route_reply {
 	struct mr_route *out;
 	bool unicast;
 };
-
-static void parse_route_mtu(const struct nlattr *metrics, struct mr_route *out)
-{
-	struct attributes m = { 0 };
-
-	if (metrics && mnl_attr_parse_nested(metrics, collect, &m) >= 0)
-		out->mtu = number(m.at[RTAX_MTU]);
-}
 
 /* RTA_VIA: a gateway of the other family (RFC 5549), behind its 16-bit family. */
 static void parse_via(const struct nlattr *via, struct mr_route *out)
@@ -275,7 +324,7 @@ static int route_reply(const struct nlmsghdr *h, void *data)
 	address(t.at[RTA_PREFSRC], r->out->source);
 	if (!address(t.at[RTA_GATEWAY], r->out->next_hop))
 		parse_via(t.at[RTA_VIA], r->out);
-	parse_route_mtu(t.at[RTA_METRICS], r->out);
+	r->out->mtu = route_mtu(t.at[RTA_METRICS]);
 	return MNL_CB_STOP;
 }
 

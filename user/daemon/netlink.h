@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rtnetlink, as far as paths need it: three questions, and the news that change their answers.
+ * rtnetlink, as far as paths need it: four questions, and the news that change their answers.
  * Addresses are 16 bytes, IPv4 as ::ffff:a.b.c.d.
  */
 #ifndef MR_DAEMON_NETLINK_H
@@ -18,6 +18,15 @@ struct mr_route {
 	uint8_t next_hop[16]; /* the destination itself when it is on the link */
 	uint8_t source[16];
 	uint32_t mtu; /* of the route, 0: it has none */
+};
+
+/* An entry of the host's route tables. */
+struct mr_netlink_route {
+	uint8_t prefix[16];
+	uint8_t bits;	  /* 0 to 128; IPv4: 96 + prefix length */
+	uint32_t ifindex; /* where it leaves, 0: several ways */
+	uint32_t metric;  /* of equal prefixes the lower one counts */
+	uint32_t mtu;	  /* 0: it has none */
 };
 
 struct mr_netlink_link {
@@ -51,8 +60,8 @@ struct mr_netlink_news {
 	void (*link)(void *arg, const struct mr_netlink_link *l);
 	void (*address)(void *arg, const struct mr_netlink_address *a);
 	void (*neighbour)(void *arg, const struct mr_netlink_neighbour *n);
-	void (*routes)(void *arg); /* any route came or went */
-	void (*lost)(void *arg);   /* news were lost: ask again for everything */
+	void (*routes)(void *arg, bool has_mtu); /* any route came or went */
+	void (*lost)(void *arg);		 /* news were lost: ask again for everything */
 };
 
 /** mr_netlink_open() - a socket for questions and one for news; 0 or -errno */
@@ -69,6 +78,14 @@ int mr_netlink_dump(struct mr_netlink *n, bool addresses);
 
 /** mr_netlink_route() - Return: 0, -ENETUNREACH (no unicast route to others), -errno */
 int mr_netlink_route(struct mr_netlink *n, const uint8_t remote[16], struct mr_route *out);
+
+/**
+ * mr_netlink_routes() - the unicast routes of the tables local and main, in the kernel's order
+ *
+ * @each must not ask anything itself. Return: 0 or -errno
+ */
+int mr_netlink_routes(struct mr_netlink *n,
+		      void (*each)(void *arg, const struct mr_netlink_route *r), void *arg);
 
 /** mr_netlink_neighbour() - Return: 0 with a valid MAC, -EAGAIN (not resolved), -errno */
 int mr_netlink_neighbour(struct mr_netlink *n, uint32_t ifindex, const uint8_t addr[16],

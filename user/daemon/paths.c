@@ -8,12 +8,13 @@
 
 #include "user/daemon/child.h"
 #include "user/daemon/log.h"
+#include "user/daemon/mtu_routes.h"
 #include "user/daemon/netlink.h"
 #include "user/daemon/topology.h"
 
 enum {
 	RESOLVE_MS = 3000,
-	SETTLE_MS = 100, /* routes change in bursts */
+	REST = 10, /* times as long as a refresh took: routes change in bursts */
 };
 
 /* What the child knows of a path, beside the record that lanes read. */
@@ -31,7 +32,10 @@ struct mr_paths {
 	struct mr_netlink *netlink;
 	struct entry (*entries)[MR_PATHS]; /* one array a link */
 	struct mr_topology host;
-	uint64_t refresh_ns; /* when to look up all paths again, 0: no need */
+	bool stale;	  /* look up all paths again ... */
+	uint64_t rest_ns; /* ... but not before this time */
+	bool mtu_news;	  /* a route with an MTU may have come or gone */
+	struct mr_mtu_routes mtu_routes;
 };
 
 /* A writer of a seqlock: lanes copy between two equal even readings. */
@@ -240,12 +244,12 @@ static void news_neighbour(void *arg, const struct mr_netlink_neighbour *n)
 	each_path(arg, match_neighbour, n);
 }
 
-static void news_routes(void *arg)
+static void news_routes(void *arg, bool has_mtu)
 {
 	struct mr_paths *p = arg;
 
-	if (!p->refresh_ns)
-		p->refresh_ns = mr_now_ns() + SETTLE_MS * 1000000ull;
+	p->mtu_news |= has_mtu;
+	p->stale = true;
 }
 
 /* Ours, or the one of ours below a VLAN: NULL if neither. */
@@ -272,7 +276,7 @@ static void news_address(void *arg, const struct mr_netlink_address *a)
 	q.ifindex = k->ifindex;
 	memcpy(q.addr, a->addr, sizeof(q.addr));
 	mr_child_ask(p->c, &q);
-	news_routes(p);
+	p->stale = true;
 }
 
 static void link_changed(struct mr_link *k, const struct mr_netlink_link *l)
@@ -309,7 +313,7 @@ static void news_link(void *arg, const struct mr_netlink_link *l)
 	for (uint32_t i = 0; i < p->c->d->n_links; i++)
 		if (p->c->d->links[i].ifindex == l->ifindex)
 			link_changed(&p->c->d->links[i], l);
-	news_routes(p);
+	p->stale = true;
 }
 
 static void news_lost(void *arg)
@@ -318,7 +322,7 @@ static void news_lost(void *arg)
 
 	mr_warn("rtnetlink: news were lost; asking for everything again");
 	mr_netlink_dump(p->netlink, true);
-	news_routes(p);
+	news_routes(p, true);
 }
 
 static void refresh_path(struct mr_paths *p, const struct mr_link *k, uint32_t i,
@@ -341,6 +345,42 @@ static void refresh_path(struct mr_paths *p, const struct mr_link *k, uint32_t i
 	}
 }
 
+/* ----- MTUs of routes, for peers that connect to us ----- */
+
+static void publish_mtu_routes(const struct mr_mtu_routes *m, const struct mr_link *k)
+{
+	struct mr_path_table *t = k->path_table;
+
+	if (t->n_mtu_routes == m->n && !memcmp(t->mtu_route, m->route, sizeof(m->route)))
+		return;
+	if (m->left_out)
+		mr_warn("%s: there are more than %d routes with an MTU and routes inside them; %u "
+			"are left out for connections that peers open",
+			k->name, MR_MTU_ROUTES, m->left_out);
+	write_begin(&t->seq);
+	t->n_mtu_routes = m->n;
+	memcpy(t->mtu_route, m->route, sizeof(t->mtu_route));
+	write_end(&t->seq);
+}
+
+/* The kernel tells of no route that goes with its interface: the list is compared each time. */
+static void refresh_mtu_routes(struct mr_paths *p)
+{
+	bool news = p->mtu_news;
+
+	p->mtu_news = false;
+	for (uint32_t i = 0; i < p->c->d->n_links; i++) {
+		const struct mr_link *k = &p->c->d->links[i];
+
+		if (!news && !k->path_table->n_mtu_routes)
+			continue;
+		if (mr_mtu_routes_collect(&p->mtu_routes, p->netlink, &p->host, k->ifindex) == 0)
+			publish_mtu_routes(&p->mtu_routes, k);
+		else
+			news_routes(p, true); /* the tables changed meanwhile: once more */
+	}
+}
+
 static void give_up_late(struct mr_paths *p, const struct mr_link *k, uint64_t now)
 {
 	struct entry *e = p->entries[k - p->c->d->links];
@@ -357,9 +397,11 @@ void mr_paths_tick(struct mr_child *c, uint64_t now)
 {
 	struct mr_paths *p = c->paths;
 
-	if (p->refresh_ns && now >= p->refresh_ns) {
-		p->refresh_ns = 0;
+	if (p->stale && now >= p->rest_ns) {
+		p->stale = false;
+		refresh_mtu_routes(p);
 		each_path(p, refresh_path, NULL);
+		p->rest_ns = mr_now_ns() + (mr_now_ns() - now) * REST;
 	}
 	for (uint32_t i = 0; i < c->d->n_links; i++)
 		give_up_late(p, &c->d->links[i], now);
@@ -396,6 +438,6 @@ int mr_paths_open(struct mr_child *c)
 	p->watch = (struct mr_watch){ mr_netlink_fd(p->netlink), news_ready };
 	err = mr_child_watch(c, &p->watch);
 	/* VLANs are known by the dump; paths that a child before us made are looked up again. */
-	news_routes(p);
+	news_routes(p, true);
 	return err ? err : mr_netlink_dump(p->netlink, true);
 }

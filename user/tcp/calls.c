@@ -157,7 +157,7 @@ void mr_tcp_close_call(struct mr_tcp *t, struct mr_conn *c)
 	case MR_CLOSING: /* the peer has closed too: nobody is left to be told */
 	case MR_LAST_ACK:
 	case MR_TIME_WAIT:
-		mr_tcp_drop_received(t, c);
+		mr_tcp_consumed(t, c, c->rx_bytes);
 		break;
 	case MR_CLOSED:
 	case MR_LISTEN:

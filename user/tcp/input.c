@@ -267,16 +267,10 @@ static enum step ack_in_syn_received(struct mr_tcp *t, struct mr_conn *c,
 	return c->state == MR_CLOSED ? STEP_DONE : STEP_NEXT;
 }
 
-/* Our FIN is acknowledged when everything is. */
-static bool is_fin_acked(const struct mr_conn *c)
-{
-	return c->flags & MR_CONN_FIN_SENT && c->snd_una == c->snd_nxt;
-}
-
 /* Fifth, the closing states: what the ACK of our FIN brings. */
 static enum step ack_of_fin(struct mr_tcp *t, struct mr_conn *c)
 {
-	if (!is_fin_acked(c))
+	if (!mr_conn_fin_is_acked(c))
 		return STEP_NEXT;
 	switch (c->state) {
 	case MR_FIN_WAIT_1:
@@ -285,8 +279,9 @@ static enum step ack_of_fin(struct mr_tcp *t, struct mr_conn *c)
 	case MR_CLOSING:
 		mr_tcp_set_state(t, c, MR_TIME_WAIT);
 		return STEP_DONE;
-	case MR_LAST_ACK:
-		mr_tcp_close_conn(t, c, MR_CLOSE_DONE);
+	case MR_LAST_ACK: /* what is not read yet is read first: mr_tcp_consumed() closes then */
+		if (!c->rx_bytes)
+			mr_tcp_close_conn(t, c, MR_CLOSE_DONE);
 		return STEP_DONE;
 	case MR_CLOSED:
 	case MR_LISTEN:

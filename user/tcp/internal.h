@@ -21,6 +21,12 @@ static inline uint32_t max_u32(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
+/* Our FIN is acknowledged when everything is. */
+static inline bool mr_conn_fin_is_acked(const struct mr_conn *c)
+{
+	return c->flags & MR_CONN_FIN_SENT && c->snd_una == c->snd_nxt;
+}
+
 /* state.c */
 void mr_tcp_set_state(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_state state);
 void mr_tcp_close_conn(struct mr_tcp *t, struct mr_conn *c, enum mr_close_reason reason);

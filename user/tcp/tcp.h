@@ -221,7 +221,8 @@ void mr_tcp_commit(struct mr_tcp *t, struct mr_conn *c, uint32_t len);
 /**
  * mr_tcp_consumed() - 3.10.3: the application took @n bytes from the head of the receive queue
  *
- * Frees the frames that they filled, may ask for a window update.
+ * Frees the frames that they filled, may ask for a window update. In LAST-ACK with our FIN
+ * acknowledged the connection ends with its last byte.
  */
 void mr_tcp_consumed(struct mr_tcp *t, struct mr_conn *c, uint32_t n);
 

@@ -346,6 +346,8 @@ void mr_tcp_consumed(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
 			c->rx_tail = MR_NONE;
 		mr_frame_give(t->frames, head);
 	}
+	if (c->state == MR_LAST_ACK && !c->rx_bytes && mr_conn_fin_is_acked(c))
+		mr_tcp_close_conn(t, c, MR_CLOSE_DONE);
 	if (c->state < MR_ESTABLISHED || c->flags & MR_CONN_FIN_RECEIVED)
 		return;
 	/* a window update is worth a segment when it opens by two segments, or from little */

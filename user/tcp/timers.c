@@ -6,6 +6,10 @@
  */
 #include "user/tcp/internal.h"
 
+enum {
+	SWS_OVERRIDE_MS = 1000, /* RFC 9293 3.8.6.2.1: 0.1 to 1.0 s */
+};
+
 /* 0 means off, so a deadline that falls on it moves by one millisecond. */
 static uint32_t at(const struct mr_tcp *t, uint32_t ms)
 {
@@ -50,9 +54,9 @@ void mr_timer_stop_all(struct mr_conn *c)
 }
 
 /* The retransmission time-out; the user time-out is not overslept. */
-static void arm_retransmit(struct mr_tcp *t, struct mr_conn *c)
+static void arm_retransmit_within(struct mr_tcp *t, struct mr_conn *c, uint32_t most_ms)
 {
-	uint32_t ms = mr_rto_backed_off(c);
+	uint32_t ms = min_u32(mr_rto_backed_off(c), most_ms);
 	uint32_t limit = t->config->user_timeout_ms;
 
 	if (limit && c->unacked_ms) {
@@ -61,6 +65,11 @@ static void arm_retransmit(struct mr_tcp *t, struct mr_conn *c)
 		ms = min_u32(ms, waited < limit ? limit - waited : 1);
 	}
 	arm(t, c, MR_DEADLINE_RETRANSMIT, ms);
+}
+
+static void arm_retransmit(struct mr_tcp *t, struct mr_conn *c)
+{
+	arm_retransmit_within(t, c, MR_RTO_MAX_MS);
 }
 
 /* RFC 6298 5.1 */
@@ -95,7 +104,8 @@ void mr_timer_window_closed(struct mr_tcp *t, struct mr_conn *c)
 	c->flags |= MR_CONN_PROBING;
 	if (!c->unacked_ms)
 		c->unacked_ms = at(t, 0);
-	arm_retransmit(t, c);
+	/* a window too small for a whole segment waits for the override timeout, no longer */
+	arm_retransmit_within(t, c, c->snd_wnd ? SWS_OVERRIDE_MS : MR_RTO_MAX_MS);
 }
 
 void mr_timer_window_opened(struct mr_tcp *t, struct mr_conn *c)
