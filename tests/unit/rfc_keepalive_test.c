@@ -23,7 +23,7 @@ static void ack(struct rfc *f, struct mr_conn *c, uint32_t n)
 	rfc_arrives(f, c, &(struct rfc_in){ .flags = MR_ACK, .seq = c->rcv_nxt, .ack = n });
 }
 
-/* SEG.SEQ = SND.NXT-1, no text (SHLD-12 allows it, and every peer answers it) */
+/* SEG.SEQ = SND.NXT-1, "with no data" (SHLD-12) */
 static void assert_probe(struct rfc *f, const struct mr_conn *c)
 {
 	const struct rfc_sent *s = rfc_last(f);

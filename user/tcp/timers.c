@@ -183,7 +183,8 @@ static bool user_timeout_is_over(const struct mr_tcp *t, const struct mr_conn *c
  */
 static void user_timeout(struct mr_tcp *t, struct mr_conn *c)
 {
-	mr_tcp_send_rst(t, c);
+	if (mr_conn_is_synchronised(c))
+		mr_tcp_send_rst(t, c);
 	mr_tcp_close_conn(t, c, MR_CLOSE_USER_TIMEOUT);
 }
 
