@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* RFC 9293 3.8.4, TCP keep-alives: MUST-24 to MUST-29, SHLD-12. */
+/* RFC 9293 3.8.4, TCP keepalive probes: MUST-24 to MUST-29, SHLD-12. */
 #include "tests/unit/rfc_fixture.h"
 
 enum {
