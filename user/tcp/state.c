@@ -34,7 +34,6 @@ void mr_tcp_set_state(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_state sta
 	case MR_TIME_WAIT:
 		mr_tcp_output(t,
 			      c); /* the ACK of the peer's FIN, before the block becomes a record */
-		mr_tcp_drop_sent(t, c); /* all is acknowledged: at most an empty frame */
 		mr_timer_stop_tcp(c);
 		t->ops->event(t, c, MR_EVENT_TIME_WAIT);
 		break;

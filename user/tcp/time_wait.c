@@ -65,7 +65,7 @@ static void send_ack(struct mr_tcp *t, const struct mr_time_wait *w)
 /* MAY-2 with RFC 6191: a SYN beyond everything the old connection could have sent. */
 static bool may_reopen(const struct mr_time_wait *w, const struct mr_segment *seg)
 {
-	if ((seg->flags & (MR_SYN | MR_ACK | MR_RST)) != MR_SYN)
+	if ((seg->flags & (MR_SYN | MR_ACK | MR_RST | MR_FIN)) != MR_SYN)
 		return false;
 	if (w->ts_recent && seg->options.has_timestamps && seg->options.ts_val != w->ts_recent)
 		return mr_seq_lt(w->ts_recent, seg->options.ts_val);
