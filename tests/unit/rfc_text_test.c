@@ -131,6 +131,39 @@ static void overlap_with_other_bytes_first_copy_wins(void **state)
 	rfc_fini(&f);
 }
 
+static void overlap_that_covers_pieces_frees_them(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f);
+
+	(void)state;
+	piece(&f, c, RFC_IRS + 1, 10, 1, 0);
+	piece(&f, c, RFC_IRS + 1, 20, 5, 0);
+	piece(&f, c, RFC_IRS + 1, 30, 10, 0);
+	assert_int_equal(check_out_of_order(&f, c), 3);
+	piece(&f, c, RFC_IRS + 1, 9, 31, 0); /* all three */
+	assert_int_equal(check_out_of_order(&f, c), 1);
+	assert_int_equal(f.records[c->ooo_head].len, 31);
+	assert_int_equal(f.frames.n_free, RFC_FRAMES - 1);
+	rfc_fini(&f);
+}
+
+static void text_behind_out_of_order_fin_is_not_kept(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f);
+
+	(void)state;
+	piece(&f, c, RFC_IRS + 1, 10, 5, MR_FIN);
+	assert_int_equal(piece(&f, c, RFC_IRS + 1, 15, 5, 0), MR_DROP_TCP_SEQUENCE);
+	assert_int_equal(piece(&f, c, RFC_IRS + 1, 12, 8, 0), MR_DROP_TCP_SEQUENCE);
+	assert_int_equal(check_out_of_order(&f, c), 1);
+	piece(&f, c, RFC_IRS + 1, 0, 10, 0);
+	assert_int_equal(c->state, MR_CLOSE_WAIT);
+	assert_int_equal(c->rx_bytes, 15);
+	rfc_fini(&f);
+}
+
 /* Three pieces of a short stream in every place and order, then what is missing, byte by byte. */
 static void overlaps_three_pieces_in_every_way_give_the_stream(void **state)
 {
@@ -407,6 +440,8 @@ int main(void)
 		cmocka_unit_test(gaps_filled_one_by_one_each_answered_at_once),
 		cmocka_unit_test(duplicate_text_is_answered_at_once_and_counted),
 		cmocka_unit_test(overlap_with_other_bytes_first_copy_wins),
+		cmocka_unit_test(overlap_that_covers_pieces_frees_them),
+		cmocka_unit_test(text_behind_out_of_order_fin_is_not_kept),
 		cmocka_unit_test(overlaps_three_pieces_in_every_way_give_the_stream),
 		cmocka_unit_test(stream_cut_repeated_reordered_overlapped_arrives_intact),
 		cmocka_unit_test(stream_beyond_2_to_32_bytes_counts_wraps),

@@ -195,6 +195,26 @@ static void scaled_window_covers_what_was_offered(void **state)
 	rfc_fini(&f);
 }
 
+/* Rounding to the scale adds a little with each ACK: a peer cannot live on it. */
+static void scaled_window_unread_queue_has_an_end(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f);
+
+	(void)state;
+	f.config.receive_buffer = 4096;
+	c->rcv_shift = 14;
+	c->rcv_wnd = 4096;
+	for (int i = 0; i < 100; i++)
+		text(&f, c, RFC_MSS);
+	assert_true(c->rx_bytes >= 4096);
+	assert_true(c->rx_bytes < 2 * 4096 + RFC_MSS);
+	assert_int_equal(text(&f, c, RFC_MSS), MR_DROP_RX_LIMIT);
+	rfc_read(&f, c, data, sizeof(data));
+	assert_int_equal(text(&f, c, RFC_MSS), MR_DROP_NONE);
+	rfc_fini(&f);
+}
+
 /* ----- frames are short ----- */
 
 struct taken {
@@ -322,6 +342,7 @@ int main(void)
 		cmocka_unit_test(application_reads_window_grows_to_the_buffer),
 		cmocka_unit_test(buffer_shrinks_right_edge_stays),
 		cmocka_unit_test(scaled_window_covers_what_was_offered),
+		cmocka_unit_test(scaled_window_unread_queue_has_an_end),
 		cmocka_unit_test(frames_short_reader_keeps_a_window_hog_gets_none),
 		cmocka_unit_test(frames_short_again_right_edge_stays),
 		cmocka_unit_test(any_load_any_scale_offered_edge_never_moves_back),
