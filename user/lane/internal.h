@@ -185,7 +185,8 @@ void lane_refill(struct mr_lane *l);
 /* open.c: passive opens, half-open and TIME-WAIT records */
 void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *seg, uint64_t hash,
 		       uint32_t frame, bool *kept, int *drop);
-bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash, int *drop);
+bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
+		      const uint32_t *used, int *drop);
 void lane_halves_drop(struct mr_lane *l, const uint8_t addr[16], uint16_t port);
 uint32_t lane_expire_records(struct mr_lane *l);
 uint32_t lane_next_record_ms(const struct mr_lane *l);

@@ -6,6 +6,7 @@
 #include "user/lane/internal.h"
 
 enum {
+	ISS_GAP = 65537,  /* between two connections of a tuple, beyond an unscaled window */
 	SYN_ACKS_MAX = 8, /* 1 + 2 + 4 + ... + 64 + 64 s: R2 of a SYN, MUST-23 */
 };
 
@@ -64,8 +65,10 @@ static bool has_room(struct mr_lane *l, const struct listener *asked)
 
 /*
  * A SYN for no connection that we know. Returns false when nobody listens: the caller answers.
+ * @used: the last sequence number of an earlier connection of the same tuple, or NULL.
  */
-bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash, int *drop)
+bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
+		      const uint32_t *used, int *drop)
 {
 	struct listener *asked = lane_listener_for(l, seg);
 	struct lane_rule *rule = asked ? &l->rules[asked->rule] : lane_rule_for(l, seg);
@@ -89,6 +92,8 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 		*drop = MR_DROP_TCP_FLAGS;
 		return true;
 	}
+	if (used) /* MAY-2 (1): above everything that the earlier connection used */
+		l->halves[i].iss = mr_seq_max(l->halves[i].iss, *used + ISS_GAP);
 	l->halves[i].rule = (uint16_t)(rule - l->rules);
 	mr_table_insert(&l->table, hash, mr_entry(MR_ENTRY_HALF, i));
 	lane_flow_hint_set(l, hash);

@@ -91,6 +91,7 @@ static void conn_arrives(struct mr_lane *l, struct mr_conn *c, struct arrival *a
 static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a)
 {
 	uint16_t expires = l->waits[i].expire_half_s;
+	uint32_t used = l->waits[i].snd_nxt;
 	bool reopen;
 
 	if (mr_time_wait_arrives(&l->tcp, &l->waits[i], &a->seg, &reopen)) {
@@ -100,7 +101,7 @@ static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a)
 	}
 	lane_wait_forget(l, i);
 	if (reopen)
-		lane_syn_arrives(l, &a->seg, a->hash, &a->drop);
+		lane_syn_arrives(l, &a->seg, a->hash, &used, &a->drop);
 }
 
 /* Who else may know the flow? The next lane in turn, until the frame is back where it came from. */
@@ -148,7 +149,7 @@ static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct m
 	if (bits == MR_SYN) {
 		if (syn_is_for_another(l, a, mail))
 			return;
-		if (lane_syn_arrives(l, &a->seg, a->hash, &a->drop))
+		if (lane_syn_arrives(l, &a->seg, a->hash, NULL, &a->drop))
 			return;
 	}
 	if (hand_over(l, a, mail))
