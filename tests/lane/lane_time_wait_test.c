@@ -99,6 +99,22 @@ static void newer_syn_opens_the_same_tuple(void **state)
 	talk_end(&p);
 }
 
+/* MAY-2 (1): "its initial sequence number is larger than the largest the earlier one used". */
+static void reopened_tuple_starts_above_its_last_number(void **state)
+{
+	struct pair p;
+	struct raw r;
+	uint32_t used;
+
+	(void)state;
+	start(&p, &r, 64);
+	close_by_server(&r, RAW_PORTS, ISN);
+	used = r.last.seq;
+	assert_true(raw_syn(&r, RAW_PORTS, 7006, ISN + 1000));
+	assert_true(mr_seq_lt(used + 65535, r.last.seq));
+	pair_free(&p);
+}
+
 /* RFC 1337: a RST does not end it. */
 static void reset_does_not_end_the_wait(void **state)
 {
@@ -166,6 +182,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(record_ends_after_two_msl),
 		cmocka_unit_test(newer_syn_opens_the_same_tuple),
+		cmocka_unit_test(reopened_tuple_starts_above_its_last_number),
 		cmocka_unit_test(reset_does_not_end_the_wait),
 		cmocka_unit_test(repeated_fin_restarts_its_own_wait),
 		cmocka_unit_test(full_table_recycles_the_oldest),
