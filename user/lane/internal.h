@@ -127,7 +127,6 @@ struct mr_lane {
 
 	uint64_t statistics_ns;	 /* when XDP_STATISTICS was read */
 	uint64_t limbo_until_ns; /* until when frames of a dead worker may still complete */
-	bool in_callback;
 };
 
 static inline struct mr_lane *lane_of(struct mr_tcp *t)
