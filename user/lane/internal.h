@@ -19,8 +19,7 @@ enum {
 	PATH_HINTS = 256,
 	LISTENERS_MAX = 64, /* listeners that applications asked for, all lanes of an interface */
 	STATE_CHUNK = 256,  /* application states allocated at a time */
-	STATE_CHUNKS = 1 << 16,
-	LANE_SHIFT = 26, /* of the lane's number in a connection id */
+	LANE_SHIFT = 26,    /* of the lane's number in a connection id */
 };
 
 /* One rule of the configuration, ready to be used. */

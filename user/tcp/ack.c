@@ -122,14 +122,13 @@ void mr_tcp_update_send_window(struct mr_tcp *t, struct mr_conn *c, const struct
 }
 
 /* snd_una - max_snd_wnd <= seg->ack <= snd_nxt was checked (RFC 5961 5.2). */
-int mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
+void mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
 	if (mr_seq_lt(seg->ack, c->snd_una))
-		return MR_DROP_NONE; /* old duplicate: its text is still read */
+		return; /* old duplicate: its text is still read */
 	if (is_duplicate(t, c, seg))
 		duplicate_ack(t, c);
 	else if (seg->ack != c->snd_una)
 		new_ack(t, c, seg);
 	mr_tcp_update_send_window(t, c, seg);
-	return MR_DROP_NONE;
 }

@@ -41,7 +41,7 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c);
 
 /* ack.c */
-int mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+void mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
 void mr_tcp_update_send_window(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
 
 /* queue.c */

@@ -247,7 +247,7 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 	bool had_gap = c->ooo_head != MR_NONE;
 	int drop;
 
-	r->owner = (uint32_t)-1;
+	r->owner = MR_NONE; /* the lane knows the connection's index */
 	r->tcp_flags = seg->flags & MR_FIN;
 	if (!trim_front(r, c->rcv_nxt)) {
 		t->stats->duplicates++;
