@@ -121,6 +121,9 @@ $(BPF): $(B)/tests/%: $(B)/asan/tests/%.o $(BPF_HELP)
 .PHONY: test test-programs check deps demo demo-up demo-down bench install clean format
 .SECONDARY:
 
+# a folder of tests brings its own rules
+include $(wildcard tests/*/build.mk)
+
 test-programs: all $(TEST_PROGRAMS)
 
 # Deps first, in a make of its own: the build needs them.

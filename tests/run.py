@@ -17,7 +17,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build")
 PROGRAM_SECONDS = 300
 SUITE_SECONDS = 1500
-SUITES = ["tests/cli", "tests/veth"]
+SUITES = sorted({os.path.relpath(folder, ROOT) for folder, _, files in
+                 os.walk(os.path.join(ROOT, "tests")) if any(re.match(r"test_.*\.py$", name)
+                                                             for name in files)})
 
 
 class Totals:
