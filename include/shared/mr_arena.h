@@ -16,7 +16,7 @@
 #include "mr_endian.h"
 
 enum {
-	MR_ARENA_LAYOUT = 1,	    /* raise it with any change of a record below */
+	MR_ARENA_LAYOUT = 2,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
 };
@@ -30,6 +30,7 @@ enum mr_arena_area {
 	MR_AREA_HALF_OPEN,     /* struct mr_half_open */
 	MR_AREA_TIME_WAIT,     /* struct mr_time_wait */
 	MR_AREA_SESSIONS,      /* struct mr_session */
+	MR_AREA_ACTIVE,	       /* struct mr_active */
 	MR_AREA_MESSAGES,      /* message store: blocks of MR_MESSAGE_BLOCK bytes */
 	MR_AREA_MESSAGE_MAP,   /* one byte a block: the buddy order */
 	MR_AREA_COUNT
@@ -67,12 +68,25 @@ struct mr_frame {
 	uint8_t in_tx;	   /* 1: with the kernel, completion outstanding */
 	uint8_t tcp_flags; /* FIN, PSH to send with the payload, or received with it */
 	uint8_t sends;	   /* transmissions, saturating */
-	uint32_t sent_ms;  /* last transmission */
-	uint32_t limbo;	   /* 1: sent by a generation that died, completion not yet seen */
-	uint32_t reserved;
+	uint32_t sent_us;  /* last transmission, low half of the lane's clock */
+	uint8_t marks;	   /* MR_FRAME_SACKED, ... of a frame in the send queue */
+	uint8_t limbo;	   /* 1: sent by a generation that died, completion not yet seen */
+	uint16_t pad;
+	/* the connection's figures when the frame left, for delivery-rate samples */
+	uint32_t delivered;
+	uint32_t delivered_us;
+	uint32_t first_sent_us;
+	uint32_t pad2[2];
 };
 
-_Static_assert(sizeof(struct mr_frame) == 32, "frame record");
+_Static_assert(sizeof(struct mr_frame) == 48, "frame record");
+
+/* mr_frame.marks */
+enum {
+	MR_FRAME_SACKED = 1 << 0,      /* the peer has it (RFC 2018) */
+	MR_FRAME_LOST = 1 << 1,	       /* taken for lost, not sent again yet (RFC 8985) */
+	MR_FRAME_APP_LIMITED = 1 << 2, /* sent while the application gave no more */
+};
 
 /* RFC 9293 3.3.2. CLOSED is 0: a zeroed block is a free one. */
 enum mr_tcp_state {
@@ -127,6 +141,9 @@ enum {
 	MR_CONN_SEND_LIMITED = 1 << 25, /* the transmit ring or the frames were short */
 	MR_CONN_CWND_LIMITED = 1 << 26, /* the congestion window was used up (RFC 7661's reason) */
 	MR_CONN_FIN_ARRIVED = 1 << 27,	/* the peer's FIN is in order, not yet processed */
+	MR_CONN_ECN = 1 << 28,		/* RFC 3168, both sides agreed */
+	MR_CONN_ECE_OWED = 1 << 29,	/* CE arrived: ECE until the peer's CWR */
+	MR_CONN_CWR_OWED = 1 << 30,	/* the window was reduced: CWR with the next new text */
 };
 
 /* Deadlines of a connection, one wheel node for all of them. */
@@ -185,7 +202,7 @@ struct mr_conn {
 	uint8_t backoff;
 	uint8_t probes;	   /* keepalive probes unanswered */
 	uint8_t cc;	   /* congestion control in use */
-	uint32_t cc_acked; /* bytes acknowledged towards the next increase (RFC 3465) */
+	uint32_t active;   /* struct mr_active, or MR_NONE */
 
 	/* line 2: application and timer */
 	uint32_t wheel_next;
@@ -272,6 +289,25 @@ struct mr_time_wait {
 };
 
 _Static_assert(sizeof(struct mr_time_wait) == 64, "TIME-WAIT record");
+
+/*
+ * What a connection needs only while bytes are on their way, borrowed from the first byte sent or
+ * the first gap on, given back after MR_ACTIVE_IDLE_MS without any (user/frame/actives.h).
+ */
+struct mr_active {
+	uint32_t owner;	    /* connection index; MR_NONE: free */
+	uint32_t next_free; /* free list */
+	uint32_t used_ms;   /* when it was last needed */
+
+	/* congestion control */
+	uint32_t cc_acked; /* bytes acknowledged towards the next increase (RFC 3465) */
+
+	/* loss recovery */
+
+	/* received: gaps */
+
+	/* path */
+};
 
 /* What a connection needs only while a message is incomplete or something is blocked. */
 struct mr_session {

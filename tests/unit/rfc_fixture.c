@@ -108,6 +108,7 @@ void rfc_init(struct rfc *f)
 	assert_true(f->memory && f->records && f->sent);
 	mr_frames_init(&f->frames, f->memory, f->records, RFC_FRAMES, RFC_FRAME_BYTES, NULL,
 		       (uint64_t *)&f->stats.frames);
+	mr_actives_init(&f->actives, f->active, RFC_ACTIVES, &f->conn);
 	f->config = (struct mr_tcp_config){
 		.isn_key = { { 1, 2 } },
 		.receive_buffer = 256 << 10,
@@ -122,6 +123,7 @@ void rfc_init(struct rfc *f)
 		.keep_count = 9,
 	};
 	f->tcp.frames = &f->frames;
+	f->tcp.actives = &f->actives;
 	f->tcp.config = &f->config;
 	f->tcp.ops = &ops;
 	f->tcp.stats = &f->stats;

@@ -23,6 +23,7 @@
 
 enum {
 	RFC_FRAMES = 1024,
+	RFC_ACTIVES = 16, /* more than a test has connections */
 	RFC_FRAME_BYTES = 2048,
 	RFC_SENT = 4096,
 	RFC_ISS = 1000000, /* of the connection under test; its first byte is RFC_ISS + 1 */
@@ -50,6 +51,8 @@ struct rfc {
 	struct mr_frames frames;
 	uint8_t *memory;
 	struct mr_frame *records;
+	struct mr_actives actives;
+	struct mr_active active[RFC_ACTIVES];
 	struct mr_conn conn; /* the one under test */
 	struct rfc_sent *sent;
 	unsigned int n_sent;

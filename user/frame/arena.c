@@ -72,6 +72,7 @@ static void lay_out(struct mr_arena_header *h, const struct mr_arena_sizes *s, u
 		[MR_AREA_HALF_OPEN] = { s->half_open, sizeof(struct mr_half_open) },
 		[MR_AREA_TIME_WAIT] = { s->time_wait, sizeof(struct mr_time_wait) },
 		[MR_AREA_SESSIONS] = { s->sessions, sizeof(struct mr_session) },
+		[MR_AREA_ACTIVE] = { s->conns, sizeof(struct mr_active) }, /* sparse */
 		[MR_AREA_MESSAGES] = { blocks, MR_MESSAGE_BLOCK },
 		[MR_AREA_MESSAGE_MAP] = { blocks, 1 },
 	};
@@ -167,6 +168,8 @@ static bool is_record_bytes(enum mr_arena_area area, uint32_t bytes)
 		return bytes == sizeof(struct mr_time_wait);
 	case MR_AREA_SESSIONS:
 		return bytes == sizeof(struct mr_session);
+	case MR_AREA_ACTIVE:
+		return bytes == sizeof(struct mr_active);
 	case MR_AREA_MESSAGES:
 		return bytes == MR_MESSAGE_BLOCK;
 	case MR_AREA_MESSAGE_MAP:
@@ -203,7 +206,8 @@ static int check_header(const struct mr_arena_header *h, uint64_t file_bytes)
 		end = h->area[i].offset + h->area[i].bytes;
 	}
 	if (h->area[MR_AREA_FRAMES].count != h->area[MR_AREA_FRAME_RECORDS].count ||
-	    h->area[MR_AREA_MESSAGES].count != h->area[MR_AREA_MESSAGE_MAP].count)
+	    h->area[MR_AREA_MESSAGES].count != h->area[MR_AREA_MESSAGE_MAP].count ||
+	    h->area[MR_AREA_ACTIVE].count < h->area[MR_AREA_CONNS].count)
 		return -EBADMSG;
 	return 0;
 }

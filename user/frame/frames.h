@@ -109,6 +109,7 @@ static inline uint32_t mr_frame_take(struct mr_frames *f, enum mr_frame_state st
 	r->len = 0;
 	r->tcp_flags = 0;
 	r->sends = 0;
+	r->marks = 0;
 	mr_frame_set_state(f, i, state);
 	return i;
 }

@@ -90,6 +90,7 @@ struct mr_lane {
 	struct mr_session *sessions;
 	uint32_t n_sessions;
 	uint32_t free_session;
+	struct mr_actives actives;
 
 	/* connections that want something in this turn, and those that wait for room */
 	struct fifo ready;

@@ -15,6 +15,7 @@ enum {
 	STATISTICS_MS = 1000, /* between two readings of XDP_STATISTICS */
 	MTU_LEAST = 576,      /* a smaller one is not believed */
 	TABLE_START = 1024,   /* entries that the table has room for at first */
+	IDLE_LOOKS = 4096,    /* active records looked at once a second, at most */
 };
 
 static void read_clock(struct mr_lane *l)
@@ -47,6 +48,7 @@ static void configure_tcp(struct mr_lane *l)
 	};
 	l->hash_key = (struct mr_siphash_key){ { c->hash_secret[0], c->hash_secret[1] } };
 	l->tcp.frames = &l->frames;
+	l->tcp.actives = &l->actives;
 	l->tcp.config = &l->tcp_config;
 	l->tcp.ops = &lane_tcp_ops;
 	l->tcp.stats = l->stats;
@@ -78,6 +80,7 @@ static void reset_old_connections(struct mr_lane *l)
 			l->stats->closed.worker_died++;
 		}
 		l->stats->connections++; /* lane_conn_give() takes it off again */
+		c->active = MR_NONE; /* of a pool that is new now */
 		lane_conn_give(l, c);
 	}
 }
@@ -198,6 +201,14 @@ static void follow_interface(struct mr_lane *l)
 	memcpy(l->mac, mac, sizeof(l->mac));
 }
 
+/* A tenth of the pool, so that a record idles hardly longer than twice MR_ACTIVE_IDLE_MS. */
+static uint32_t idle_looks(const struct mr_lane *l)
+{
+	uint32_t n = l->actives.used / 10 + 1;
+
+	return n < IDLE_LOOKS ? n : IDLE_LOOKS;
+}
+
 /* What is looked after once a second. */
 static void now_and_then(struct mr_lane *l)
 {
@@ -206,6 +217,7 @@ static void now_and_then(struct mr_lane *l)
 	if (l->now_ns < l->statistics_ns + STATISTICS_MS * 1000000ull)
 		return;
 	l->statistics_ns = l->now_ns;
+	mr_tcp_give_idle(&l->tcp, idle_looks(l));
 	l->port->ops->statistics(l->port, &s);
 	l->stats->xsk_rx_dropped = s.rx_dropped;
 	l->stats->xsk_rx_invalid = s.rx_invalid;

@@ -12,12 +12,16 @@
 void lane_records_init(struct mr_lane *l)
 {
 	const struct mr_arena *a = l->s.arena;
+	struct mr_active *actives;
+	uint32_t n_actives;
 
 	l->header = (struct mr_arena_header *)(void *)a->base;
 	l->conns = mr_arena_area(a, MR_AREA_CONNS, &l->n_conns);
 	l->halves = mr_arena_area(a, MR_AREA_HALF_OPEN, &l->n_halves);
 	l->waits = mr_arena_area(a, MR_AREA_TIME_WAIT, &l->n_waits);
 	l->sessions = mr_arena_area(a, MR_AREA_SESSIONS, &l->n_sessions);
+	actives = mr_arena_area(a, MR_AREA_ACTIVE, &n_actives);
+	mr_actives_init(&l->actives, actives, n_actives, l->conns);
 	l->free_conn = MR_NONE;
 	l->free_half = MR_NONE;
 	for (uint32_t i = l->n_halves; i-- > 0; l->free_half = i) {
@@ -101,6 +105,7 @@ struct mr_conn *lane_conn_take(struct mr_lane *l)
 /* The block must be in no list, wheel or table. */
 void lane_conn_give(struct mr_lane *l, struct mr_conn *c)
 {
+	mr_active_give(&l->actives, c);
 	c->state = MR_CLOSED;
 	c->flags = 0;
 	c->generation++; /* ids of this connection are dead from now on */

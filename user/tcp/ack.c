@@ -31,7 +31,7 @@ static void enter_recovery(struct mr_tcp *t, struct mr_conn *c)
 		c->dupacks--; /* no room: the next duplicate asks again */
 		return;
 	}
-	c->ssthresh = mr_cc_of(c)->ssthresh(c, flight);
+	c->ssthresh = mr_cc_of(c)->ssthresh(t, c, mr_active_of(t, c), flight);
 	c->recover = c->snd_nxt;
 	c->flags |= MR_CONN_RECOVERY;
 	t->stats->fast_retransmits++;
@@ -84,15 +84,17 @@ static void ack_in_recovery(struct mr_tcp *t, struct mr_conn *c, uint32_t bytes)
 
 static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
-	uint32_t bytes = mr_tcp_acked(t, c, seg->ack);
+	struct mr_cc_ack ack = { .flight = mr_conn_flight(t, c) };
 
+	ack.acked = mr_tcp_acked(t, c, seg->ack);
+	ack.delivered = ack.acked;
+	ack.limited = c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY);
 	c->dupacks = 0;
 	sample_rtt(t, c, seg);
 	if (c->flags & MR_CONN_RECOVERY)
-		ack_in_recovery(t, c, bytes);
+		ack_in_recovery(t, c, ack.acked);
 	else
-		mr_cc_of(c)->acked(c, bytes,
-				   c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY));
+		mr_cc_of(c)->acked(t, c, mr_active_of(t, c), &ack);
 	if (c->flags & MR_CONN_RTO_RECOVERY && !mr_seq_lt(c->snd_una, c->recover))
 		c->flags &= ~MR_CONN_RTO_RECOVERY;
 	mr_timer_data_acked(t, c);

@@ -36,6 +36,7 @@ void mr_conn_init(struct mr_tcp *t, struct mr_conn *c, const struct mr_tuple *tu
 		.wheel_prev = MR_NONE,
 		.ready_next = MR_NONE,
 		.session = MR_NONE,
+		.active = MR_NONE,
 		.app_state = MR_NONE,
 		.generation = generation,
 		.opened_ms = t->now_ms,

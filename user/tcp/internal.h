@@ -27,6 +27,9 @@ static inline bool mr_conn_fin_is_acked(const struct mr_conn *c)
 	return c->flags & MR_CONN_FIN_SENT && c->snd_una == c->snd_nxt;
 }
 
+/* active.c */
+struct mr_active *mr_active_of(struct mr_tcp *t, struct mr_conn *c);
+
 /* state.c */
 void mr_tcp_set_state(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_state state);
 void mr_tcp_close_conn(struct mr_tcp *t, struct mr_conn *c, enum mr_close_reason reason);

@@ -9,29 +9,33 @@ static void init(struct mr_conn *c, bool syn_lost)
 	/* RFC 6928 2; one segment after a lost SYN (RFC 5681 3.1) */
 	c->cwnd = syn_lost ? mss : min_u32(MR_INITIAL_SEGMENTS * mss, max_u32(2 * mss, 14600));
 	c->ssthresh = UINT32_MAX;
-	c->cc_acked = 0;
 }
 
-static void acked(struct mr_conn *c, uint32_t bytes, bool limited)
+static void acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+		  const struct mr_cc_ack *ack)
 {
-	if (!limited)
+	(void)t;
+	if (!ack->limited)
 		return; /* RFC 7661's reason: a window that was not used proves nothing */
 	if (c->cwnd < c->ssthresh) {
 		uint32_t segments = c->flags & MR_CONN_RTO_RECOVERY ? 1 : 2; /* RFC 3465 2.3 */
 
-		c->cwnd += min_u32(bytes, segments * c->snd_mss);
+		c->cwnd += min_u32(ack->acked, segments * c->snd_mss);
 		return;
 	}
-	c->cc_acked += bytes;
-	if (c->cc_acked >= c->cwnd) {
-		c->cc_acked -= c->cwnd;
+	a->cc_acked += ack->acked;
+	if (a->cc_acked >= c->cwnd) {
+		a->cc_acked -= c->cwnd;
 		c->cwnd += c->snd_mss;
 	}
 }
 
 /* RFC 5681 (4): max(FlightSize / 2, 2 * SMSS) */
-static uint32_t ssthresh(const struct mr_conn *c, uint32_t flight)
+static uint32_t ssthresh(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+			 uint32_t flight)
 {
+	(void)t;
+	(void)a;
 	return max_u32(flight / 2, 2 * c->snd_mss);
 }
 

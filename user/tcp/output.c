@@ -266,7 +266,7 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	note_sent(t, c, r->seq + r->len + !!(flags & MR_FIN), !r->sends);
 	if (r->sends < UINT8_MAX)
 		r->sends++;
-	r->sent_ms = t->now_ms;
+	r->sent_us = (uint32_t)t->now_us;
 	if (r->state == MR_FRAME_TX)
 		mr_frame_set_state(t->frames, frame, MR_FRAME_SENT);
 	return true;

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "user/frame/actives.h"
 #include "user/frame/frames.h"
 #include "user/wire/segment.h"
 #include "user/wire/siphash.h"
@@ -84,6 +85,7 @@ enum {
 	MR_PAWS_IDLE_MS = 24 * 24 * 3600000u, /* RFC 7323 5.5 */
 	MR_CHALLENGES_PER_S = 100,	      /* RFC 5961 7 */
 	MR_OOO_FRAMES = 256,		      /* out-of-order frames a connection may hold */
+	MR_ACTIVE_IDLE_MS = 10000,	      /* without bytes on their way: struct mr_active goes */
 };
 
 /**
@@ -95,6 +97,7 @@ struct mr_tcp {
 	uint32_t now_ms;
 	uint32_t ts_offset; /* added to now_ms in timestamps, so that uptime does not show */
 	struct mr_frames *frames;
+	struct mr_actives *actives;
 	const struct mr_tcp_config *config;
 	const struct mr_tcp_ops *ops;
 	struct mr_lane_stats *stats;
@@ -256,6 +259,9 @@ uint32_t mr_conn_next_deadline(const struct mr_conn *c);
 
 /** mr_conn_flight() - bytes sent and not acknowledged, FIN included */
 uint32_t mr_conn_flight(const struct mr_tcp *t, const struct mr_conn *c);
+
+/** mr_tcp_give_idle() - give back records of idle connections: look at the next @n of the pool */
+void mr_tcp_give_idle(struct mr_tcp *t, uint32_t n);
 
 /** mr_ms_before() - is @a before @b, modulo 2^32? */
 static inline bool mr_ms_before(uint32_t a, uint32_t b)

@@ -240,16 +240,18 @@ static bool was_resent_by_timer(const struct mr_tcp *t, const struct mr_conn *c)
 /* RFC 6298 5.4 to 5.7, RFC 5681 3.1: the oldest segment again, one segment of window. */
 static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
 {
+	struct mr_active *a = mr_active_of(t, c);
+
 	t->stats->retransmit_timeouts++;
 	if (t->now_ms - c->unacked_ms >= r2_ms(c)) {
 		give_up(t, c);
 		return;
 	}
 	if (!was_resent_by_timer(t, c))
-		c->ssthresh = mr_cc_of(c)->ssthresh(c, mr_conn_flight(t, c));
+		c->ssthresh = mr_cc_of(c)->ssthresh(t, c, a, mr_conn_flight(t, c));
 	back_off(c);
 	c->cwnd = c->snd_mss;
-	c->cc_acked = 0;
+	a->cc_acked = 0;
 	c->dupacks = 0;
 	c->recover = c->snd_nxt;
 	c->flags = (c->flags & ~(MR_CONN_RECOVERY | MR_CONN_RTT_RUNNING)) | MR_CONN_RTO_RECOVERY;
