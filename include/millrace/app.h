@@ -55,6 +55,8 @@ enum mr_app_verdict {
  * @peer_shutdown: the peer sent FIN and everything before it was consumed; the
  *		other direction stays open until mr_close() or mr_shutdown().
  *		May be NULL: then the lane calls mr_close() when all is sent
+ * @urgent:	the peer says that bytes ahead are urgent: mr_urgent() tells how many. They come in line,
+ *		as all others. May be NULL
  * @timer:	the time of mr_timer() has come. May be NULL
  * @closed:	the connection is gone, @reason says why (enum mr_close_reason,
  *		words by mr_close_reason_text()); the id is dead after return.
@@ -73,6 +75,7 @@ struct mr_app {
 				       const uint8_t *value, size_t len);
 	void (*writable)(struct mr_host *h, mr_conn_id c);
 	void (*peer_shutdown)(struct mr_host *h, mr_conn_id c);
+	void (*urgent)(struct mr_host *h, mr_conn_id c);
 	void (*timer)(struct mr_host *h, mr_conn_id c);
 	void (*closed)(struct mr_host *h, mr_conn_id c, int reason);
 };
@@ -113,6 +116,17 @@ uint64_t mr_now_ms(const struct mr_host *h);
  *	   -ENOTCONN	@c is gone or not yet open, nothing queued
  */
 int64_t mr_send(struct mr_host *h, mr_conn_id c, const void *buf, size_t len);
+
+/**
+ * mr_urge() - everything queued so far is urgent (RFC 9293 3.8.5)
+ *
+ * Segments carry the pointer until the peer has acknowledged it. New protocols should not use the
+ * mechanism (SHLD-13). Return: 0, or -EPIPE, -ENOTCONN as mr_send()
+ */
+int mr_urge(struct mr_host *h, mr_conn_id c);
+
+/** mr_urgent() - unread bytes up to the end of the peer's urgent ones, 0: none are ahead */
+size_t mr_urgent(struct mr_host *h, mr_conn_id c);
 
 /** mr_send_room() - bytes that mr_send() or mr_send_message() would take now */
 size_t mr_send_room(struct mr_host *h, mr_conn_id c);

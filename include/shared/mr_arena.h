@@ -304,9 +304,21 @@ struct mr_active {
 
 	/* loss recovery */
 
+	/* urgent text (RFC 9293 3.8.5) */
+	uint32_t rcv_up; /* the byte behind the peer's urgent text */
+	uint32_t snd_up; /* the byte behind ours */
+	uint8_t urgent;	 /* MR_URGENT_IN, ... */
+
 	/* received: gaps */
 
 	/* path */
+};
+
+/* mr_active.urgent */
+enum {
+	MR_URGENT_IN = 1 << 0,	 /* rcv_up is set */
+	MR_URGENT_OUT = 1 << 1,	 /* snd_up is not acknowledged yet */
+	MR_URGENT_NEWS = 1 << 2, /* the application has not been told of rcv_up */
 };
 
 /* What a connection needs only while a message is incomplete or something is blocked. */

@@ -20,6 +20,7 @@ static void record(struct rfc *f, const struct mr_segment_out *out, const uint8_
 		.seq = out->seq,
 		.ack = out->ack,
 		.wnd = out->wnd,
+		.urgent = out->urgent,
 		.flags = out->flags,
 		.len = len,
 		.at_ms = f->tcp.now_ms,
@@ -214,6 +215,7 @@ int rfc_arrives_only(struct rfc *f, struct mr_conn *c, const struct rfc_in *in)
 		.seq = in->seq,
 		.ack = in->flags & MR_ACK && !in->ack ? c->snd_nxt : in->ack,
 		.wnd = in->wnd || in->zero_wnd ? in->wnd : 65535,
+		.urgent = in->urgent,
 		.flags = in->flags,
 		.len = in->len,
 		.options = {

@@ -36,6 +36,7 @@ enum {
 struct rfc_sent {
 	uint32_t seq, ack;
 	uint16_t wnd;
+	uint16_t urgent;
 	uint8_t flags;
 	uint32_t len;
 	uint32_t at_ms;
@@ -69,6 +70,7 @@ struct rfc_in {
 	uint32_t ack;
 	uint16_t wnd;
 	bool zero_wnd;
+	uint16_t urgent;
 	const void *text;
 	uint16_t len;
 	bool has_ts;

@@ -69,6 +69,12 @@ void lane_call_writable(struct mr_lane *l, struct mr_conn *c)
 	call(l, c, rule_of(l, c)->app->writable);
 }
 
+void lane_call_urgent(struct mr_lane *l, struct mr_conn *c)
+{
+	if (c->active != MR_NONE && mr_tcp_take_urgent_news(&l->tcp, c))
+		call(l, c, rule_of(l, c)->app->urgent);
+}
+
 void lane_call_timer(struct mr_lane *l, struct mr_conn *c)
 {
 	if (c->flags & MR_CONN_ORPHAN)

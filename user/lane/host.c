@@ -54,6 +54,23 @@ int64_t mr_send(struct mr_host *h, mr_conn_id id, const void *buf, size_t len)
 	return c ? mr_tcp_send_call(&lane(h)->tcp, c, buf, len) : -ENOTCONN;
 }
 
+int mr_urge(struct mr_host *h, mr_conn_id id)
+{
+	struct mr_conn *c = usable(h, id);
+	int error = c ? mr_tcp_cannot_send(c) : -ENOTCONN;
+
+	if (!error)
+		mr_tcp_urge(&lane(h)->tcp, c);
+	return error;
+}
+
+size_t mr_urgent(struct mr_host *h, mr_conn_id id)
+{
+	struct mr_conn *c = usable(h, id);
+
+	return c ? mr_tcp_urgent(&lane(h)->tcp, c) : 0;
+}
+
 size_t mr_send_room(struct mr_host *h, mr_conn_id id)
 {
 	struct mr_conn *c = usable(h, id);

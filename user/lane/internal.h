@@ -217,6 +217,7 @@ void lane_conn_event(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_event even
 /* deliver.c: bytes and messages to applications */
 void lane_deliver(struct mr_lane *l, struct mr_conn *c);
 void lane_call_open(struct mr_lane *l, struct mr_conn *c);
+void lane_call_urgent(struct mr_lane *l, struct mr_conn *c);
 void lane_call_writable(struct mr_lane *l, struct mr_conn *c);
 void lane_call_closed(struct mr_lane *l, struct mr_conn *c);
 void lane_call_timer(struct mr_lane *l, struct mr_conn *c);

@@ -146,6 +146,7 @@ static void application(struct mr_lane *l, struct mr_conn *c)
 		return;
 	if (!(c->flags & MR_CONN_OPENED))
 		lane_call_open(l, c);
+	lane_call_urgent(l, c);
 	lane_call_writable(l, c);
 	lane_deliver(l, c);
 }

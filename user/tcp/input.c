@@ -399,7 +399,7 @@ static int other_states(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 	if (fifth_check_ack_field(t, c, seg, &drop) == STEP_DONE)
 		return drop;
 	mr_timer_segment_received(t, c);
-	/* sixth, URG bit: urgent text is read in line (RFC 6093) */
+	mr_tcp_check_urg_bit(t, c, seg); /* sixth */
 	if (is_for_zero_window(c, seg) && seg->len) {
 		answer_unacceptable(t, c, seg); /* MUST-66: only ACK and RST counted */
 		return MR_DROP_TCP_SEQUENCE;

@@ -30,6 +30,10 @@ static inline bool mr_conn_fin_is_acked(const struct mr_conn *c)
 /* active.c */
 struct mr_active *mr_active_of(struct mr_tcp *t, struct mr_conn *c);
 
+/* urgent.c */
+void mr_tcp_check_urg_bit(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+void mr_tcp_fill_urgent(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out);
+
 /* state.c */
 void mr_tcp_set_state(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_state state);
 void mr_tcp_close_conn(struct mr_tcp *t, struct mr_conn *c, enum mr_close_reason reason);

@@ -249,6 +249,7 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	bool sent;
 
 	fill_segment(t, c, &out, r->seq, flags);
+	mr_tcp_fill_urgent(t, c, &out);
 	if (r->in_tx)
 		sent = t->ops->copy(t, c, mr_frame_payload(t->frames, frame), r->len, &out);
 	else

@@ -27,6 +27,7 @@
 enum mr_tcp_event {
 	MR_EVENT_ESTABLISHED, /* the handshake is done */
 	MR_EVENT_READABLE,    /* bytes or the peer's FIN stand in the receive queue */
+	MR_EVENT_URGENT,      /* the peer's urgent pointer is ahead of what was read */
 	MR_EVENT_WRITABLE,    /* room again, after a sender met the end of it */
 	MR_EVENT_TIME_WAIT,   /* nothing is left but to wait: the block may become a record */
 	MR_EVENT_CLOSED,      /* state is CLOSED, close_reason says why; free the block */
@@ -85,7 +86,7 @@ enum {
 	MR_PAWS_IDLE_MS = 24 * 24 * 3600000u, /* RFC 7323 5.5 */
 	MR_CHALLENGES_PER_S = 100,	      /* RFC 5961 7 */
 	MR_OOO_FRAMES = 256,		      /* out-of-order frames a connection may hold */
-	MR_ACTIVE_IDLE_MS = 10000,	      /* without bytes on their way: struct mr_active goes */
+	MR_ACTIVE_IDLE_MS = 10000, /* without bytes on their way: struct mr_active goes */
 };
 
 /**
@@ -228,6 +229,16 @@ void mr_tcp_commit(struct mr_tcp *t, struct mr_conn *c, uint32_t len);
  * acknowledged the connection ends with its last byte.
  */
 void mr_tcp_consumed(struct mr_tcp *t, struct mr_conn *c, uint32_t n);
+
+/** mr_tcp_urge() - 3.10.2, URGENT flag: everything queued so far is urgent (MUST-30, MUST-31) */
+void mr_tcp_urge(struct mr_tcp *t, struct mr_conn *c);
+
+/** mr_tcp_urgent() - bytes up to the end of the peer's urgent text, from the next unread one on; 0:
+ * none is ahead (MUST-33) */
+uint32_t mr_tcp_urgent(struct mr_tcp *t, const struct mr_conn *c);
+
+/** mr_tcp_take_urgent_news() - is there urgent text ahead that was not told yet? Then it is told */
+bool mr_tcp_take_urgent_news(struct mr_tcp *t, const struct mr_conn *c);
 
 /** mr_tcp_shutdown_send() - 3.10.4 for one direction: FIN after what is queued */
 void mr_tcp_shutdown_send(struct mr_tcp *t, struct mr_conn *c);

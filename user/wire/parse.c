@@ -307,6 +307,7 @@ static inline void read_tcp_fields(const uint8_t *tcp, struct mr_segment *seg)
 	seg->ack = load_be32(tcp + 8);
 	seg->flags = tcp[13];
 	seg->wnd = load_be16(tcp + 14);
+	seg->urgent = load_be16(tcp + 18);
 }
 
 /* RFC 9293 3.1: fields as they stand, options read, text found. */

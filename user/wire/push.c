@@ -59,6 +59,7 @@ static INLINE uint8_t *push_tcp(uint8_t *payload, size_t len, const struct mr_tu
 	const uint64_t second =
 		word_of(out->ack, (uint32_t)header << 26 | (uint32_t)out->flags << 16 | out->wnd);
 	uint8_t *p = payload - header;
+	struct mr_be16 urgent;
 	uint16_t checksum;
 
 	store_word(p, first);
@@ -69,9 +70,10 @@ static INLINE uint8_t *push_tcp(uint8_t *payload, size_t len, const struct mr_tu
 		sum = put_timestamps(p + MR_TCP_BYTES, &out->options, sum);
 	else if (options)
 		sum = put_options(p + MR_TCP_BYTES, options, &out->options, sum);
-	checksum = sum_fold(sum_bytes(payload, len, sum));
+	urgent = mr_to_be16(out->urgent);
+	checksum = sum_fold(sum_bytes(payload, len, sum_add(sum, urgent.raw)));
 	memcpy(p + 16, &checksum, sizeof(checksum));
-	memset(p + 18, 0, 2); /* the urgent pointer is never used */
+	memcpy(p + 18, &urgent, sizeof(urgent));
 	return p;
 }
 

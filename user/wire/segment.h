@@ -80,6 +80,7 @@ struct mr_segment {
 	uint32_t seq;
 	uint32_t ack;
 	uint16_t wnd; /* as in the header, not scaled */
+	uint16_t urgent; /* the pointer, meant with MR_URG */
 	uint8_t flags;
 	uint8_t ecn; /* IP's two ECN bits */
 	uint16_t payload;
@@ -162,11 +163,13 @@ bool mr_tcp_options_parse(struct mr_tcp_options *o, const uint8_t *p, size_t len
  * @options:	written in Linux's order: mss, sackOK, TS, nop wscale on SYN; nop nop TS; nop nop
  *SACK. Absent ones by mss 0, has_* false, n_sack 0
  * @wnd:	the header's field, already scaled
+ * @urgent:	the pointer, with MR_URG; else 0
  */
 struct mr_segment_out {
 	uint32_t seq;
 	uint32_t ack;
 	uint16_t wnd;
+	uint16_t urgent;
 	uint8_t flags;
 	uint8_t ecn;
 	uint8_t ttl; /* 0: 64 */
