@@ -112,6 +112,34 @@ static void smallest_file_gets_the_defaults(void **state)
 	mr_settings_free(&s);
 }
 
+static uint32_t of_the_host(const char *path)
+{
+	FILE *in = fopen(path, "re");
+	unsigned int v = 0;
+
+	if (!in)
+		return 0;
+	if (fscanf(in, "%u", &v) != 1)
+		v = 0;
+	fclose(in);
+	return v;
+}
+
+/* RFC 9293 3.8.4, MUST-28: two hours at least, unless the host's administrator said otherwise. */
+static void absent_keepalive_takes_the_hosts_or_two_hours(void **state)
+{
+	uint32_t idle = of_the_host("/proc/sys/net/ipv4/tcp_keepalive_time");
+	struct mr_settings s;
+
+	(void)state;
+	takes(RULES RULE, &s);
+	assert_int_equal(s.tcp.keepalive.idle_s, idle ? idle : 7200);
+	mr_settings_free(&s);
+	takes("tcp: {keepalive: {idle_s: 9}}\n" RULES RULE, &s);
+	assert_int_equal(s.tcp.keepalive.idle_s, 9);
+	mr_settings_free(&s);
+}
+
 static void every_key_is_taken(void **state)
 {
 	struct mr_settings s;
@@ -358,6 +386,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(smallest_file_gets_the_defaults),
+		cmocka_unit_test(absent_keepalive_takes_the_hosts_or_two_hours),
 		cmocka_unit_test(every_key_is_taken),
 		cmocka_unit_test(particular_rule_beside_a_general_one_is_no_clash),
 		cmocka_unit_test(file_that_is_not_there),
