@@ -23,7 +23,7 @@
 
 enum {
 	MR_WORKER_FD = 3,
-	MR_WORKER_VERSION = 1,
+	MR_WORKER_VERSION = 2,
 	MR_WORKER_MAGIC = 0x4d52574b,
 	MR_MAX_LANES = 64,
 	MR_RULE_NAME_BYTES = 32,
@@ -119,6 +119,8 @@ struct mr_lane_rule {
 	uint8_t any_family; /* any address: IPv4 and IPv6 */
 	uint8_t family;	    /* 4, 6; 0 with any_family */
 	uint8_t nodelay;
+	uint8_t ttl;  /* of IP packets, 1 to 255 */
+	uint8_t dscp; /* RFC 2474, 0 to 63 */
 	uint32_t backlog;
 	int32_t directory; /* 0 to MR_MAX_DIRECTORIES - 1, or -1 */
 	struct mr_tlv_settings tlv;

@@ -157,7 +157,7 @@ static void every_key_is_taken(void **state)
 	      "7}}\n"
 	      "rules:\n"
 	      "  - {name: a, protocol: tcp, address: 192.0.2.2, port: 1, vlan: 7, app: store,\n"
-	      "     fallback: kernel, backlog: 9, nodelay: true, directory: /var/lib/a,\n"
+	      "     fallback: kernel, backlog: 9, nodelay: true, ttl: 3, dscp: 46, directory: /var/lib/a,\n"
 	      "     tlv: {tag_bytes: 8, length_bytes: 2, order: little, length_has_header: true,\n"
 	      "           max_bytes: 1000},\n"
 	      "     heartbeat: {ping_tag: 0xffffffffffffffff, pong_tag: 2, idle_ms: 3,\n"
@@ -178,7 +178,10 @@ static void every_key_is_taken(void **state)
 	assert_true(s.rules[0].lane.heartbeat.ping_tag == UINT64_MAX);
 	assert_int_equal(s.rules[0].lane.heartbeat.send_ms, 8);
 	assert_int_equal(s.rules[1].lane.family, 6);
+	assert_int_equal(s.rules[0].lane.ttl, 3);
+	assert_int_equal(s.rules[0].lane.dscp, 46);
 	assert_int_equal(s.rules[1].lane.vlan, 0);
+	assert_int_equal(s.rules[1].lane.ttl, 64);
 	assert_int_equal(s.rules[1].lane.rule_id, 1);
 	assert_int_equal(s.tcp.keepalive.count, 7);
 	mr_settings_free(&s);

@@ -144,14 +144,19 @@ bool talk_has_ended(void *arg)
 	return ((const struct talk *)arg)->ended;
 }
 
-void talk_start(struct pair *p, const char *app, struct pair_options o)
+void talk_serve(struct pair *p)
 {
 	static const struct mr_app *const apps[] = { &talk_app };
 
-	pair_init(p, o);
-	pair_rule(p, PAIR_SERVER, app, 7000);
 	pair_rule(p, PAIR_CLIENT, "talk", 9);
 	pair_start(p, apps, 1);
+}
+
+void talk_start(struct pair *p, const char *app, struct pair_options o)
+{
+	pair_init(p, o);
+	pair_rule(p, PAIR_SERVER, app, 7000);
+	talk_serve(p);
 }
 
 void talk_end(struct pair *p)

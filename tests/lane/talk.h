@@ -63,6 +63,9 @@ uint32_t talk_hash(uint32_t hash, const void *bytes, size_t len);
 /** talk_start() - a pair with @app on port 7000 of the server, and the talk client */
 void talk_start(struct pair *p, const char *app, struct pair_options o);
 
+/** talk_serve() - start both lanes of a pair whose server has its rules already */
+void talk_serve(struct pair *p);
+
 /** talk_end() - assert that nothing is left: no connection, no frame; free the pair */
 void talk_end(struct pair *p);
 

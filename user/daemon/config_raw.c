@@ -103,6 +103,8 @@ static const cyaml_schema_field_t rule_fields[] = {
 	REQUIRED(struct mr_raw_rule, app),
 	STRING(struct mr_raw_rule, fallback),
 	NUMBER(struct mr_raw_rule, backlog),
+	NUMBER(struct mr_raw_rule, ttl),
+	NUMBER(struct mr_raw_rule, dscp),
 	BOOLEAN(struct mr_raw_rule, nodelay),
 	STRING(struct mr_raw_rule, directory),
 	CYAML_FIELD_MAPPING_PTR("tlv", OPTIONAL, struct mr_raw_rule, tlv, tlv_fields),

@@ -85,6 +85,8 @@ struct mr_raw_rule {
 	char *app;
 	char *fallback;
 	uint64_t *backlog;
+	uint64_t *ttl;
+	uint64_t *dscp;
 	bool *nodelay;
 	char *directory;
 	struct mr_raw_tlv *tlv;

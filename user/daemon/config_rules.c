@@ -144,7 +144,7 @@ static int check_vlan(struct mr_rule_entry *e)
 
 static int check_numbers(struct mr_rule_entry *e)
 {
-	uint64_t port, backlog;
+	uint64_t port, backlog, ttl, dscp;
 	int err;
 
 	err = mr_config_number(e->f, mr_rule_entry_path(e, "port"), e->raw->port, 0, 1, 65535,
@@ -152,10 +152,18 @@ static int check_numbers(struct mr_rule_entry *e)
 	if (!err)
 		err = mr_config_number(e->f, mr_rule_entry_path(e, "backlog"), e->raw->backlog, 128,
 				       1, 65535, &backlog);
+	if (!err)
+		err = mr_config_number(e->f, mr_rule_entry_path(e, "ttl"), e->raw->ttl, 64, 1,
+				       255, &ttl);
+	if (!err)
+		err = mr_config_number(e->f, mr_rule_entry_path(e, "dscp"), e->raw->dscp, 0, 0,
+				       63, &dscp);
 	if (err)
 		return err;
 	e->out->lane.port = (uint16_t)port;
 	e->out->lane.backlog = (uint32_t)backlog;
+	e->out->lane.ttl = (uint8_t)ttl;
+	e->out->lane.dscp = (uint8_t)dscp;
 	e->out->lane.nodelay = e->raw->nodelay && *e->raw->nodelay;
 	return 0;
 }

@@ -46,6 +46,8 @@ static json_t *rule_settings(const struct mr_child *c, const struct mr_settings_
 			      r->fallback == MR_FALLBACK_KERNEL ? "kernel" : "none", "backlog",
 			      (int)l->backlog, "nodelay", l->nodelay);
 
+	json_object_set_new(o, "ttl", json_integer(l->ttl));
+	json_object_set_new(o, "dscp", json_integer(l->dscp));
 	json_object_set_new(o, "vlan",
 			    l->vlan == (uint32_t)MR_VLAN_ANY ? json_string("any")
 							     : json_integer(l->vlan));

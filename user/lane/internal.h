@@ -98,6 +98,7 @@ struct mr_lane {
 
 	/* rules and listeners */
 	struct lane_rule *rules;
+	struct mr_ip_settings *ip; /* of each rule, for TCP */
 	uint32_t n_rules;
 	struct listener listener[LISTENERS_MAX];
 	uint32_t n_listeners;

@@ -88,13 +88,16 @@ int lane_rules_init(struct mr_lane *l, char *error, size_t error_bytes)
 {
 	l->n_rules = l->s.config->n_rules;
 	l->rules = calloc(l->n_rules + 1, sizeof(*l->rules));
-	if (!l->rules)
+	l->ip = calloc(l->n_rules + 1, sizeof(*l->ip));
+	l->tcp.ip = l->ip;
+	if (!l->rules || !l->ip)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < l->n_rules; i++) {
 		struct lane_rule *r = &l->rules[i];
 		int err;
 
 		r->config = &l->s.rules[i];
+		l->ip[i] = (struct mr_ip_settings){ r->config->ttl, r->config->dscp };
 		r->free_state = MR_NONE;
 		err = start_rule(l, r, error, error_bytes);
 		if (err < 0) {
@@ -119,6 +122,7 @@ void lane_rules_fini(struct mr_lane *l)
 		free(r->chunk);
 	}
 	free(l->rules);
+	free(l->ip);
 }
 
 /* VLAN of a segment as rules name it (struct mr_rule_key). */

@@ -61,11 +61,20 @@ static uint16_t mss_option(const struct mr_tcp *t, const uint8_t *remote)
 	return (uint16_t)min_u32(t->config->mtu - headers, frame);
 }
 
+static void fill_ip(const struct mr_tcp *t, const struct mr_conn *c, struct mr_segment_out *out)
+{
+	if (!t->ip)
+		return;
+	out->ttl = t->ip[c->rule].ttl;
+	out->dscp = t->ip[c->rule].dscp;
+}
+
 /* Every segment of a connection: ACK, window and timestamps as they are now. */
 static void fill_segment(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out,
 			 uint32_t seq, uint8_t flags)
 {
 	*out = (struct mr_segment_out){ .seq = seq, .flags = flags };
+	fill_ip(t, c, out);
 	if (flags & MR_ACK) {
 		c->rcv_wnd = mr_tcp_select_window(t, c);
 		out->ack = c->rcv_nxt;
@@ -131,6 +140,7 @@ void mr_tcp_send_rst(struct mr_tcp *t, struct mr_conn *c)
 
 	struct mr_link link = mr_conn_link(c);
 
+	fill_ip(t, c, &out);
 	t->stats->resets_out++;
 	t->ops->reply(t, mr_conn_tuple(c), &link, &out);
 }

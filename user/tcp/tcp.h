@@ -57,6 +57,12 @@ struct mr_tcp_ops {
 	void (*event)(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_event event);
 };
 
+/* What a rule says of the IP headers of its connections (RFC 9293 MUST-48, MUST-49). */
+struct mr_ip_settings {
+	uint8_t ttl; /* 0: 64 */
+	uint8_t dscp;
+};
+
 /* Settings of a lane; milliseconds and bytes. */
 struct mr_tcp_config {
 	struct mr_siphash_key isn_key;
@@ -92,6 +98,7 @@ enum {
 /**
  * struct mr_tcp - one lane's TCP: all that is not in a connection block
  * @now_us, @now_ms: the turn's clock reading; @now_ms is never 0
+ * @ip:	by rule of a connection; NULL: defaults for all
  */
 struct mr_tcp {
 	uint64_t now_us;
@@ -101,6 +108,7 @@ struct mr_tcp {
 	struct mr_actives *actives;
 	const struct mr_tcp_config *config;
 	const struct mr_tcp_ops *ops;
+	const struct mr_ip_settings *ip;
 	struct mr_lane_stats *stats;
 	uint32_t challenge_second; /* RFC 5961 7: tokens of this second */
 	uint32_t challenges;

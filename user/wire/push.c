@@ -77,13 +77,19 @@ static INLINE uint8_t *push_tcp(uint8_t *payload, size_t len, const struct mr_tu
 	return p;
 }
 
+/* RFC 2474 3, RFC 3168 5: six bits of DSCP, two of ECN. */
+static inline uint32_t traffic_class(const struct mr_segment_out *out)
+{
+	return (out->dscp & 0x3fu) << 2 | (out->ecn & 3u);
+}
+
 /* RFC 791 3.1, without options, DF set (RFC 1191). */
 static inline uint8_t *push_ipv4(uint8_t *tcp, size_t len, uint32_t source, uint32_t destination,
 				 const struct mr_segment_out *out, uint16_t ip_id)
 {
 	const uint32_t length = MR_IPV4_BYTES + (uint32_t)len;
 	const uint8_t ttl = out->ttl ? out->ttl : TTL_DEFAULT;
-	const uint64_t first = word_of((4u << 4 | MR_IPV4_BYTES / 4) << 24 | (out->ecn & 3u) << 16 |
+	const uint64_t first = word_of((4u << 4 | MR_IPV4_BYTES / 4) << 24 | traffic_class(out) << 16 |
 					       (uint16_t)length,
 				       (uint32_t)ip_id << 16 | IPV4_DF);
 	const uint32_t ttl_protocol = mr_to_be32((uint32_t)ttl << 24 | IPPROTO_TCP << 16).raw;
@@ -106,7 +112,7 @@ static inline uint8_t *push_ipv6(uint8_t *tcp, size_t len, const struct mr_tuple
 	const uint8_t ttl = out->ttl ? out->ttl : TTL_DEFAULT;
 	uint8_t *p = tcp - MR_IPV6_BYTES;
 
-	store_word(p, word_of(6u << 28 | (out->ecn & 3u) << 20,
+	store_word(p, word_of(6u << 28 | traffic_class(out) << 20,
 			      (uint32_t)len << 16 | IPPROTO_TCP << 8 | ttl));
 	memcpy(p + 8, tuple->local, 16);
 	memcpy(p + 24, tuple->remote, 16);

@@ -172,7 +172,8 @@ struct mr_segment_out {
 	uint16_t urgent;
 	uint8_t flags;
 	uint8_t ecn;
-	uint8_t ttl; /* 0: 64 */
+	uint8_t ttl;  /* 0: 64 */
+	uint8_t dscp; /* RFC 2474 */
 	struct mr_tcp_options options;
 };
 
