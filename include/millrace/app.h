@@ -55,8 +55,8 @@ enum mr_app_verdict {
  * @peer_shutdown: the peer sent FIN and everything before it was consumed; the
  *		other direction stays open until mr_close() or mr_shutdown().
  *		May be NULL: then the lane calls mr_close() when all is sent
- * @urgent:	the peer says that bytes ahead are urgent: mr_urgent() tells how many. They come in line,
- *		as all others. May be NULL
+ * @urgent:	the peer says that bytes ahead are urgent: mr_urgent() tells how many. They come in
+ *line, as all others. May be NULL
  * @timer:	the time of mr_timer() has come. May be NULL
  * @closed:	the connection is gone, @reason says why (enum mr_close_reason,
  *		words by mr_close_reason_text()); the id is dead after return.
@@ -197,6 +197,11 @@ int mr_nodelay(struct mr_host *h, mr_conn_id c, bool on);
  */
 int mr_keepalive(struct mr_host *h, mr_conn_id c, unsigned int idle_s, unsigned int interval_s,
 		 unsigned int count);
+
+/** mr_user_timeout() - abort when nothing was acknowledged for @ms, or the window stayed closed so
+ * long (RFC 9293 3.10.8); 0: what the configuration says
+ */
+int mr_user_timeout(struct mr_host *h, mr_conn_id c, unsigned int ms);
 
 /** mr_timer() - call @timer once after @ms; a later call replaces it, 0 cancels */
 int mr_timer(struct mr_host *h, mr_conn_id c, unsigned int ms);

@@ -200,9 +200,9 @@ struct mr_conn {
 	uint16_t rcv_mss; /* largest payload received, for delayed ACKs */
 	uint8_t dupacks;
 	uint8_t backoff;
-	uint8_t probes;	   /* keepalive probes unanswered */
-	uint8_t cc;	   /* congestion control in use */
-	uint32_t active;   /* struct mr_active, or MR_NONE */
+	uint8_t probes;	 /* keepalive probes unanswered */
+	uint8_t cc;	 /* congestion control in use */
+	uint32_t active; /* struct mr_active, or MR_NONE */
 
 	/* line 2: application and timer */
 	uint32_t wheel_next;
@@ -295,9 +295,11 @@ _Static_assert(sizeof(struct mr_time_wait) == 64, "TIME-WAIT record");
  * the first gap on, given back after MR_ACTIVE_IDLE_MS without any (user/frame/actives.h).
  */
 struct mr_active {
-	uint32_t owner;	    /* connection index; MR_NONE: free */
-	uint32_t next_free; /* free list */
-	uint32_t used_ms;   /* when it was last needed */
+	uint32_t owner;		  /* connection index; MR_NONE: free */
+	uint32_t next_free;	  /* free list */
+	uint32_t used_ms;	  /* when it was last needed */
+	uint32_t user_timeout_ms; /* the application's own, 0: the lane's. Never given back while
+				     set */
 
 	/* congestion control */
 	uint32_t cc_acked; /* bytes acknowledged towards the next increase (RFC 3465) */

@@ -41,11 +41,15 @@ static int create(const struct mr_arena_sizes *s)
 static void created_arena_has_every_area_in_order(void **state)
 {
 	const uint32_t want[][2] = {
-		[MR_AREA_FRAMES] = { 4096, 2048 },  [MR_AREA_FRAME_RECORDS] = { 4096, 48 },
-		[MR_AREA_CONNS] = { 1000, 256 },    [MR_AREA_HALF_OPEN] = { 100, 80 },
-		[MR_AREA_TIME_WAIT] = { 200, 64 },  [MR_AREA_SESSIONS] = { 50, 64 },
+		[MR_AREA_FRAMES] = { 4096, 2048 },
+		[MR_AREA_FRAME_RECORDS] = { 4096, 48 },
+		[MR_AREA_CONNS] = { 1000, 256 },
+		[MR_AREA_HALF_OPEN] = { 100, 80 },
+		[MR_AREA_TIME_WAIT] = { 200, 64 },
+		[MR_AREA_SESSIONS] = { 50, 64 },
 		[MR_AREA_ACTIVE] = { 1000, sizeof(struct mr_active) },
-		[MR_AREA_MESSAGES] = { 256, 4096 }, [MR_AREA_MESSAGE_MAP] = { 256, 1 },
+		[MR_AREA_MESSAGES] = { 256, 4096 },
+		[MR_AREA_MESSAGE_MAP] = { 256, 1 },
 	};
 	int fd = create(&usual);
 	struct mr_arena a;

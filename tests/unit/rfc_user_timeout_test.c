@@ -38,6 +38,29 @@ static void established_text_not_acked_in_time_aborts(void **state)
 	rfc_fini(&f);
 }
 
+/* MUST-21: the application sets R2 of one connection, shorter or longer, and idles with it. */
+static void own_user_timeout_overrides_the_lanes(void **state)
+{
+	static const uint32_t own[] = { LIMIT_MS / 10, LIMIT_MS * 3 };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct rfc f;
+		struct mr_conn *c = start(&f, MR_ESTABLISHED);
+
+		mr_tcp_set_user_timeout(&f.tcp, c, own[i]);
+		rfc_advance(&f, c, 3 * MR_ACTIVE_IDLE_MS);
+		mr_tcp_give_idle(&f.tcp, 1);
+		rfc_send(&f, c, "abc", 3);
+		rfc_advance(&f, c, own[i] - 1);
+		assert_int_equal(c->state, MR_ESTABLISHED);
+		rfc_advance(&f, c, 1);
+		assert_int_equal(c->state, MR_CLOSED);
+		assert_int_equal(c->close_reason, MR_CLOSE_USER_TIMEOUT);
+		rfc_fini(&f);
+	}
+}
+
 /* It counts from the oldest byte that waits: progress starts it anew. */
 static void established_progress_starts_it_anew(void **state)
 {
@@ -171,6 +194,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(established_text_not_acked_in_time_aborts),
+		cmocka_unit_test(own_user_timeout_overrides_the_lanes),
 		cmocka_unit_test(established_progress_starts_it_anew),
 		cmocka_unit_test(established_duplicate_ack_is_no_progress),
 		cmocka_unit_test(established_nothing_outstanding_never_times_out),

@@ -153,11 +153,11 @@ static int check_numbers(struct mr_rule_entry *e)
 		err = mr_config_number(e->f, mr_rule_entry_path(e, "backlog"), e->raw->backlog, 128,
 				       1, 65535, &backlog);
 	if (!err)
-		err = mr_config_number(e->f, mr_rule_entry_path(e, "ttl"), e->raw->ttl, 64, 1,
-				       255, &ttl);
+		err = mr_config_number(e->f, mr_rule_entry_path(e, "ttl"), e->raw->ttl, 64, 1, 255,
+				       &ttl);
 	if (!err)
-		err = mr_config_number(e->f, mr_rule_entry_path(e, "dscp"), e->raw->dscp, 0, 0,
-				       63, &dscp);
+		err = mr_config_number(e->f, mr_rule_entry_path(e, "dscp"), e->raw->dscp, 0, 0, 63,
+				       &dscp);
 	if (err)
 		return err;
 	e->out->lane.port = (uint16_t)port;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Records of connections that are active: what TCP must know only while bytes are on their way
- * (congestion control, loss recovery, gaps in what arrived). A connection borrows one with the first
- * byte and gives it back when it has been idle for a while, so that idle connections stay small.
- * There are as many as connection blocks, so taking one never fails; the memory of those never
- * used is never touched. Owned by one lane, used by its thread alone.
+ * (congestion control, loss recovery, gaps in what arrived). A connection borrows one with the
+ * first byte and gives it back when it has been idle for a while, so that idle connections stay
+ * small. There are as many as connection blocks, so taking one never fails; the memory of those
+ * never used is never touched. Owned by one lane, used by its thread alone.
  */
 #ifndef MR_ACTIVES_H
 #define MR_ACTIVES_H

@@ -199,6 +199,16 @@ int mr_keepalive(struct mr_host *h, mr_conn_id id, unsigned int idle_s, unsigned
 	return 0;
 }
 
+int mr_user_timeout(struct mr_host *h, mr_conn_id id, unsigned int ms)
+{
+	struct mr_conn *c = usable(h, id);
+
+	if (!c)
+		return -ENOTCONN;
+	mr_tcp_set_user_timeout(&lane(h)->tcp, c, ms);
+	return 0;
+}
+
 int mr_timer(struct mr_host *h, mr_conn_id id, unsigned int ms)
 {
 	struct mr_conn *c = usable(h, id);

@@ -80,7 +80,7 @@ static void reset_old_connections(struct mr_lane *l)
 			l->stats->closed.worker_died++;
 		}
 		l->stats->connections++; /* lane_conn_give() takes it off again */
-		c->active = MR_NONE; /* of a pool that is new now */
+		c->active = MR_NONE;	 /* of a pool that is new now */
 		lane_conn_give(l, c);
 	}
 }

@@ -29,6 +29,7 @@ static inline bool mr_conn_fin_is_acked(const struct mr_conn *c)
 
 /* active.c */
 struct mr_active *mr_active_of(struct mr_tcp *t, struct mr_conn *c);
+uint32_t mr_tcp_user_timeout(const struct mr_tcp *t, const struct mr_conn *c);
 
 /* urgent.c */
 void mr_tcp_check_urg_bit(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);

@@ -31,8 +31,7 @@ static void acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 }
 
 /* RFC 5681 (4): max(FlightSize / 2, 2 * SMSS) */
-static uint32_t ssthresh(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
-			 uint32_t flight)
+static uint32_t ssthresh(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t flight)
 {
 	(void)t;
 	(void)a;

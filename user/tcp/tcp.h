@@ -264,6 +264,9 @@ void mr_tcp_abort_call(struct mr_tcp *t, struct mr_conn *c, enum mr_close_reason
 void mr_tcp_set_keepalive(struct mr_tcp *t, struct mr_conn *c, uint32_t idle_s, uint32_t interval_s,
 			  uint32_t count);
 
+/** mr_tcp_set_user_timeout() - 3.10.8, R2 of this connection (MUST-21); 0: the lane's again */
+void mr_tcp_set_user_timeout(struct mr_tcp *t, struct mr_conn *c, uint32_t ms);
+
 /* ----- turn ----- */
 
 /** mr_tcp_output() - send what may be sent: text, FIN, ACK */

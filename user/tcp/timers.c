@@ -57,7 +57,7 @@ void mr_timer_stop_all(struct mr_conn *c)
 static void arm_retransmit_within(struct mr_tcp *t, struct mr_conn *c, uint32_t most_ms)
 {
 	uint32_t ms = min_u32(mr_rto_backed_off(c), most_ms);
-	uint32_t limit = t->config->user_timeout_ms;
+	uint32_t limit = mr_tcp_user_timeout(t, c);
 
 	if (limit && c->unacked_ms) {
 		uint32_t waited = t->now_ms - c->unacked_ms;
@@ -175,8 +175,9 @@ void mr_tcp_set_keepalive(struct mr_tcp *t, struct mr_conn *c, uint32_t idle_s, 
 
 static bool user_timeout_is_over(const struct mr_tcp *t, const struct mr_conn *c)
 {
-	return t->config->user_timeout_ms && c->unacked_ms &&
-	       t->now_ms - c->unacked_ms >= t->config->user_timeout_ms;
+	uint32_t limit = mr_tcp_user_timeout(t, c);
+
+	return limit && c->unacked_ms && t->now_ms - c->unacked_ms >= limit;
 }
 
 /* USER TIMEOUT: all queues are flushed, the user is told "connection aborted due to user timeout".

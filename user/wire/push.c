@@ -89,8 +89,8 @@ static inline uint8_t *push_ipv4(uint8_t *tcp, size_t len, uint32_t source, uint
 {
 	const uint32_t length = MR_IPV4_BYTES + (uint32_t)len;
 	const uint8_t ttl = out->ttl ? out->ttl : TTL_DEFAULT;
-	const uint64_t first = word_of((4u << 4 | MR_IPV4_BYTES / 4) << 24 | traffic_class(out) << 16 |
-					       (uint16_t)length,
+	const uint64_t first = word_of((4u << 4 | MR_IPV4_BYTES / 4) << 24 |
+					       traffic_class(out) << 16 | (uint16_t)length,
 				       (uint32_t)ip_id << 16 | IPV4_DF);
 	const uint32_t ttl_protocol = mr_to_be32((uint32_t)ttl << 24 | IPPROTO_TCP << 16).raw;
 	uint8_t *p = tcp - MR_IPV4_BYTES;

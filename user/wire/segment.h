@@ -79,7 +79,7 @@ struct mr_segment {
 	struct mr_link link;
 	uint32_t seq;
 	uint32_t ack;
-	uint16_t wnd; /* as in the header, not scaled */
+	uint16_t wnd;	 /* as in the header, not scaled */
 	uint16_t urgent; /* the pointer, meant with MR_URG */
 	uint8_t flags;
 	uint8_t ecn; /* IP's two ECN bits */
