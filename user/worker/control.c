@@ -72,6 +72,12 @@ static bool has_size(const union message *m, size_t n, size_t want)
 	return n == want && m->head.bytes == want;
 }
 
+/* 0 or -errno, as whoever asked may negate it. */
+static int errno_of(int32_t error)
+{
+	return error > 0 || error < -4095 ? -EPROTO : error;
+}
+
 static void obey(struct worker *w, const union message *m, size_t n)
 {
 	switch (m->head.type) {
@@ -81,7 +87,8 @@ static void obey(struct worker *w, const union message *m, size_t n)
 		return;
 	case MR_MSG_LISTEN_ANSWER:
 		if (has_size(m, n, sizeof(m->listen)))
-			mr_lane_listen_answer(w->lane, m->listen.cookie, m->listen.error);
+			mr_lane_listen_answer(w->lane, m->listen.cookie,
+					      errno_of(m->listen.error));
 		return;
 	case MR_MSG_LISTENER:
 	case MR_MSG_UNLISTENER:
