@@ -141,7 +141,7 @@ static void init_conn(struct rfc *f, struct mr_conn *c)
 	struct mr_link link = { .peer_mac = { 2, 0, 0, 0, 0, 1 } };
 
 	mr_conn_init(&f->tcp, c, &tuple, &link);
-	c->flags &= ~(MR_CONN_TIMESTAMPS | MR_CONN_WINDOW_SCALE);
+	c->flags &= ~(MR_CONN_TIMESTAMPS | MR_CONN_WINDOW_SCALE | MR_CONN_SACK);
 	c->rcv_shift = 0;
 	c->iss = RFC_ISS;
 	c->irs = RFC_IRS;
