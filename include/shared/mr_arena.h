@@ -16,7 +16,7 @@
 #include "mr_endian.h"
 
 enum {
-	MR_ARENA_LAYOUT = 2,	    /* raise it with any change of a record below */
+	MR_ARENA_LAYOUT = 3,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
 };
@@ -76,7 +76,9 @@ struct mr_frame {
 	uint32_t delivered;
 	uint32_t delivered_us;
 	uint32_t first_sent_us;
-	uint32_t pad2[2];
+	/* by transmission time, while MR_FRAME_TIMED; of a SACKED frame: a later one of its run */
+	uint32_t time_next;
+	uint32_t time_prev;
 };
 
 _Static_assert(sizeof(struct mr_frame) == 48, "frame record");
@@ -86,6 +88,7 @@ enum {
 	MR_FRAME_SACKED = 1 << 0,      /* the peer has it (RFC 2018) */
 	MR_FRAME_LOST = 1 << 1,	       /* taken for lost, not sent again yet (RFC 8985) */
 	MR_FRAME_APP_LIMITED = 1 << 2, /* sent while the application gave no more */
+	MR_FRAME_TIMED = 1 << 3,       /* in the connection's list by transmission time */
 };
 
 /* RFC 9293 3.3.2. CLOSED is 0: a zeroed block is a free one. */
@@ -290,6 +293,25 @@ struct mr_time_wait {
 
 _Static_assert(sizeof(struct mr_time_wait) == 64, "TIME-WAIT record");
 
+/* Sequence numbers from left up to right, which is behind the last. */
+struct mr_block {
+	uint32_t left;
+	uint32_t right;
+};
+
+/* What MR_DEADLINE_RETRANSMIT stands for beside zero-window probes. */
+enum mr_timer_kind {
+	MR_TIMER_RTO = 0, /* RFC 6298 */
+	MR_TIMER_REORDER, /* RFC 8985 6.2, step 5 */
+	MR_TIMER_PROBE,	  /* RFC 8985 7.2: the probe timeout, PTO */
+};
+
+enum mr_frto {
+	MR_FRTO_OFF = 0,
+	MR_FRTO_RESENT, /* RFC 5682 2.1, 1: the first segment went out again */
+	MR_FRTO_NEW,	/* 2.1, 2b: new text goes out before what is marked lost */
+};
+
 /*
  * What a connection needs only while bytes are on their way, borrowed from the first byte sent or
  * the first gap on, given back after MR_ACTIVE_IDLE_MS without any (user/frame/actives.h).
@@ -304,7 +326,47 @@ struct mr_active {
 	/* congestion control */
 	uint32_t cc_acked; /* bytes acknowledged towards the next increase (RFC 3465) */
 
-	/* loss recovery */
+	/* loss recovery: scoreboard */
+	uint32_t sacked;    /* bytes of frames marked MR_FRAME_SACKED */
+	uint32_t n_sacked;  /* how many they are */
+	uint32_t lost;	    /* bytes of frames marked MR_FRAME_LOST */
+	uint32_t lost_next; /* none before this frame is marked so */
+	uint32_t sack_hint; /* frame at the last block's left edge */
+	uint32_t time_head; /* sent, not lost, not acknowledged; by transmission time */
+	uint32_t time_tail;
+	struct mr_block sack_seen[4]; /* blocks of the last ACK */
+	/* RACK-TLP (RFC 8985), with its names */
+	uint32_t rack_sent_us;
+	uint32_t rack_end_seq;
+	uint32_t rack_rtt_us;
+	uint32_t rack_fack;
+	uint32_t rack_dsack_round;
+	uint32_t min_rtt_us; /* 0: unknown */
+	uint32_t min_rtt_ms; /* when it was measured */
+	uint32_t tlp_end_seq;
+	uint8_t rack_valid;
+	uint8_t rack_fack_known;
+	uint8_t rack_reordering;
+	uint8_t rack_has_round;
+	uint8_t rack_mult; /* of the reordering window, less one */
+	uint8_t rack_persist;
+	uint8_t tlp_is_out;
+	uint8_t tlp_is_retrans;
+	uint8_t timer; /* enum mr_timer_kind of MR_DEADLINE_RETRANSMIT */
+	/* PRR (RFC 6937) */
+	uint32_t prr_delivered;
+	uint32_t prr_out;
+	uint32_t prr_flight; /* RecoverFS */
+	/* undo (RFC 3522, RFC 4015, RFC 3708) and F-RTO (RFC 5682) */
+	uint32_t undo_cwnd;
+	uint32_t undo_ssthresh;
+	uint32_t undo_una;
+	uint32_t undo_ts;      /* timestamp of the first retransmission */
+	uint32_t undo_retrans; /* retransmissions that no DSACK answered */
+	uint32_t dup_flight;   /* flight at the first duplicate ACK (RFC 3042 2) */
+	uint8_t undo;	       /* there is something to undo */
+	uint8_t undo_sent;     /* retransmitted since */
+	uint8_t frto;	       /* enum mr_frto */
 
 	/* urgent text (RFC 9293 3.8.5) */
 	uint32_t rcv_up; /* the byte behind the peer's urgent text */
@@ -312,6 +374,9 @@ struct mr_active {
 	uint8_t urgent;	 /* MR_URGENT_IN, ... */
 
 	/* received: gaps */
+	uint8_t n_gap;	     /* blocks that stand in `gap` */
+	struct mr_block gap[4]; /* the one received last is first (RFC 2018 4) */
+	struct mr_block dsack;	/* to be reported once (RFC 2883), empty: none */
 
 	/* path */
 };

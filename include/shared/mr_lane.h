@@ -61,7 +61,16 @@
 	C(xsk_tx_invalid, "XDP_STATISTICS: invalid transmit descriptors")                          \
 	C(xsk_rx_ring_full, "XDP_STATISTICS: receive ring full")                                   \
 	C(xsk_fill_empty, "XDP_STATISTICS: fill ring empty")                                       \
-	C(xsk_tx_empty, "XDP_STATISTICS: transmit ring empty")
+	C(xsk_tx_empty, "XDP_STATISTICS: transmit ring empty")                                     \
+	C(sacks_in, "segments with SACK blocks received")                                          \
+	C(dsacks_in, "duplicates that peers reported by DSACK")                                    \
+	C(rack_losses, "segments taken for lost by RACK")                                          \
+	C(tlp_probes, "tail loss probes sent")                                                     \
+	C(tlp_losses, "losses that a tail loss probe had repaired")                                \
+	C(spurious_recoveries, "window reductions undone: nothing had been lost")                  \
+	C(frto_spurious, "timeouts that F-RTO found to be spurious")                               \
+	C(sack_reneges, "peers that dropped what they had reported by SACK")                       \
+	C(ooo_pruned, "out-of-order frames dropped for earlier text")
 
 /* Levels, now. */
 #define MR_LANE_GAUGES(C)                                                                          \

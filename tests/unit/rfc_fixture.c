@@ -142,7 +142,7 @@ static void init_conn(struct rfc *f, struct mr_conn *c)
 	struct mr_link link = { .peer_mac = { 2, 0, 0, 0, 0, 1 } };
 
 	mr_conn_init(&f->tcp, c, &tuple, &link);
-	c->flags &= ~(MR_CONN_TIMESTAMPS | MR_CONN_WINDOW_SCALE);
+	c->flags &= ~(MR_CONN_TIMESTAMPS | MR_CONN_WINDOW_SCALE | MR_CONN_SACK);
 	c->rcv_shift = 0;
 	c->iss = RFC_ISS;
 	c->irs = RFC_IRS;
@@ -225,6 +225,8 @@ int rfc_arrives_only(struct rfc *f, struct mr_conn *c, const struct rfc_in *in)
 			.ts_ecr = in->ts_ecr,
 			.has_window_scale = in->has_wscale,
 			.window_shift = in->wscale,
+			.sack_permitted = in->sack_permitted,
+			.n_sack = in->n_sack,
 		},
 	};
 	uint32_t frame = mr_frame_take(&f->frames, MR_FRAME_HAND, true);
@@ -232,6 +234,10 @@ int rfc_arrives_only(struct rfc *f, struct mr_conn *c, const struct rfc_in *in)
 	bool kept;
 	int drop;
 
+	for (int i = 0; i < in->n_sack; i++) {
+		seg.options.sack[i].left = in->sack[i].left;
+		seg.options.sack[i].right = in->sack[i].right;
+	}
 	assert_int_not_equal(frame, MR_NONE);
 	memcpy(&seg.tuple, mr_conn_tuple(c), sizeof(seg.tuple));
 	r->offset = 256;

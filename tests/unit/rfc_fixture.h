@@ -78,6 +78,9 @@ struct rfc_in {
 	uint16_t mss;
 	bool has_wscale;
 	uint8_t wscale;
+	bool sack_permitted;
+	uint8_t n_sack;
+	struct mr_block sack[4];
 };
 
 /** rfc_init() - frames, clock at RFC_START_MS, defaults of a lane (Nagle on, no keepalive) */

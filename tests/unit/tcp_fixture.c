@@ -88,6 +88,7 @@ struct pair {
 	uint32_t n_channel; /* none is used from here on */
 	uint32_t now_ms;
 	uint32_t seed;
+	uint16_t n_full; /* full segments that the client has sent */
 };
 
 static bool chance(struct pair *p, uint32_t per_cent)
@@ -107,9 +108,10 @@ static struct mr_tuple tuple_of(bool server)
 	return t;
 }
 
-static void put(struct pair *p, uint8_t to, const struct rfc_sent *s)
+static void put(struct pair *p, uint8_t to, const struct rfc_sent *s, uint32_t more_ms)
 {
-	uint32_t delay = 1 + (chance(p, p->o.reorder) ? tcp_random(&p->seed) % 20 : 0);
+	uint32_t delay = max_u32(p->o.delay_ms, 1) + more_ms +
+			 (chance(p, p->o.reorder) ? tcp_random(&p->seed) % 20 : 0);
 
 	for (uint32_t i = 0; i < CHANNEL; i++) {
 		if (i < p->n_channel && p->channel[i].used)
@@ -124,17 +126,28 @@ static void put(struct pair *p, uint8_t to, const struct rfc_sent *s)
 	fail_msg("channel full");
 }
 
+static bool is_listed(const uint16_t *list, uint16_t n)
+{
+	for (; list && *list; list++)
+		if (*list == n)
+			return true;
+	return false;
+}
+
 /* What an end has sent goes into the channel, or not. */
 static void collect(struct pair *p, uint8_t from)
 {
 	struct rfc *f = &p->end[from].f;
 
 	for (unsigned int i = 0; i < f->n_sent; i++) {
-		if (chance(p, p->o.loss))
+		bool full = !from && f->sent[i].len >= 1400;
+
+		p->n_full += full;
+		if ((full && is_listed(p->o.lose, p->n_full)) || chance(p, p->o.loss))
 			continue;
-		put(p, !from, &f->sent[i]);
+		put(p, !from, &f->sent[i], full && is_listed(p->o.overtaken, p->n_full) ? 3 : 0);
 		if (chance(p, p->o.dup))
-			put(p, !from, &f->sent[i]);
+			put(p, !from, &f->sent[i], 0);
 	}
 	f->n_sent = 0;
 }
@@ -387,6 +400,8 @@ static void start(struct pair *p)
 	mr_conn_init(&p->end[0].f.tcp, c, &tuple, &link);
 	if (p->o.no_timestamps)
 		c->flags &= ~MR_CONN_TIMESTAMPS;
+	if (p->o.no_sack)
+		c->flags &= ~MR_CONN_SACK;
 	if (p->o.no_scale) {
 		c->flags &= ~MR_CONN_WINDOW_SCALE;
 		c->rcv_shift = 0;
@@ -421,6 +436,8 @@ uint32_t tcp_pair_run(const struct tcp_pair_options *o)
 		step(p);
 	}
 	took = p->now_ms - RFC_START_MS;
+	if (o->stats)
+		*o->stats = p->end[0].f.stats;
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(p->end[i].received, p->end[i].to_receive);
 		/* nothing stands in a list of what has ended: all frames are free */

@@ -42,11 +42,15 @@ struct tcp_pair_options {
 	uint32_t client_bytes, server_bytes; /* each way */
 	uint32_t client_iss, server_iss;     /* 0: by clock */
 	uint8_t loss, dup, reorder;	     /* per cent */
-	bool no_timestamps, no_scale;
-	bool hold_tx;		 /* the kernel keeps sent frames for a while */
-	bool short_of_room;	 /* the transmit ring is full at times */
-	bool slow_reader;	 /* the server reads little at a time, after pauses */
-	bool simultaneous_close; /* both close at once; else the server follows the client */
+	bool no_timestamps, no_scale, no_sack;
+	uint32_t delay_ms;	   /* each way, 0: 1 */
+	const uint16_t *lose;	   /* numbers of the client's full segments that are lost, 0 ends */
+	const uint16_t *overtaken; /* the same: they come three milliseconds later than the next */
+	struct mr_lane_stats *stats; /* out: of the client */
+	bool hold_tx;		     /* the kernel keeps sent frames for a while */
+	bool short_of_room;	     /* the transmit ring is full at times */
+	bool slow_reader;	     /* the server reads little at a time, after pauses */
+	bool simultaneous_close;     /* both close at once; else the server follows the client */
 	bool nodelay;
 	uint32_t receive_buffer; /* 0: the fixture's */
 	uint32_t mtu;		 /* 0: 1500 */

@@ -19,7 +19,14 @@ struct mr_active *mr_active_take(struct mr_actives *a, struct mr_conn *c)
 	} else { /* there is one for each connection */
 		r = &a->record[a->used++];
 	}
-	*r = (struct mr_active){ .owner = (uint32_t)(c - a->conns), .next_free = MR_NONE };
+	*r = (struct mr_active){
+		.owner = (uint32_t)(c - a->conns),
+		.next_free = MR_NONE,
+		.lost_next = MR_NONE,
+		.sack_hint = MR_NONE,
+		.time_head = MR_NONE,
+		.time_tail = MR_NONE,
+	};
 	c->active = (uint32_t)(r - a->record);
 	a->n_taken++;
 	return r;

@@ -2,7 +2,7 @@
 /*
  * RFC 9293 3.10.7.4, fifth step, ESTABLISHED: what an acknowledgment does to the sender: frees
  * text, samples the round trip (RFC 6298, RFC 7323 4), moves the congestion window and recovers
- * from loss (NewReno: RFC 5681 3.2, RFC 6582).
+ * from loss: with SACK by recovery.c, without it here (NewReno: RFC 5681 3.2, RFC 6582).
  */
 #include "user/tcp/internal.h"
 
@@ -23,18 +23,18 @@ static void sample_rtt(struct mr_tcp *t, struct mr_conn *c, const struct mr_segm
 	}
 }
 
+/* NewReno, for peers without SACK: the third duplicate. */
 static void enter_recovery(struct mr_tcp *t, struct mr_conn *c)
 {
-	uint32_t flight = mr_conn_flight(t, c);
+	struct mr_active *a = mr_active_of(t, c);
+	uint32_t head_bytes = c->tx_head == MR_NONE ? 0 : t->frames->record[c->tx_head].len;
 
 	if (!mr_tcp_retransmit_head(t, c)) {
 		c->dupacks--; /* no room: the next duplicate asks again */
 		return;
 	}
-	c->ssthresh = mr_cc_of(c)->ssthresh(t, c, mr_active_of(t, c), flight);
-	c->recover = c->snd_nxt;
-	c->flags |= MR_CONN_RECOVERY;
-	t->stats->fast_retransmits++;
+	mr_recovery_begin(t, c, a, min_u32(mr_conn_flight(t, c), a->dup_flight));
+	mr_recovery_sent(t, c, a, head_bytes, true);
 	c->cwnd = c->ssthresh + MR_DUPACKS * c->snd_mss;
 	mr_tcp_want_output(t, c);
 }
@@ -49,8 +49,14 @@ static bool is_duplicate(const struct mr_tcp *t, const struct mr_conn *c,
 
 static void duplicate_ack(struct mr_tcp *t, struct mr_conn *c)
 {
+	struct mr_active *a = mr_active_of(t, c);
+
 	if (c->dupacks < UINT8_MAX)
 		c->dupacks++;
+	if (c->dupacks == 1)
+		a->dup_flight = mr_conn_flight(t, c); /* before limited transmit adds to it */
+	if (c->flags & MR_CONN_RTO_RECOVERY)
+		mr_recovery_frto(t, c, a, false, true, false);
 	if (c->flags &
 	    MR_CONN_RECOVERY) { /* RFC 6582 3.2, step 4: each one is a segment that left */
 		c->cwnd += c->snd_mss;
@@ -64,6 +70,7 @@ static void duplicate_ack(struct mr_tcp *t, struct mr_conn *c)
 	if (c->dupacks == MR_DUPACKS && !(c->flags & MR_CONN_RTO_RECOVERY) &&
 	    c->snd_una != c->recover)
 		enter_recovery(t, c);
+	mr_tcp_want_output(t, c); /* RFC 3042 */
 }
 
 /* RFC 6582 3.2, step 5: a partial acknowledgment is the next hole, a full one ends recovery. */
@@ -73,6 +80,7 @@ static void ack_in_recovery(struct mr_tcp *t, struct mr_conn *c, uint32_t bytes)
 		c->cwnd = min_u32(c->ssthresh,
 				  max_u32(mr_conn_flight(t, c), c->snd_mss) + c->snd_mss);
 		c->flags &= ~MR_CONN_RECOVERY;
+		mr_recovery_event(t, c, mr_active_of(t, c), MR_CC_RECOVERY_ENDS);
 		return;
 	}
 	mr_tcp_retransmit_head(t, c);
@@ -82,26 +90,78 @@ static void ack_in_recovery(struct mr_tcp *t, struct mr_conn *c, uint32_t bytes)
 	c->cwnd = max_u32(c->cwnd, c->snd_mss);
 }
 
-static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
+/* Text left the queue: room for more, in the window and behind it. */
+static void after_new_ack(struct mr_tcp *t, struct mr_conn *c)
 {
-	struct mr_cc_ack ack = { .flight = mr_conn_flight(t, c) };
-
-	ack.acked = mr_tcp_acked(t, c, seg->ack);
-	ack.delivered = ack.acked;
-	ack.limited = c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY);
-	c->dupacks = 0;
-	sample_rtt(t, c, seg);
-	if (c->flags & MR_CONN_RECOVERY)
-		ack_in_recovery(t, c, ack.acked);
-	else
-		mr_cc_of(c)->acked(t, c, mr_active_of(t, c), &ack);
-	if (c->flags & MR_CONN_RTO_RECOVERY && !mr_seq_lt(c->snd_una, c->recover))
-		c->flags &= ~MR_CONN_RTO_RECOVERY;
-	mr_timer_data_acked(t, c);
 	if (c->tx_next != MR_NONE || c->flags & MR_CONN_FIN_QUEUED)
 		mr_tcp_want_output(t, c);
 	if (c->flags & MR_CONN_WANT_WRITE && mr_tcp_send_room(t, c))
 		t->ops->event(t, c, MR_EVENT_WRITABLE);
+}
+
+/* The end of what a timeout resent, or that it was for nothing (peers without SACK). */
+static void ack_after_timeout(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+			      const struct mr_delivery *d)
+{
+	/* what filled a gap shows nothing about what was sent behind it */
+	mr_recovery_frto(t, c, a, d->original && !d->resent, false, true);
+	if (!(c->flags & MR_CONN_RTO_RECOVERY))
+		return;
+	if (!mr_seq_lt(c->snd_una, c->recover)) {
+		c->flags &= ~MR_CONN_RTO_RECOVERY;
+		a->frto = MR_FRTO_OFF;
+		mr_recovery_event(t, c, a, MR_CC_RECOVERY_ENDS);
+	}
+	if (a->lost)
+		mr_tcp_want_output(t, c);
+}
+
+static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
+{
+	struct mr_cc_ack ack = { .flight = mr_conn_flight(t, c) };
+	struct mr_active *a = mr_active_of(t, c);
+	struct mr_delivery d = { .advanced = true };
+
+	ack.acked = mr_tcp_acked(t, c, seg->ack, &d);
+	ack.delivered = ack.acked;
+	ack.rtt_us = d.rtt_us;
+	ack.limited = c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY);
+	c->dupacks = 0;
+	sample_rtt(t, c, seg);
+	mr_recovery_undo_by_timestamp(t, c, a, seg);
+	if (c->flags & MR_CONN_RECOVERY)
+		ack_in_recovery(t, c, ack.acked);
+	else
+		mr_cc_of(c)->acked(t, c, a, &ack);
+	if (c->flags & MR_CONN_RTO_RECOVERY)
+		ack_after_timeout(t, c, a, &d);
+	mr_timer_data_acked(t, c);
+	after_new_ack(t, c);
+}
+
+/* The same for peers with SACK: what counts is what they have, not how often they say so. */
+static void selective_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
+{
+	struct mr_active *a = mr_active_of(t, c);
+	struct mr_cc_ack ack = { .flight = mr_conn_flight(t, c) };
+	struct mr_delivery d = { .advanced = seg->ack != c->snd_una };
+
+	if (!d.advanced && !seg->options.n_sack && !a->tlp_is_out)
+		return;
+	if (seg->options.n_sack)
+		mr_scoreboard_arrives(t, c, a, seg, &d);
+	if (d.advanced) {
+		ack.acked = mr_tcp_acked(t, c, seg->ack, &d);
+		sample_rtt(t, c, seg);
+	}
+	ack.delivered = d.delivered;
+	ack.rtt_us = d.rtt_us;
+	ack.limited = c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY);
+	mr_recovery_acked(t, c, seg, &ack, &d);
+	if (d.advanced)
+		after_new_ack(t, c);
+	else if (d.sacked)
+		mr_tcp_want_output(t, c); /* the pipe shrank */
 }
 
 /* RFC 9293 3.10.7.4: SND.WL1 and SND.WL2 keep old segments from changing the window. */
@@ -128,7 +188,9 @@ void mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 {
 	if (mr_seq_lt(seg->ack, c->snd_una))
 		return; /* old duplicate: its text is still read */
-	if (is_duplicate(t, c, seg))
+	if (c->flags & MR_CONN_SACK)
+		selective_ack(t, c, seg);
+	else if (is_duplicate(t, c, seg))
 		duplicate_ack(t, c);
 	else if (seg->ack != c->snd_una)
 		new_ack(t, c, seg);

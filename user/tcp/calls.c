@@ -21,7 +21,7 @@ void mr_conn_init(struct mr_tcp *t, struct mr_conn *c, const struct mr_tuple *tu
 	uint32_t generation = c->generation;
 
 	*c = (struct mr_conn){
-		.flags = MR_CONN_TIMESTAMPS | MR_CONN_WINDOW_SCALE |
+		.flags = MR_CONN_TIMESTAMPS | MR_CONN_WINDOW_SCALE | MR_CONN_SACK |
 			 (t->config->nagle ? 0 : MR_CONN_NODELAY),
 		.rcv_shift = window_shift(t->config->receive_buffer),
 		.rx_head = MR_NONE,

@@ -33,7 +33,8 @@ bool mr_tcp_listen_state(struct mr_tcp *t, const struct mr_segment *seg, struct 
 		.prev = MR_NONE,
 		.snd_shift = o->window_shift,
 		.flags = (uint8_t)(MR_HALF_USED | (o->has_timestamps ? MR_HALF_TIMESTAMPS : 0) |
-				   (o->has_window_scale ? MR_HALF_WINDOW_SCALE : 0)),
+				   (o->has_window_scale ? MR_HALF_WINDOW_SCALE : 0) |
+				   (o->sack_permitted ? MR_HALF_SACK : 0)),
 	};
 	memcpy(half->local, seg->tuple.local, sizeof(half->local));
 	memcpy(half->remote, seg->tuple.remote, sizeof(half->remote));
@@ -66,6 +67,8 @@ void mr_half_open_expand(struct mr_tcp *t, const struct mr_half_open *h, struct 
 	c->rule = h->rule;
 	if (!(h->flags & MR_HALF_TIMESTAMPS))
 		c->flags &= ~MR_CONN_TIMESTAMPS;
+	if (!(h->flags & MR_HALF_SACK))
+		c->flags &= ~MR_CONN_SACK;
 	if (h->flags & MR_HALF_WINDOW_SCALE) {
 		c->snd_shift = h->snd_shift;
 	} else {

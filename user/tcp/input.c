@@ -28,6 +28,8 @@ static void read_syn_options(struct mr_tcp *t, struct mr_conn *c, const struct m
 	} else {
 		c->flags &= ~MR_CONN_TIMESTAMPS;
 	}
+	if (!o->sack_permitted) /* RFC 2018 2 */
+		c->flags &= ~MR_CONN_SACK;
 	if (o->has_window_scale) {
 		c->snd_shift = o->window_shift;
 	} else {
@@ -176,8 +178,10 @@ static enum step first_check_sequence_number(struct mr_tcp *t, struct mr_conn *c
 	    !is_answer_to_both_syns(c, seg)) {
 		answer_unacceptable(t, c, seg);
 		*drop = MR_DROP_TCP_SEQUENCE;
-		if (seg->len && mr_seq_le(seg->seq + seg->len, c->rcv_nxt))
+		if (seg->len && mr_seq_le(seg->seq + seg->len, c->rcv_nxt)) {
 			t->stats->duplicates++;
+			mr_sack_duplicate(t, c, seg->seq, seg->seq + seg->len);
+		}
 		return STEP_DONE;
 	}
 	/* RFC 7323 4.3 (2): remember the timestamp of the segment that the next ACK answers */

@@ -27,6 +27,27 @@ static inline bool mr_conn_fin_is_acked(const struct mr_conn *c)
 	return c->flags & MR_CONN_FIN_SENT && c->snd_una == c->snd_nxt;
 }
 
+/**
+ * struct mr_delivery - what one ACK brought, as it is found out
+ * @delivered:	bytes newly acknowledged, cumulatively or selectively
+ * @rtt_us:	round trip of the frame sent last among them that was sent once, 0: none
+ * @advanced:	snd_una moved
+ * @sacked:	a frame was newly marked SACKED
+ * @original:	text from before a timeout, not sent again since, was received (RFC 5682)
+ * @resent:	something was received that was sent more than once
+ * @dsack:	the duplicate that it reports, when @has_dsack
+ */
+struct mr_delivery {
+	uint32_t delivered;
+	uint32_t rtt_us;
+	bool advanced;
+	bool sacked;
+	bool original;
+	bool resent;
+	bool has_dsack;
+	struct mr_block dsack;
+};
+
 /* active.c */
 struct mr_active *mr_active_of(struct mr_tcp *t, struct mr_conn *c);
 uint32_t mr_tcp_user_timeout(const struct mr_tcp *t, const struct mr_conn *c);
@@ -52,13 +73,62 @@ uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
 void mr_tcp_update_send_window(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
 
+/* sack.c (RFC 2018, RFC 2883: sent) */
+void mr_sack_gap(struct mr_tcp *t, struct mr_conn *c, uint32_t left, uint32_t right);
+void mr_sack_advance(struct mr_tcp *t, struct mr_conn *c);
+void mr_sack_renege(struct mr_tcp *t, struct mr_conn *c, uint32_t edge);
+void mr_sack_duplicate(struct mr_tcp *t, struct mr_conn *c, uint32_t left, uint32_t right);
+bool mr_sack_fill(const struct mr_conn *c, const struct mr_active *a, uint32_t len,
+		  struct mr_segment_out *out);
+
+/* scoreboard.c (RFC 2018, RFC 6675: received) */
+void mr_scoreboard_sent(struct mr_tcp *t, struct mr_active *a, uint32_t frame);
+void mr_scoreboard_lose(struct mr_tcp *t, struct mr_active *a, uint32_t frame);
+void mr_scoreboard_lose_all(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+void mr_scoreboard_lose_by_count(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+void mr_scoreboard_found(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+void mr_scoreboard_reneged(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+void mr_scoreboard_acked(struct mr_tcp *t, struct mr_active *a, uint32_t frame, uint32_t n);
+void mr_scoreboard_split(struct mr_tcp *t, struct mr_active *a, uint32_t frame, uint32_t rest);
+void mr_scoreboard_clear(struct mr_active *a);
+void mr_scoreboard_arrives(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+			   const struct mr_segment *seg, struct mr_delivery *d);
+uint32_t mr_scoreboard_next_lost(struct mr_tcp *t, struct mr_active *a);
+
+/* rack.c (RFC 8985) */
+void mr_frame_delivered(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+			const struct mr_frame *r, struct mr_delivery *d);
+void mr_rack_dsack(struct mr_conn *c, struct mr_active *a);
+void mr_rack_recovered(struct mr_active *a);
+uint32_t mr_rack_detect_loss(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+uint32_t mr_tlp_timeout_us(const struct mr_conn *c, const struct mr_active *a, uint32_t flight);
+bool mr_tlp_may(const struct mr_tcp *t, const struct mr_conn *c, const struct mr_active *a);
+bool mr_tlp_acked(struct mr_conn *c, struct mr_active *a, const struct mr_segment *seg,
+		  const struct mr_delivery *d);
+
+/* recovery.c */
+void mr_recovery_acked(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+		       struct mr_cc_ack *ack, const struct mr_delivery *d);
+void mr_recovery_reorder_timeout(struct mr_tcp *t, struct mr_conn *c);
+void mr_recovery_timeout(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+void mr_recovery_begin(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t flight);
+void mr_recovery_sent(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t len,
+		      bool again);
+bool mr_recovery_undo_by_timestamp(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+				   const struct mr_segment *seg);
+bool mr_recovery_frto(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, bool original,
+		      bool duplicate, bool advanced);
+void mr_recovery_event(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+		       enum mr_cc_event event);
+
 /* queue.c */
 uint32_t mr_tcp_send_point(const struct mr_tcp *t, const struct mr_conn *c);
 uint32_t mr_tcp_queue_end(const struct mr_conn *c);
 void mr_tcp_drop_reserved(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_seal(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_drop_sent(struct mr_tcp *t, struct mr_conn *c);
-uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack);
+uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack, struct mr_delivery *d);
+void mr_tcp_resend_all(struct mr_tcp *t, struct mr_conn *c);
 bool mr_tcp_split(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t len);
 
 /* output.c */
@@ -70,6 +140,7 @@ void mr_tcp_send_challenge(struct mr_tcp *t, struct mr_conn *c);
 bool mr_tcp_send_keepalive(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_send_probe(struct mr_tcp *t, struct mr_conn *c);
 bool mr_tcp_retransmit_head(struct mr_tcp *t, struct mr_conn *c);
+bool mr_tcp_send_tail_probe(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_resend_fin(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_reply_rst(struct mr_tcp *t, const struct mr_segment *seg);
 void mr_tcp_path_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
@@ -86,6 +157,10 @@ uint32_t mr_tcp_isn(const struct mr_tcp *t, const struct mr_tuple *tuple);
 /* timers.c: events for the timers; only they arm */
 void mr_timer_data_sent(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_data_acked(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_text_sent(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_reordered(struct mr_tcp *t, struct mr_conn *c, uint32_t us);
+void mr_timer_sacked(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_reneged(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_window_closed(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_window_opened(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_ack_owed(struct mr_tcp *t, struct mr_conn *c);

@@ -90,10 +90,24 @@ static void fill_segment(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_
 	}
 }
 
-/* A segment with an ACK left: nothing is owed any more. */
-static void ack_left(struct mr_conn *c)
+/* SACK blocks beside @len bytes of text. False: no room for them, an ACK of its own follows. */
+static bool fill_sack(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out, uint32_t len)
 {
-	c->flags &= ~MR_CONN_ACK_NOW;
+	const struct mr_active *a = mr_active_peek(t->actives, c);
+
+	return !(c->flags & MR_CONN_SACK) || !a || mr_sack_fill(c, a, len, out);
+}
+
+/* A segment with an ACK left: nothing is owed any more, when @all of it was told. */
+static void ack_left(struct mr_tcp *t, struct mr_conn *c, bool all)
+{
+	struct mr_active *a = mr_active_peek(t->actives, c);
+
+	if (all) {
+		c->flags &= ~MR_CONN_ACK_NOW;
+		if (a)
+			a->dsack = (struct mr_block){ 0 };
+	}
 	c->segs_unacked = 0;
 	c->last_ack_sent = c->rcv_nxt;
 	mr_timer_ack_sent(c);
@@ -103,15 +117,17 @@ static void ack_left(struct mr_conn *c)
 static bool send_control(struct mr_tcp *t, struct mr_conn *c, uint32_t seq, uint8_t flags)
 {
 	struct mr_segment_out out;
+	bool all;
 
 	fill_segment(t, c, &out, seq, flags);
+	all = fill_sack(t, c, &out, 0);
 	if (!t->ops->transmit(t, c, MR_NONE, &out)) {
 		c->flags |= MR_CONN_SEND_LIMITED;
 		return false;
 	}
 	t->stats->segments_out++;
 	if (flags & MR_ACK)
-		ack_left(c);
+		ack_left(t, c, all);
 	return true;
 }
 
@@ -189,6 +205,7 @@ static void fill_syn(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out 
 	c->rcv_wnd = min_u32(mr_tcp_select_window(t, c), 65535); /* never scaled (RFC 7323 2.2) */
 	out->wnd = (uint16_t)c->rcv_wnd;
 	out->options.mss = mss_option(t, c->remote);
+	out->options.sack_permitted = c->flags & MR_CONN_SACK;
 	out->options.has_window_scale = c->flags & MR_CONN_WINDOW_SCALE;
 	out->options.window_shift = c->rcv_shift;
 }
@@ -254,12 +271,14 @@ static void note_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t end, bool fi
 static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 {
 	struct mr_frame *r = &t->frames->record[frame];
+	struct mr_active *a = mr_active_of(t, c);
 	uint8_t flags = text_flags(c, r);
 	struct mr_segment_out out;
-	bool sent;
+	bool sent, all;
 
 	fill_segment(t, c, &out, r->seq, flags);
 	mr_tcp_fill_urgent(t, c, &out);
+	all = fill_sack(t, c, &out, r->len);
 	if (r->in_tx)
 		sent = t->ops->copy(t, c, mr_frame_payload(t->frames, frame), r->len, &out);
 	else
@@ -269,11 +288,13 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 		return false;
 	}
 	t->stats->segments_out++;
-	ack_left(c);
+	ack_left(t, c, all);
 	if (flags & MR_FIN)
 		c->flags |= MR_CONN_FIN_SENT;
 	if (!r->sends)
 		start_rtt(t, c, r->seq);
+	mr_scoreboard_sent(t, a, frame);
+	mr_recovery_sent(t, c, a, r->len, r->sends);
 	note_sent(t, c, r->seq + r->len + !!(flags & MR_FIN), !r->sends);
 	if (r->sends < UINT8_MAX)
 		r->sends++;
@@ -283,13 +304,26 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	return true;
 }
 
-/* Bytes that the windows let out behind the send point. */
-static uint32_t usable_window(const struct mr_tcp *t, struct mr_conn *c)
+/*
+ * RFC 3042 2: the first two duplicate ACKs each let a new segment out. With SACK the pipe shrinks
+ * instead (RFC 6675 5).
+ */
+static uint32_t limited_transmit(const struct mr_conn *c)
 {
-	uint32_t flight = mr_conn_flight(t, c);
-	uint32_t window = min_u32(c->snd_wnd, c->cwnd);
+	if (c->flags & (MR_CONN_SACK | MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY))
+		return 0;
+	return min_u32(c->dupacks, 2) * c->snd_mss;
+}
 
-	return window > flight ? window - flight : 0;
+/* Bytes of the frame @r, and behind it, that the windows let out. */
+static uint32_t usable_window(const struct mr_tcp *t, struct mr_conn *c, const struct mr_frame *r)
+{
+	uint32_t pipe = mr_tcp_pipe(t, c);
+	uint32_t cwnd = c->cwnd + limited_transmit(c);
+	uint32_t before = r->seq - c->snd_una;
+
+	return min_u32(cwnd > pipe ? cwnd - pipe : 0,
+		       c->snd_wnd > before ? c->snd_wnd - before : 0);
 }
 
 /* RFC 9293 3.7.4 (SHLD-7): a short segment waits while anything is unacknowledged. */
@@ -307,51 +341,80 @@ static bool nagle_holds(const struct mr_tcp *t, const struct mr_conn *c, const s
 static bool part_is_worth_it(const struct mr_tcp *t, const struct mr_conn *c, uint32_t usable)
 {
 	return usable >= c->snd_mss || (c->snd_wnd <= c->cwnd && usable >= c->max_snd_wnd / 2 &&
-					usable && !mr_conn_flight(t, c));
+					usable && !mr_tcp_pipe(t, c));
 }
 
 /* No frame for the rest: the lane tries again when there is one. */
-static bool cut(struct mr_tcp *t, struct mr_conn *c, uint32_t len)
+static bool cut(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t len)
 {
-	if (mr_tcp_split(t, c, c->tx_next, len))
+	if (mr_tcp_split(t, c, frame, len))
 		return true;
 	c->flags |= MR_CONN_SEND_LIMITED;
 	return false;
 }
 
-/* The next frame fits, or is cut so that it fits. */
-static bool fit(struct mr_tcp *t, struct mr_conn *c, uint32_t usable)
+/* The frame fits, or is cut so that it fits. */
+static bool fit(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t usable)
 {
-	struct mr_frame *r = &t->frames->record[c->tx_next];
+	struct mr_frame *r = &t->frames->record[frame];
 
-	if (r->len > c->snd_mss && !cut(t, c, c->snd_mss))
+	if (r->len > c->snd_mss && !cut(t, c, frame, c->snd_mss))
 		return false;
 	if (r->len <= usable)
 		return true;
-	return part_is_worth_it(t, c, usable) && cut(t, c, usable);
+	return part_is_worth_it(t, c, usable) && cut(t, c, frame, usable);
 }
 
-static void send_text(struct mr_tcp *t, struct mr_conn *c)
+/* A frame as far as the windows let it. False: no further now. */
+static bool send_in_window(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 {
+	uint32_t usable = usable_window(t, c, &t->frames->record[frame]);
+
+	if (!fit(t, c, frame, usable)) {
+		if (c->cwnd <= c->snd_wnd)
+			c->flags |= MR_CONN_CWND_LIMITED;
+		return false;
+	}
+	return send_frame(t, c, frame);
+}
+
+/*
+ * RFC 6675 4, NextSeg (1): what is lost goes before new text. Not in F-RTO's second step, which
+ * waits for what new text shows. False: some is left.
+ */
+static bool send_lost(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_active *a = mr_active_peek(t->actives, c);
+
+	if (!a || !a->lost || (a->frto == MR_FRTO_NEW && c->tx_next != MR_NONE))
+		return true;
+	for (;;) {
+		uint32_t frame = mr_scoreboard_next_lost(t, a);
+
+		if (frame == MR_NONE)
+			return true;
+		if (!send_in_window(t, c, frame))
+			return false;
+	}
+}
+
+static void send_new(struct mr_tcp *t, struct mr_conn *c)
+{
+	bool any = false;
+
 	while (c->tx_next != MR_NONE) {
 		uint32_t frame = c->tx_next;
 		struct mr_frame *r = &t->frames->record[frame];
-		uint32_t usable = usable_window(t, c);
 
-		if (!r->len || nagle_holds(t, c, r))
-			return;
-		if (!fit(t, c, usable)) {
-			if (c->cwnd <= c->snd_wnd)
-				c->flags |= MR_CONN_CWND_LIMITED;
-			return;
-		}
+		if (!r->len || nagle_holds(t, c, r) || !send_in_window(t, c, frame))
+			break;
 		c->tx_next = r->next;
-		if (!send_frame(t, c, frame)) {
-			c->tx_next = frame;
-			return;
-		}
+		any = true;
 	}
-	c->flags &= ~MR_CONN_CWND_LIMITED;
+	if (c->tx_next == MR_NONE)
+		c->flags &= ~MR_CONN_CWND_LIMITED;
+	if (any)
+		mr_timer_text_sent(t, c);
 }
 
 /* A FIN of its own, when all text has left: a window of zero does not hold it. */
@@ -371,16 +434,28 @@ void mr_tcp_resend_fin(struct mr_tcp *t, struct mr_conn *c)
 		send_fin(t, c);
 }
 
+/* Does text wait that nothing on its way would let out? */
+static bool is_stuck(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	const struct mr_active *a = mr_active_peek(t->actives, c);
+
+	if (c->flags & MR_CONN_SEND_LIMITED)
+		return false;
+	if (a && a->lost)
+		return !mr_tcp_pipe(t, c);
+	return c->tx_next != MR_NONE && !mr_conn_flight(t, c) && t->frames->record[c->tx_next].len;
+}
+
 void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c)
 {
 	c->flags &= ~MR_CONN_SEND_LIMITED;
 	if (c->state >= MR_ESTABLISHED) {
-		send_text(t, c);
+		if (send_lost(t, c))
+			send_new(t, c);
 		if (c->flags & MR_CONN_FIN_QUEUED && !(c->flags & MR_CONN_FIN_SENT) &&
 		    (c->tx_next == MR_NONE))
 			send_fin(t, c);
-		if (c->tx_next != MR_NONE && !mr_conn_flight(t, c) &&
-		    t->frames->record[c->tx_next].len && !(c->flags & MR_CONN_SEND_LIMITED))
+		if (is_stuck(t, c))
 			mr_timer_window_closed(t, c);
 	}
 	if (c->flags & MR_CONN_ACK_NOW && mr_conn_is_synchronised(c))
@@ -402,6 +477,45 @@ bool mr_tcp_retransmit_head(struct mr_tcp *t, struct mr_conn *c)
 	return send_frame(t, c, c->tx_head);
 }
 
+/* The frame sent last, or MR_NONE. */
+static uint32_t last_sent(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	uint32_t last = MR_NONE;
+
+	if (c->tx_next == MR_NONE)
+		return c->tx_tail;
+	for (uint32_t i = c->tx_head; i != c->tx_next; i = t->frames->record[i].next)
+		last = i;
+	return last;
+}
+
+/*
+ * RFC 8985 7.3, TLP_send_probe(): new text if there is some, whatever the congestion window says,
+ * else the last segment again. Returns true when a segment left; tlp_is_retrans says which.
+ */
+bool mr_tcp_send_tail_probe(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_active *a = mr_active_of(t, c);
+	uint32_t frame = c->tx_next;
+	const struct mr_frame *r = &t->frames->record[frame];
+
+	if (frame != MR_NONE && r->len &&
+	    mr_seq_le(r->seq + min_u32(r->len, c->snd_mss), c->snd_una + c->snd_wnd)) {
+		a->tlp_is_retrans = 0;
+		if (!fit(t, c, frame, c->snd_mss) || !send_frame(t, c, frame))
+			return false;
+		c->tx_next = r->next;
+		return true;
+	}
+	a->tlp_is_retrans = 1;
+	frame = last_sent(t, c);
+	if (frame == MR_NONE) {
+		mr_tcp_resend_fin(t, c);
+		return true;
+	}
+	return fit(t, c, frame, c->snd_mss) && send_frame(t, c, frame);
+}
+
 /* RFC 9293 3.8.6.2.1 (4): the override timeout sends what the small window takes. */
 static bool send_what_fits(struct mr_tcp *t, struct mr_conn *c)
 {
@@ -412,7 +526,8 @@ static bool send_what_fits(struct mr_tcp *t, struct mr_conn *c)
 		return false;
 	if (!send_frame(t, c, c->tx_head))
 		return false;
-	c->tx_next = t->frames->record[c->tx_head].next;
+	if (c->tx_next == c->tx_head)
+		c->tx_next = t->frames->record[c->tx_head].next;
 	return true;
 }
 
@@ -430,7 +545,7 @@ void mr_tcp_send_probe(struct mr_tcp *t, struct mr_conn *c)
 		return;
 	t->stats->segments_out++;
 	t->stats->window_probes++;
-	ack_left(c);
+	ack_left(t, c, false);
 	c->snd_nxt = mr_seq_max(c->snd_nxt, c->snd_una + 1);
 }
 
@@ -451,6 +566,5 @@ void mr_tcp_path_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu)
 	if (mss >= c->snd_mss || c->state < MR_ESTABLISHED)
 		return;
 	c->snd_mss = (uint16_t)mss;
-	c->tx_next = c->tx_head;
-	mr_tcp_want_output(t, c);
+	mr_tcp_resend_all(t, c);
 }

@@ -3,7 +3,7 @@
  * The send queue: a list of frames from snd_una on, each with its own sequence number.
  *
  *	tx_head ... tx_next ... tx_tail
- *	 sent        not sent (or to be sent again after a timeout)
+ *	 sent        not sent
  *
  * A frame is its own retransmit copy: it stays here until it is acknowledged. The tail frame takes
  * more bytes while it was never sent and the kernel does not hold it.
@@ -23,7 +23,7 @@ uint32_t mr_tcp_queue_end(const struct mr_conn *c)
 	return c->snd_una + c->tx_bytes;
 }
 
-/* Sequence number of the next byte to be sent: behind snd_nxt only after a timeout. */
+/* Sequence number of the next new byte: behind snd_nxt when that byte went as a window probe. */
 uint32_t mr_tcp_send_point(const struct mr_tcp *t, const struct mr_conn *c)
 {
 	if (c->tx_next != MR_NONE)
@@ -38,6 +38,10 @@ uint32_t mr_conn_flight(const struct mr_tcp *t, const struct mr_conn *c)
 
 void mr_tcp_drop_sent(struct mr_tcp *t, struct mr_conn *c)
 {
+	struct mr_active *a = mr_active_peek(t->actives, c);
+
+	if (a)
+		mr_scoreboard_clear(a);
 	mr_frame_give_list(t->frames, c->tx_head);
 	c->tx_head = MR_NONE;
 	c->tx_next = MR_NONE;
@@ -69,18 +73,35 @@ static void trim_head(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
 	r->len = (uint16_t)(r->len - n);
 }
 
+/* The first @n bytes of the head frame are acknowledged; what was SACKED counted before. */
+static void deliver_head(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t n,
+			 struct mr_delivery *d)
+{
+	struct mr_frame *r = &t->frames->record[c->tx_head];
+
+	if (!r->sends) /* acknowledged by a window probe alone */
+		return;
+	if (n == r->len && !(r->marks & MR_FRAME_SACKED))
+		mr_frame_delivered(t, c, a, r, d);
+	else if (!(r->marks & MR_FRAME_SACKED))
+		d->delivered += n;
+	mr_scoreboard_acked(t, a, c->tx_head, n);
+}
+
 /*
  * Everything before @ack was received: free it. snd_una < @ack <= snd_nxt.
  * Returns bytes of text that were acknowledged (SYN and FIN do not count).
  */
-uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack)
+uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack, struct mr_delivery *d)
 {
+	struct mr_active *a = mr_active_of(t, c);
 	uint32_t bytes = min_u32(ack - c->snd_una, c->tx_bytes);
 	uint32_t left = bytes;
 
 	while (left) {
 		uint32_t len = t->frames->record[c->tx_head].len;
 
+		deliver_head(t, c, a, min_u32(len, left), d);
 		if (len > left) {
 			trim_head(t, c, left);
 			break;
@@ -93,6 +114,13 @@ uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack)
 		c->snd_wraps++;
 	c->snd_una = ack;
 	return bytes;
+}
+
+/* Smaller segments from now on: what is on its way is too large, and goes again. */
+void mr_tcp_resend_all(struct mr_tcp *t, struct mr_conn *c)
+{
+	mr_scoreboard_lose_all(t, c, mr_active_of(t, c));
+	mr_tcp_want_output(t, c);
 }
 
 /*
@@ -118,6 +146,9 @@ bool mr_tcp_split(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t 
 	r->len = (uint16_t)len;
 	r->tcp_flags = 0;
 	r->next = rest;
+	s->sent_us = r->sent_us;
+	if (r->sends)
+		mr_scoreboard_split(t, mr_active_of(t, c), frame, rest);
 	if (c->tx_tail == frame)
 		c->tx_tail = rest;
 	return true;

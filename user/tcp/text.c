@@ -21,6 +21,7 @@ void mr_tcp_drop_out_of_order(struct mr_tcp *t, struct mr_conn *c)
 {
 	mr_frame_give_list(t->frames, c->ooo_head);
 	c->ooo_head = MR_NONE;
+	mr_sack_advance(t, c);
 }
 
 void mr_tcp_drop_received(struct mr_tcp *t, struct mr_conn *c)
@@ -155,6 +156,68 @@ static bool adds_behind(struct mr_frame *r, const struct mr_frame *before)
 	return trim_front(r, end);
 }
 
+/* Which run of the list is @frame in now? It begins at @run, the first frame of it. */
+static void report_run(struct mr_tcp *t, struct mr_conn *c, uint32_t run, uint32_t frame)
+{
+	const struct mr_frame *rec = t->frames->record;
+	uint32_t right = rec[run].seq;
+
+	if (!(c->flags & MR_CONN_SACK))
+		return;
+	for (uint32_t i = frame; i != MR_NONE && (i == frame || rec[i].seq == right);
+	     i = rec[i].next)
+		right = rec[i].seq + rec[i].len + !!(rec[i].tcp_flags & MR_FIN);
+	mr_sack_gap(t, c, rec[run].seq, right);
+}
+
+/* What @after and those behind it have of [r->seq, r->seq + r->len) already (RFC 2883 4.2). */
+static void report_overlap(struct mr_tcp *t, struct mr_conn *c, const struct mr_frame *r,
+			   uint32_t after)
+{
+	const struct mr_frame *a = &t->frames->record[after];
+	uint32_t end = r->seq + r->len;
+
+	if (after != MR_NONE && mr_seq_lt(a->seq, end))
+		mr_sack_duplicate(t, c, a->seq,
+				  mr_seq_lt(end, a->seq + a->len) ? end : a->seq + a->len);
+}
+
+/* Cut off what @before has of the piece; false: nothing is left, or it lies behind a FIN. */
+static bool cut_behind(struct mr_tcp *t, struct mr_conn *c, struct mr_frame *r,
+		       const struct mr_frame *before)
+{
+	uint32_t end = before->seq + before->len;
+
+	if (mr_seq_lt(r->seq, end))
+		mr_sack_duplicate(t, c, r->seq,
+				  mr_seq_lt(end, r->seq + r->len) ? end : r->seq + r->len);
+	return adds_behind(r, before);
+}
+
+/*
+ * No more frames for text out of order: the last piece makes room for one at @seq, which is
+ * needed sooner. It may have been reported (RFC 2018 8 allows that); nothing that is acknowledged
+ * cumulatively is ever dropped.
+ */
+static bool prune(struct mr_tcp *t, struct mr_conn *c, uint32_t seq)
+{
+	struct mr_frame *rec = t->frames->record;
+	uint32_t last = c->ooo_head;
+	uint32_t before = MR_NONE;
+
+	if (last == MR_NONE)
+		return false;
+	for (; rec[last].next != MR_NONE; last = rec[last].next)
+		before = last;
+	if (before == MR_NONE || !mr_seq_lt(seq, rec[before].seq))
+		return false;
+	rec[before].next = MR_NONE;
+	mr_sack_renege(t, c, rec[last].seq);
+	mr_frame_give(t->frames, last);
+	t->stats->ooo_pruned++;
+	return true;
+}
+
 /*
  * Keep what came out of order, sorted, without overlaps: what is there stays, the new piece is
  * cut to what it adds. Returns MR_DROP_NONE when the frame is kept.
@@ -164,16 +227,25 @@ static int insert_ooo(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	struct mr_frame *rec = t->frames->record;
 	struct mr_frame *r = &rec[frame];
 	uint32_t before = MR_NONE;
-	uint32_t after = c->ooo_head;
+	uint32_t run = MR_NONE;
+	uint32_t after;
 
-	if (ooo_count(t, c) >= ooo_limit(t))
+	if (ooo_count(t, c) >= ooo_limit(t) && !prune(t, c, r->seq))
 		return MR_DROP_OOO_LIMIT;
+	after = c->ooo_head;
 	while (after != MR_NONE && mr_seq_le(rec[after].seq, r->seq)) {
+		if (before == MR_NONE || rec[before].seq + rec[before].len != rec[after].seq)
+			run = after;
 		before = after;
 		after = rec[after].next;
 	}
-	if (before != MR_NONE && !adds_behind(r, &rec[before]))
+	if (before != MR_NONE && !cut_behind(t, c, r, &rec[before])) {
+		report_run(t, c, run, before);
 		return MR_DROP_TCP_SEQUENCE;
+	}
+	if (before == MR_NONE || r->seq != rec[before].seq + rec[before].len)
+		run = frame;
+	report_overlap(t, c, r, after);
 	after = drop_covered(t, r, after);
 	if (after != MR_NONE)
 		trim_back(r, rec[after].seq);
@@ -185,6 +257,7 @@ static int insert_ooo(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 		rec[before].next = frame;
 	r->next = after;
 	mr_frame_set_state(t->frames, frame, MR_FRAME_OOO);
+	report_run(t, c, run, frame);
 	return MR_DROP_NONE;
 }
 
@@ -249,6 +322,10 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 
 	r->owner = MR_NONE; /* the lane knows the connection's index */
 	r->tcp_flags = seg->flags & MR_FIN;
+	if (mr_seq_lt(r->seq, c->rcv_nxt))
+		mr_sack_duplicate(t, c, r->seq,
+				  mr_seq_lt(c->rcv_nxt, r->seq + r->len) ? c->rcv_nxt
+									 : r->seq + r->len);
 	if (!trim_front(r, c->rcv_nxt)) {
 		t->stats->duplicates++;
 		c->flags |= MR_CONN_ACK_NOW;
@@ -263,8 +340,10 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 
 		if (r->tcp_flags & MR_FIN)
 			c->flags |= MR_CONN_FIN_ARRIVED;
+		report_overlap(t, c, r, c->ooo_head);
 		*kept = queue_text(t, c, frame);
 		drain_ooo(t, c);
+		mr_sack_advance(t, c);
 		if (len || had_gap)
 			owe_ack(t, c, len, had_gap);
 		return MR_DROP_NONE;

@@ -8,6 +8,7 @@
 
 enum {
 	SWS_OVERRIDE_MS = 1000, /* RFC 9293 3.8.6.2.1: 0.1 to 1.0 s */
+	RENEGE_MS = 10,
 };
 
 /* 0 means off, so a deadline that falls on it moves by one millisecond. */
@@ -53,11 +54,28 @@ void mr_timer_stop_all(struct mr_conn *c)
 		c->deadline[i] = 0;
 }
 
+static void set_kind(struct mr_tcp *t, struct mr_conn *c, enum mr_timer_kind kind)
+{
+	struct mr_active *a = mr_active_peek(t->actives, c);
+
+	if (a)
+		a->timer = (uint8_t)kind;
+}
+
+static enum mr_timer_kind kind_of(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	const struct mr_active *a = mr_active_peek(t->actives, c);
+
+	return a ? a->timer : MR_TIMER_RTO;
+}
+
 /* The retransmission time-out; the user time-out is not overslept. */
 static void arm_retransmit_within(struct mr_tcp *t, struct mr_conn *c, uint32_t most_ms)
 {
 	uint32_t ms = min_u32(mr_rto_backed_off(c), most_ms);
 	uint32_t limit = mr_tcp_user_timeout(t, c);
+
+	set_kind(t, c, MR_TIMER_RTO);
 
 	if (limit && c->unacked_ms) {
 		uint32_t waited = t->now_ms - c->unacked_ms;
@@ -70,6 +88,63 @@ static void arm_retransmit_within(struct mr_tcp *t, struct mr_conn *c, uint32_t 
 static void arm_retransmit(struct mr_tcp *t, struct mr_conn *c)
 {
 	arm_retransmit_within(t, c, MR_RTO_MAX_MS);
+}
+
+/* What is left of the retransmission time-out: it began with the last progress, or with the last
+ * transmission of the oldest text. */
+static uint32_t rto_left_ms(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	uint32_t rto = mr_rto_backed_off(c);
+	uint32_t waited = c->unacked_ms ? t->now_ms - c->unacked_ms : 0;
+
+	if (c->tx_head != c->tx_next) {
+		const struct mr_frame *r = &t->frames->record[c->tx_head];
+
+		waited = min_u32(waited, ((uint32_t)t->now_us - r->sent_us) / 1000);
+	}
+	return waited < rto ? rto - waited : 1;
+}
+
+static void arm_probe(struct mr_tcp *t, struct mr_conn *c, const struct mr_active *a)
+{
+	uint32_t us = mr_tlp_timeout_us(c, a, mr_conn_flight(t, c));
+
+	set_kind(t, c, MR_TIMER_PROBE);
+	arm(t, c, MR_DEADLINE_RETRANSMIT, min_u32((us + 999) / 1000, rto_left_ms(t, c)));
+}
+
+/* RFC 8985 7.2: new text moves the probe on; it never comes after the time-out. */
+void mr_timer_text_sent(struct mr_tcp *t, struct mr_conn *c)
+{
+	const struct mr_active *a = mr_active_peek(t->actives, c);
+
+	if (a && a->timer != MR_TIMER_REORDER && mr_tlp_may(t, c, a))
+		arm_probe(t, c, a);
+}
+
+/* RFC 8985 6.2, step 5: no loss is seen before the reordering window is over. */
+void mr_timer_reordered(struct mr_tcp *t, struct mr_conn *c, uint32_t us)
+{
+	set_kind(t, c, MR_TIMER_REORDER);
+	arm(t, c, MR_DEADLINE_RETRANSMIT, us / 1000 + 1);
+}
+
+/* Neither reordering nor the tail is waited for any more. */
+void mr_timer_sacked(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (c->deadline[MR_DEADLINE_RETRANSMIT] && kind_of(t, c) == MR_TIMER_RTO)
+		return;
+	set_kind(t, c, MR_TIMER_RTO);
+	if (c->snd_una != c->snd_nxt)
+		arm(t, c, MR_DEADLINE_RETRANSMIT, rto_left_ms(t, c));
+}
+
+/* The peer may have dropped what it reported: not a whole time-out, but time for an ACK that was
+ * overtaken. */
+void mr_timer_reneged(struct mr_tcp *t, struct mr_conn *c)
+{
+	set_kind(t, c, MR_TIMER_RTO);
+	arm(t, c, MR_DEADLINE_RETRANSMIT, max_u32(c->srtt_us / 16000, RENEGE_MS));
 }
 
 /* RFC 6298 5.1 */
@@ -86,6 +161,8 @@ void mr_timer_data_sent(struct mr_tcp *t, struct mr_conn *c)
 /* RFC 6298 5.2 and 5.3 */
 void mr_timer_data_acked(struct mr_tcp *t, struct mr_conn *c)
 {
+	const struct mr_active *a = mr_active_peek(t->actives, c);
+
 	if (c->snd_una == c->snd_nxt) {
 		c->unacked_ms = 0;
 		c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
@@ -93,7 +170,10 @@ void mr_timer_data_acked(struct mr_tcp *t, struct mr_conn *c)
 		return;
 	}
 	c->unacked_ms = at(t, 0);
-	arm_retransmit(t, c);
+	if (a && mr_tlp_may(t, c, a))
+		arm_probe(t, c, a);
+	else
+		arm_retransmit(t, c);
 }
 
 /* Text waits, nothing is in flight, and the window lets nothing out: probe (MUST-36). */
@@ -248,16 +328,20 @@ static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
 		give_up(t, c);
 		return;
 	}
-	if (!was_resent_by_timer(t, c))
-		c->ssthresh = mr_cc_of(c)->ssthresh(t, c, a, mr_conn_flight(t, c));
+	bool again = was_resent_by_timer(t, c);
+	uint32_t flight = mr_conn_flight(t, c);
+
+	mr_recovery_timeout(t, c, a);
+	if (!again)
+		c->ssthresh = mr_cc_of(c)->ssthresh(t, c, a, flight);
 	back_off(c);
 	c->cwnd = c->snd_mss;
 	a->cc_acked = 0;
 	c->dupacks = 0;
 	c->recover = c->snd_nxt;
 	c->flags = (c->flags & ~(MR_CONN_RECOVERY | MR_CONN_RTT_RUNNING)) | MR_CONN_RTO_RECOVERY;
-	c->tx_next = c->tx_head;
 	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
+	mr_recovery_event(t, c, a, MR_CC_TIMEOUT);
 	if (c->tx_bytes)
 		mr_tcp_output(t, c);
 	else
@@ -266,6 +350,19 @@ static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
 	if (!c->deadline[MR_DEADLINE_RETRANSMIT])
 		arm_retransmit(t, c);
 	mr_tcp_want_output(t, c);
+}
+
+/* RFC 8985 7.3: a probe, and the retransmission timer behind it. */
+static void tail_probe(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_active *a = mr_active_of(t, c);
+
+	if (mr_tlp_may(t, c, a) && mr_tcp_send_tail_probe(t, c)) {
+		t->stats->tlp_probes++;
+		a->tlp_is_out = 1;
+		a->tlp_end_seq = c->snd_nxt;
+	}
+	arm_retransmit(t, c);
 }
 
 /* Zero-window probes go on for as long as the peer answers (MUST-37), not without an answer. */
@@ -290,6 +387,10 @@ static void retransmit_deadline(struct mr_tcp *t, struct mr_conn *c)
 		syn_timeout(t, c);
 	else if (c->flags & MR_CONN_PROBING)
 		probe_timeout(t, c);
+	else if (kind_of(t, c) == MR_TIMER_REORDER)
+		mr_recovery_reorder_timeout(t, c);
+	else if (kind_of(t, c) == MR_TIMER_PROBE)
+		tail_probe(t, c);
 	else
 		retransmission_timeout(t, c);
 }
