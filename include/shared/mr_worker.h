@@ -119,6 +119,9 @@ struct mr_lane_rule {
 	uint8_t any_family; /* any address: IPv4 and IPv6 */
 	uint8_t family;	    /* 4, 6; 0 with any_family */
 	uint8_t nodelay;
+	uint8_t cc;  /* enum mr_cc_algorithm */
+	uint8_t ecn; /* enum mr_ecn_mode */
+	uint8_t pad[2];
 	uint32_t backlog;
 	int32_t directory; /* 0 to MR_MAX_DIRECTORIES - 1, or -1 */
 	struct mr_tlv_settings tlv;

@@ -7,20 +7,26 @@
 #include "user/tcp/internal.h"
 
 /* RFC 7323 4.1 where both sides carry timestamps, else one timed segment (Karn). */
-static void sample_rtt(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
+static uint32_t sample_rtt(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
+	uint32_t rtt_us = 0;
+
 	if (c->flags & MR_CONN_RTT_RUNNING && mr_seq_lt(c->rtt_seq, seg->ack)) {
 		c->flags &= ~MR_CONN_RTT_RUNNING;
-		mr_rtt_sample(c, (uint32_t)t->now_us - c->rtt_start_us);
-		return;
+		rtt_us = (uint32_t)t->now_us - c->rtt_start_us;
+		mr_rtt_sample(c, rtt_us);
+		return rtt_us;
 	}
 	if (c->flags & MR_CONN_TIMESTAMPS && seg->options.has_timestamps && seg->options.ts_ecr &&
 	    !(c->flags & MR_CONN_RTT_RUNNING)) {
 		uint32_t ms = t->now_ms + t->ts_offset - seg->options.ts_ecr;
 
-		if (ms < MR_RTO_MAX_MS)
-			mr_rtt_sample(c, ms * 1000);
+		if (ms < MR_RTO_MAX_MS) {
+			rtt_us = ms * 1000;
+			mr_rtt_sample(c, rtt_us);
+		}
 	}
+	return rtt_us;
 }
 
 static void enter_recovery(struct mr_tcp *t, struct mr_conn *c)
@@ -88,9 +94,9 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 
 	ack.acked = mr_tcp_acked(t, c, seg->ack);
 	ack.delivered = ack.acked;
-	ack.limited = c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY);
+	ack.limited = mr_cwv_is_limited(c, ack.flight);
 	c->dupacks = 0;
-	sample_rtt(t, c, seg);
+	ack.rtt_us = sample_rtt(t, c, seg);
 	if (c->flags & MR_CONN_RECOVERY)
 		ack_in_recovery(t, c, ack.acked);
 	else

@@ -261,8 +261,10 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	ack_left(c);
 	if (flags & MR_FIN)
 		c->flags |= MR_CONN_FIN_SENT;
-	if (!r->sends)
+	if (!r->sends) {
 		start_rtt(t, c, r->seq);
+		mr_active_of(t, c)->cc_sent_ms = t->now_ms;
+	}
 	note_sent(t, c, r->seq + r->len + !!(flags & MR_FIN), !r->sends);
 	if (r->sends < UINT8_MAX)
 		r->sends++;
@@ -322,6 +324,8 @@ static bool fit(struct mr_tcp *t, struct mr_conn *c, uint32_t usable)
 
 static void send_text(struct mr_tcp *t, struct mr_conn *c)
 {
+	if (c->tx_next != MR_NONE && c->snd_una == c->snd_nxt)
+		mr_cwv_sending_begins(t, c);
 	while (c->tx_next != MR_NONE) {
 		uint32_t frame = c->tx_next;
 		struct mr_frame *r = &t->frames->record[frame];
