@@ -204,7 +204,7 @@ struct mr_conn {
 	uint8_t dupacks;
 	uint8_t backoff;
 	uint8_t probes;	 /* keepalive probes unanswered */
-	uint8_t cc;	 /* congestion control in use */
+	uint8_t cc;	 /* enum mr_cc_algorithm */
 	uint32_t active; /* struct mr_active, or MR_NONE */
 
 	/* line 2: application and timer */
@@ -271,7 +271,8 @@ struct mr_half_open {
 	uint8_t snd_shift;
 	uint8_t flags;
 	uint8_t sends; /* SYN-ACKs sent */
-	uint8_t pad[3];
+	uint8_t cc;    /* enum mr_cc_algorithm */
+	uint8_t pad[2];
 };
 
 _Static_assert(sizeof(struct mr_half_open) == 80, "half-open record");
@@ -312,6 +313,31 @@ enum mr_frto {
 	MR_FRTO_NEW,	/* 2.1, 2b: new text goes out before what is marked lost */
 };
 
+/* An epoch of CUBIC (RFC 9438 4.1.2), windows in bytes. */
+struct mr_cubic_epoch {
+	uint32_t w_max; /* 0: no reduction yet */
+	uint32_t cwnd_prior;
+	uint32_t start_ms; /* 0: it begins with the next ACK */
+	uint32_t k_ms;
+	uint32_t w_est;
+};
+
+struct mr_cubic {
+	struct mr_cubic_epoch epoch;
+	struct mr_cubic_epoch before; /* the last reduction, to undo it */
+	uint32_t w_est_rest;
+	uint32_t last_ms; /* the last ACK */
+	/* HyStart++ (RFC 9406); 0: no sample */
+	uint32_t window_end;
+	uint32_t last_round_min_us;
+	uint32_t round_min_us;
+	uint32_t css_base_us;
+	uint8_t n_samples;
+	uint8_t in_css;
+	uint8_t css_rounds;
+	uint8_t in_round;
+};
+
 /*
  * What a connection needs only while bytes are on their way, borrowed from the first byte sent or
  * the first gap on, given back after MR_ACTIVE_IDLE_MS without any (user/frame/actives.h).
@@ -324,7 +350,11 @@ struct mr_active {
 				     set */
 
 	/* congestion control */
-	uint32_t cc_acked; /* bytes acknowledged towards the next increase (RFC 3465) */
+	uint32_t cc_acked;   /* bytes acknowledged towards the next increase (RFC 3465) */
+	uint32_t cc_sent_ms; /* when new text last left */
+	union {
+		struct mr_cubic cubic;
+	} cc;
 
 	/* loss recovery: scoreboard */
 	uint32_t sacked;    /* bytes of frames marked MR_FRAME_SACKED */
@@ -374,7 +404,7 @@ struct mr_active {
 	uint8_t urgent;	 /* MR_URGENT_IN, ... */
 
 	/* received: gaps */
-	uint8_t n_gap;	     /* blocks that stand in `gap` */
+	uint8_t n_gap;		/* blocks that stand in `gap` */
 	struct mr_block gap[4]; /* the one received last is first (RFC 2018 4) */
 	struct mr_block dsack;	/* to be reported once (RFC 2883), empty: none */
 

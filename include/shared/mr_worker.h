@@ -121,6 +121,8 @@ struct mr_lane_rule {
 	uint8_t nodelay;
 	uint8_t ttl;  /* of IP packets, 1 to 255 */
 	uint8_t dscp; /* RFC 2474, 0 to 63 */
+	uint8_t cc;   /* enum mr_cc_algorithm */
+	uint8_t ecn;  /* enum mr_ecn_mode */
 	uint32_t backlog;
 	int32_t directory; /* 0 to MR_MAX_DIRECTORIES - 1, or -1 */
 	struct mr_tlv_settings tlv;

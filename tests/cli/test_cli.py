@@ -163,7 +163,7 @@ def test_rule_list_shows_the_match(daemon, millrace):
         {**rule, "id": 2, "name": "dyn", "address": "192.0.2.2", "dynamic": True,
          "interface": "mrs0", "lane": 1, "tlv": None, "heartbeat": None}]
     out = squeezed(millrace("rule", "list").out).splitlines()
-    assert out[1] == " 0 echo tcp any:7000 echo none 64 90118 11534336"
+    assert out[1] == " 0 echo tcp any:7000 echo none cubic passive 64 90118 11534336"
     assert out[2].startswith(" 1 v6 tcp [2001:db8::2]:7000 vlan 5 echo")
     assert out[3].startswith(" 2 dyn tcp 192.0.2.2:7000 on mrs0:1 echo")
 
@@ -177,7 +177,7 @@ def test_conn_list_is_like_ss(millrace):
     for figure in ("lane:mrs0:0", "id:17.3", "rule:echo", "app:echo", "passive", "ts", "rto:200",
                    "rtt:0.180/0.040", "mss:1448", "cwnd:14600", "ssthresh:-", "snd_wnd:64256",
                    "rcv_wnd:65535", "wscale:7,7", "bytes_sent:8812", "bytes_received:8812",
-                   "retrans:0", "age:5120", "idle:3", "mac:02:00:00:00:00:01",
+                   "retrans:0", "cc:cubic", "age:5120", "idle:3", "mac:02:00:00:00:00:01",
                    "timer:(delayed_ack,12ms)", "timer:(keepalive,7100000ms)", "flags:ready"):
         assert f" {figure}" in f"{figures} "
     for absent in ("sack", "nodelay", "probes", "backoff", "vlan", "close_reason"):

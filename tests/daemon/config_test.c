@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shared/mr_cc.h"
 #include "user/daemon/config.h"
 
 /* Lines 1 to 3 of most files here. */
@@ -101,6 +102,8 @@ static void smallest_file_gets_the_defaults(void **state)
 	assert_int_equal(s.lanes.port_hi, 64999);
 	assert_true(s.tcp.nagle);
 	assert_false(s.tcp.keepalive.enabled);
+	assert_int_equal(s.rules[0].lane.cc, MR_CC_CUBIC);
+	assert_int_equal(s.rules[0].lane.ecn, MR_ECN_PASSIVE);
 	assert_int_equal(s.rules[0].lane.backlog, 128);
 	assert_int_equal(s.rules[0].lane.any_family, 1);
 	assert_int_equal(s.rules[0].lane.vlan, (uint32_t)MR_VLAN_ANY);
@@ -186,6 +189,30 @@ static void every_key_is_taken(void **state)
 	assert_int_equal(s.rules[1].lane.rule_id, 1);
 	assert_int_equal(s.tcp.keepalive.count, 7);
 	mr_settings_free(&s);
+}
+
+static void congestion_control_of_a_rule_or_of_all(void **state)
+{
+	struct mr_settings s;
+
+	(void)state;
+	takes(TOP "tcp: {congestion_control: newreno, ecn: on}\nrules:\n"
+		  "  - {name: a, port: 1, app: echo}\n"
+		  "  - {name: b, port: 2, app: echo, congestion_control: cubic, ecn: off}\n"
+		  "  - {name: d, port: 4, app: echo, congestion_control: cubic, ecn: passive}\n",
+	      &s);
+	assert_int_equal(s.rules[0].lane.cc, MR_CC_NEWRENO);
+	assert_int_equal(s.rules[0].lane.ecn, MR_ECN_ON);
+	assert_int_equal(s.rules[1].lane.cc, MR_CC_CUBIC);
+	assert_int_equal(s.rules[1].lane.ecn, MR_ECN_OFF);
+	assert_int_equal(s.rules[2].lane.cc, MR_CC_CUBIC);
+	assert_int_equal(s.rules[2].lane.ecn, MR_ECN_PASSIVE);
+	mr_settings_free(&s);
+	refuses(RULES "  - name: one\n    port: 1\n    app: echo\n    congestion_control: vegas\n", 8,
+		"\"vegas\" is none of cubic, newreno");
+	refuses(RULES "  - name: one\n    port: 1\n    app: echo\n    ecn: maybe\n", 8,
+		"\"maybe\" is none of passive, off, on");
+	refuses(TOP "tcp:\n  congestion_control: reno\nrules: []\n", 5, "none of cubic, newreno");
 }
 
 static void particular_rule_beside_a_general_one_is_no_clash(void **state)
@@ -392,6 +419,7 @@ int main(void)
 		cmocka_unit_test(smallest_file_gets_the_defaults),
 		cmocka_unit_test(absent_keepalive_takes_the_hosts_or_two_hours),
 		cmocka_unit_test(every_key_is_taken),
+		cmocka_unit_test(congestion_control_of_a_rule_or_of_all),
 		cmocka_unit_test(particular_rule_beside_a_general_one_is_no_clash),
 		cmocka_unit_test(file_that_is_not_there),
 		cmocka_unit_test(yaml_that_is_broken),

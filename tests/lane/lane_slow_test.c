@@ -84,7 +84,7 @@ static void end_slow(struct pair *p, struct talk *t)
 	for (int i = 0; i < SLOW; i++)
 		if (!t[i].closed)
 			talk_abort(&t[i]);
-	pair_run(p, 100, NULL, NULL);
+	pair_run(p, 130000, NULL, NULL); /* a reset that was lost is said again to a probe */
 	talk_end(p);
 }
 
@@ -98,6 +98,7 @@ static void peers_that_never_read_from_a_source(void **state)
 
 	(void)state;
 	o.frames = 4096;
+	o.client_frames = 8192;
 	start(&p, "source-bytes", o);
 	begin_slow(&p, t, NULL, 0);
 	assert_int_equal(s->connections, SLOW);
@@ -177,7 +178,7 @@ static void message_without_room_goes_when_frames_come_back(void **state)
 	assert_true(pair_run(&p, 20000, talk_is_closed, &one));
 	assert_int_equal(one.reason, MR_CLOSE_DONE);
 	assert_int_equal(one.in_len, sizeof(bytes));
-	talk_end(&p);
+	end_slow(&p, t);
 }
 
 /* ----- few frames ----- */

@@ -128,6 +128,7 @@ void rfc_init(struct rfc *f)
 	f->tcp.config = &f->config;
 	f->tcp.ops = &ops;
 	f->tcp.stats = &f->stats;
+	f->cc = MR_CC_NEWRENO;
 	set_clock(f, RFC_START_MS);
 }
 
@@ -149,6 +150,7 @@ static void init_conn(struct rfc *f, struct mr_conn *c)
 	c->snd_una = RFC_ISS;
 	c->snd_nxt = RFC_ISS + 1;
 	mr_tcp_set_mss(&f->tcp, c, RFC_MSS, 0);
+	c->cc = f->cc;
 	mr_cc_of(c)->init(c, false);
 }
 

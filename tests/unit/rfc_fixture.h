@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "shared/mr_cc.h"
 #include "user/tcp/internal.h"
 
 enum {
@@ -60,6 +61,7 @@ struct rfc {
 	unsigned int events[8]; /* by enum mr_tcp_event */
 	bool ready;		/* output stage asked for */
 	bool no_room;		/* transmit refuses */
+	uint8_t cc;		/* of the connection: NewReno unless the test says otherwise */
 	bool hold_tx;		/* sent frames stay with the kernel until rfc_complete() */
 };
 

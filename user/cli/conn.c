@@ -142,7 +142,9 @@ static void print_figures(const json_t *conn)
 	flag("passive", conn, "passive");
 	flag("ts", conn, "timestamps");
 	flag("sack", conn, "sack");
+	flag("ecn", conn, "ecn");
 	flag("nodelay", conn, "nodelay");
+	figure("cc", conn, "congestion_control");
 	printf(" wscale:%s,%s", mr_value_text_at(conn, "snd_scale", snd),
 	       mr_value_text_at(conn, "rcv_scale", rcv));
 	figure("rto", conn, "rto_ms");

@@ -33,6 +33,8 @@ static const struct mr_column columns[] = {
 	{ .title = "MATCH", .format = match_text },
 	{ .title = "APP", .key = "app" },
 	{ .title = "FALLBACK", .key = "fallback" },
+	{ .title = "CC", .key = "congestion_control" },
+	{ .title = "ECN", .key = "ecn" },
 	{ .title = "CONNS", .key = "connections", .right = true },
 	{ .title = "PACKETS", .key = "packets", .right = true },
 	{ .title = "BYTES", .key = "bytes", .right = true },

@@ -53,6 +53,8 @@ struct mr_settings_tcp {
 	uint32_t time_wait_ms;
 	uint32_t fin_wait_ms;
 	uint32_t delayed_ack_ms;
+	uint8_t cc;  /* enum mr_cc_algorithm */
+	uint8_t ecn; /* enum mr_ecn_mode */
 	struct mr_keepalive_settings keepalive;
 };
 

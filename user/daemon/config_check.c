@@ -225,6 +225,25 @@ static uint32_t host_number(const char *name, uint32_t dflt)
 	return v;
 }
 
+int mr_config_cc(struct mr_config_file *f, const char *path, const char *cc_word,
+		 const char *ecn_word, uint8_t *cc, uint8_t *ecn)
+{
+	char key[96];
+	int value, err;
+
+	snprintf(key, sizeof(key), "%s.congestion_control", path);
+	err = mr_config_choice(f, key, cc_word, mr_cc_names(), *cc, &value);
+	if (err)
+		return err;
+	*cc = (uint8_t)value;
+	snprintf(key, sizeof(key), "%s.ecn", path);
+	err = mr_config_choice(f, key, ecn_word, mr_ecn_names(), *ecn, &value);
+	if (err)
+		return err;
+	*ecn = (uint8_t)value;
+	return 0;
+}
+
 static int check_tcp(struct mr_config_file *f, const struct mr_raw_tcp *raw,
 		     struct mr_settings_tcp *out)
 {
@@ -255,7 +274,8 @@ static int check_tcp(struct mr_config_file *f, const struct mr_raw_tcp *raw,
 					 row[i].hi, row[i].out);
 	out->nagle = !raw->nagle || *raw->nagle;
 	out->keepalive.enabled = k->enabled && *k->enabled;
-	return err;
+	return err ? err
+		   : mr_config_cc(f, "tcp", raw->congestion_control, raw->ecn, &out->cc, &out->ecn);
 }
 
 int mr_config_check(struct mr_config_file *f, const struct mr_raw_config *raw,

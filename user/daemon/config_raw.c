@@ -68,6 +68,8 @@ static const cyaml_schema_field_t tcp_fields[] = {
 	NUMBER(struct mr_raw_tcp, time_wait_ms),
 	NUMBER(struct mr_raw_tcp, fin_wait_ms),
 	NUMBER(struct mr_raw_tcp, delayed_ack_ms),
+	STRING(struct mr_raw_tcp, congestion_control),
+	STRING(struct mr_raw_tcp, ecn),
 	CYAML_FIELD_MAPPING("keepalive", CYAML_FLAG_OPTIONAL, struct mr_raw_tcp, keepalive,
 			    keepalive_fields),
 	CYAML_FIELD_END
@@ -106,6 +108,8 @@ static const cyaml_schema_field_t rule_fields[] = {
 	NUMBER(struct mr_raw_rule, ttl),
 	NUMBER(struct mr_raw_rule, dscp),
 	BOOLEAN(struct mr_raw_rule, nodelay),
+	STRING(struct mr_raw_rule, congestion_control),
+	STRING(struct mr_raw_rule, ecn),
 	STRING(struct mr_raw_rule, directory),
 	CYAML_FIELD_MAPPING_PTR("tlv", OPTIONAL, struct mr_raw_rule, tlv, tlv_fields),
 	CYAML_FIELD_MAPPING_PTR("heartbeat", OPTIONAL, struct mr_raw_rule, heartbeat,

@@ -9,6 +9,7 @@
 #include <cyaml/cyaml.h>
 #include <yaml.h>
 
+#include "shared/mr_cc.h"
 #include "user/daemon/config.h"
 
 struct mr_raw_interface {
@@ -54,6 +55,8 @@ struct mr_raw_tcp {
 	uint64_t *time_wait_ms;
 	uint64_t *fin_wait_ms;
 	uint64_t *delayed_ack_ms;
+	char *congestion_control;
+	char *ecn;
 	struct mr_raw_keepalive keepalive;
 };
 
@@ -88,6 +91,8 @@ struct mr_raw_rule {
 	uint64_t *ttl;
 	uint64_t *dscp;
 	bool *nodelay;
+	char *congestion_control;
+	char *ecn;
 	char *directory;
 	struct mr_raw_tlv *tlv;
 	struct mr_raw_rule_heartbeat *heartbeat;
@@ -150,6 +155,13 @@ int mr_config_path(struct mr_config_file *f, const char *path, const char *value
 /** mr_config_choice() - index of @value in the NULL-ended @names, or @dflt when @value is NULL */
 int mr_config_choice(struct mr_config_file *f, const char *path, const char *value,
 		     const char *const *names, int dflt, int *out);
+
+/**
+ * mr_config_cc() - the keys congestion_control and ecn of the part at @path, such as "tcp"
+ * @cc, @ecn:	in: what stands where the file has none; out: enum mr_cc_algorithm, enum mr_ecn_mode
+ */
+int mr_config_cc(struct mr_config_file *f, const char *path, const char *cc_word,
+		 const char *ecn_word, uint8_t *cc, uint8_t *ecn);
 
 /** mr_config_lanes() - the part `lanes` */
 int mr_config_lanes(struct mr_config_file *f, const struct mr_raw_lanes *raw,

@@ -168,6 +168,18 @@ static int check_numbers(struct mr_rule_entry *e)
 	return 0;
 }
 
+/* The lanes' defaults hold where the rule says nothing. */
+static int check_congestion(struct mr_rule_entry *e)
+{
+	struct mr_lane_rule *r = &e->out->lane;
+	char path[32];
+
+	r->cc = e->s->tcp.cc;
+	r->ecn = e->s->tcp.ecn;
+	snprintf(path, sizeof(path), "rules[%u]", e->index);
+	return mr_config_cc(e->f, path, e->raw->congestion_control, e->raw->ecn, &r->cc, &r->ecn);
+}
+
 static int check_fallback(struct mr_rule_entry *e)
 {
 	static const char *const names[] = { "none", "kernel", NULL };
@@ -253,8 +265,9 @@ static int check_rule(struct mr_rule_entry *e)
 		check_name,	    check_protocol,
 		check_app,	    check_address,
 		check_vlan,	    check_numbers,
-		check_fallback,	    check_directory,
-		mr_config_rule_tlv, mr_config_rule_heartbeat,
+		check_congestion,   check_fallback,
+		check_directory,    mr_config_rule_tlv,
+		mr_config_rule_heartbeat,
 		check_clashes,
 	};
 	int err = 0;

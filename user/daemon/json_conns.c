@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shared/mr_cc.h"
 #include "user/daemon/api.h"
 #include "user/daemon/arenas.h"
 
@@ -131,6 +132,8 @@ static json_t *flags(const struct mr_conn *c)
 		{ MR_CONN_PATH_ASKED, "path_asked" },
 		{ MR_CONN_SEND_LIMITED, "send_limited" },
 		{ MR_CONN_CWND_LIMITED, "cwnd_limited" },
+		{ MR_CONN_ECE_OWED, "ece_owed" },
+		{ MR_CONN_CWR_OWED, "cwr_owed" },
 	};
 	json_t *a = json_array();
 
@@ -165,6 +168,8 @@ static void put_sending(json_t *o, const struct mr_conn *c)
 	json_object_set_new(o, "srtt_us", c->srtt_us ? number(c->srtt_us / 8) : json_null());
 	json_object_set_new(o, "rttvar_us", c->srtt_us ? number(c->rttvar_us / 4) : json_null());
 	set(o, "rto_ms", c->rto_ms);
+	json_object_set_new(o, "congestion_control",
+			    c->cc < MR_CC_COUNT ? json_string(mr_cc_names()[c->cc]) : json_null());
 	set(o, "cwnd", c->cwnd);
 	json_object_set_new(o, "ssthresh",
 			    c->ssthresh >= INT32_MAX ? json_null() : number(c->ssthresh));
@@ -175,6 +180,7 @@ static void put_sending(json_t *o, const struct mr_conn *c)
 	set(o, "rcv_scale", c->rcv_shift);
 	set_flag(o, "timestamps", c->flags & MR_CONN_TIMESTAMPS);
 	set_flag(o, "sack", c->flags & MR_CONN_SACK);
+	set_flag(o, "ecn", c->flags & MR_CONN_ECN);
 	set_flag(o, "nodelay", c->flags & MR_CONN_NODELAY);
 	set(o, "retransmits", c->retransmits);
 	set(o, "backoff", c->backoff);

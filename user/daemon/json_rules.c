@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/mr_cc.h"
 #include "user/daemon/api.h"
 #include "user/daemon/bpf.h"
 
@@ -35,6 +36,12 @@ static json_t *heartbeat(const struct mr_settings_rule *r)
 			 (int)h->handler_ms, "send_ms", (int)h->send_ms);
 }
 
+static void put_congestion(json_t *o, uint8_t cc, uint8_t ecn)
+{
+	json_object_set_new(o, "congestion_control", json_string(mr_cc_names()[cc]));
+	json_object_set_new(o, "ecn", json_string(mr_ecn_names()[ecn]));
+}
+
 /* The keys of a rule as in the file. */
 static json_t *rule_settings(const struct mr_child *c, const struct mr_settings_rule *r)
 {
@@ -55,6 +62,7 @@ static json_t *rule_settings(const struct mr_child *c, const struct mr_settings_
 			    l->directory < 0
 				    ? json_null()
 				    : json_string(c->d->settings.directories[l->directory]));
+	put_congestion(o, l->cc, l->ecn);
 	json_object_set_new(o, "tlv", tlv(r));
 	json_object_set_new(o, "heartbeat", heartbeat(r));
 	return o;
@@ -94,6 +102,8 @@ static json_t *dynamic_rule(struct mr_child *c, const struct mr_dynamic *y, uint
 			      "interface", mr_lane_link(c->d, l)->name, "lane", (int)l->index,
 			      "connections", (int)conns);
 
+	json_object_set_new(o, "congestion_control", json_null()); /* the asking rule's */
+	json_object_set_new(o, "ecn", json_null());
 	put_counts(c, o, y->rule_id);
 	return o;
 }
@@ -165,12 +175,15 @@ static json_t *lanes(const struct mr_settings_lanes *l)
 
 static json_t *tcp(const struct mr_settings_tcp *t)
 {
-	return json_pack("{s:b, s:i, s:i, s:i, s:i, s:{s:b, s:i, s:i, s:i}}", "nagle", t->nagle,
+	json_t *o = json_pack("{s:b, s:i, s:i, s:i, s:i, s:{s:b, s:i, s:i, s:i}}", "nagle", t->nagle,
 			 "user_timeout_ms", (int)t->user_timeout_ms, "time_wait_ms",
 			 (int)t->time_wait_ms, "fin_wait_ms", (int)t->fin_wait_ms, "delayed_ack_ms",
 			 (int)t->delayed_ack_ms, "keepalive", "enabled", (int)t->keepalive.enabled,
 			 "idle_s", (int)t->keepalive.idle_s, "interval_s",
 			 (int)t->keepalive.interval_s, "count", (int)t->keepalive.count);
+
+	put_congestion(o, t->cc, t->ecn);
+	return o;
 }
 
 json_t *mr_json_config(struct mr_child *c)

@@ -95,7 +95,8 @@ static void after_new_ack(struct mr_tcp *t, struct mr_conn *c)
 {
 	if (c->tx_next != MR_NONE || c->flags & MR_CONN_FIN_QUEUED)
 		mr_tcp_want_output(t, c);
-	if (c->flags & MR_CONN_WANT_WRITE && mr_tcp_send_room(t, c))
+	/* with nothing in flight no later ACK would come to say so: the lane looks for room */
+	if (c->flags & MR_CONN_WANT_WRITE && (!c->tx_bytes || mr_tcp_send_room(t, c)))
 		t->ops->event(t, c, MR_EVENT_WRITABLE);
 }
 
@@ -125,7 +126,7 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 	ack.acked = mr_tcp_acked(t, c, seg->ack, &d);
 	ack.delivered = ack.acked;
 	ack.rtt_us = d.rtt_us;
-	ack.limited = c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY);
+	ack.limited = mr_cwv_is_limited(c, ack.flight);
 	c->dupacks = 0;
 	sample_rtt(t, c, seg);
 	mr_recovery_undo_by_timestamp(t, c, a, seg);
@@ -156,7 +157,7 @@ static void selective_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_s
 	}
 	ack.delivered = d.delivered;
 	ack.rtt_us = d.rtt_us;
-	ack.limited = c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY);
+	ack.limited = mr_cwv_is_limited(c, ack.flight);
 	mr_recovery_acked(t, c, seg, &ack, &d);
 	if (d.advanced)
 		after_new_ack(t, c);

@@ -67,6 +67,40 @@ struct mr_cc {
 /** mr_cc_of() - the connection's algorithm */
 const struct mr_cc *mr_cc_of(const struct mr_conn *c);
 
+/** mr_cc_initial_window() - RFC 6928 2, and one segment after a lost SYN (RFC 5681 3.1) */
+void mr_cc_initial_window(struct mr_conn *c, bool syn_lost);
+
+/** mr_cc_restart_window() - bytes that may leave at once after a long pause (RFC 5681 4.1) */
+uint32_t mr_cc_restart_window(const struct mr_conn *c);
+
+/** mr_cc_reno_acked() - slow start and congestion avoidance of RFC 5681 3.1, RFC 3465 */
+void mr_cc_reno_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+		      const struct mr_cc_ack *ack);
+
+/** mr_cc_reno_ssthresh() - RFC 5681 (4): max(FlightSize / 2, 2 * SMSS) */
+uint32_t mr_cc_reno_ssthresh(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+			     uint32_t flight);
+
+/**
+ * mr_cwv_is_limited() - was the window used, so that an ACK may open it?
+ * @flight:	bytes outstanding before the ACK
+ *
+ * It held text back, or it is in slow start and half of it was out: RFC 7661 4.1 takes that for
+ * validated, and the next round trip of a sender that doubles needs twice the flight. While what a
+ * timeout took is sent again, always.
+ */
+bool mr_cwv_is_limited(const struct mr_conn *c, uint32_t flight);
+
+/**
+ * mr_cwv_sending_begins() - nothing is in flight and text is about to leave
+ *
+ * After more than an RTO without sending, the window halves for every RTO that passed, down to
+ * the restart window (RFC 5681 4.1, RFC 2861 3), and the algorithm hears MR_CC_IDLE. Algorithms
+ * that rule recovery themselves only hear.
+ */
+void mr_cwv_sending_begins(struct mr_tcp *t, struct mr_conn *c);
+
+extern const struct mr_cc mr_cc_cubic;
 extern const struct mr_cc mr_cc_newreno;
 
 #endif

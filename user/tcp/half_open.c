@@ -65,6 +65,7 @@ void mr_half_open_expand(struct mr_tcp *t, const struct mr_half_open *h, struct 
 	c->heard_ms = t->now_ms;
 	c->backoff = h->sends > 1 ? (uint8_t)(h->sends - 1) : 0;
 	c->rule = h->rule;
+	c->cc = h->cc;
 	if (!(h->flags & MR_HALF_TIMESTAMPS))
 		c->flags &= ~MR_CONN_TIMESTAMPS;
 	if (!(h->flags & MR_HALF_SACK))

@@ -2,21 +2,29 @@
 /* NewReno's window (RFC 5681, RFC 3465 byte counting with L=2, RFC 6928 initial window). */
 #include "user/tcp/internal.h"
 
-static void init(struct mr_conn *c, bool syn_lost)
+void mr_cc_initial_window(struct mr_conn *c, bool syn_lost)
 {
 	uint32_t mss = c->snd_mss;
 
 	/* RFC 6928 2; one segment after a lost SYN (RFC 5681 3.1) */
-	c->cwnd = syn_lost ? mss : min_u32(MR_INITIAL_SEGMENTS * mss, max_u32(2 * mss, 14600));
+	c->cwnd = syn_lost ? mss : mr_cc_restart_window(c);
 	c->ssthresh = UINT32_MAX;
 }
 
-static void acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
-		  const struct mr_cc_ack *ack)
+uint32_t mr_cc_restart_window(const struct mr_conn *c)
+{
+	uint32_t mss = c->snd_mss;
+
+	return min_u32(MR_INITIAL_SEGMENTS * mss, max_u32(2 * mss, 14600));
+}
+
+void mr_cc_reno_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+		      const struct mr_cc_ack *ack)
 {
 	(void)t;
-	if (!ack->limited)
-		return; /* RFC 7661's reason: a window that was not used proves nothing */
+	/* RFC 7661's reason: a window that was not used proves nothing; RFC 3168 6.1.2 */
+	if (!ack->limited || ack->ece)
+		return;
 	if (c->cwnd < c->ssthresh) {
 		uint32_t segments = c->flags & MR_CONN_RTO_RECOVERY ? 1 : 2; /* RFC 3465 2.3 */
 
@@ -30,8 +38,8 @@ static void acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 	}
 }
 
-/* RFC 5681 (4): max(FlightSize / 2, 2 * SMSS) */
-static uint32_t ssthresh(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t flight)
+uint32_t mr_cc_reno_ssthresh(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+			     uint32_t flight)
 {
 	(void)t;
 	(void)a;
@@ -40,14 +48,7 @@ static uint32_t ssthresh(struct mr_tcp *t, struct mr_conn *c, struct mr_active *
 
 const struct mr_cc mr_cc_newreno = {
 	.name = "newreno",
-	.init = init,
-	.acked = acked,
-	.ssthresh = ssthresh,
+	.init = mr_cc_initial_window,
+	.acked = mr_cc_reno_acked,
+	.ssthresh = mr_cc_reno_ssthresh,
 };
-
-const struct mr_cc *mr_cc_of(const struct mr_conn *c)
-{
-	static const struct mr_cc *const algorithms[] = { &mr_cc_newreno };
-
-	return algorithms[c->cc < sizeof(algorithms) / sizeof(algorithms[0]) ? c->cc : 0];
-}

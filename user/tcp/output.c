@@ -291,8 +291,10 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	ack_left(t, c, all);
 	if (flags & MR_FIN)
 		c->flags |= MR_CONN_FIN_SENT;
-	if (!r->sends)
+	if (!r->sends) {
 		start_rtt(t, c, r->seq);
+		a->cc_sent_ms = t->now_ms;
+	}
 	mr_scoreboard_sent(t, a, frame);
 	mr_recovery_sent(t, c, a, r->len, r->sends);
 	note_sent(t, c, r->seq + r->len + !!(flags & MR_FIN), !r->sends);
@@ -402,6 +404,8 @@ static void send_new(struct mr_tcp *t, struct mr_conn *c)
 {
 	bool any = false;
 
+	if (c->tx_next != MR_NONE && c->snd_una == c->snd_nxt)
+		mr_cwv_sending_begins(t, c);
 	while (c->tx_next != MR_NONE) {
 		uint32_t frame = c->tx_next;
 		struct mr_frame *r = &t->frames->record[frame];

@@ -282,7 +282,8 @@ uint32_t mr_conn_next_deadline(const struct mr_conn *c);
 /** mr_conn_flight() - bytes sent and not acknowledged, FIN included */
 uint32_t mr_conn_flight(const struct mr_tcp *t, const struct mr_conn *c);
 
-/** mr_tcp_pipe() - bytes of text on their way: sent, and neither acknowledged in any way nor lost */
+/** mr_tcp_pipe() - bytes of text on their way: sent, and neither acknowledged in any way nor lost
+ */
 uint32_t mr_tcp_pipe(const struct mr_tcp *t, const struct mr_conn *c);
 
 /** mr_tcp_give_idle() - give back records of idle connections: look at the next @n of the pool */

@@ -337,6 +337,8 @@ static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
 	back_off(c);
 	c->cwnd = c->snd_mss;
 	a->cc_acked = 0;
+	if (mr_cc_of(c)->event)
+		mr_cc_of(c)->event(t, c, a, MR_CC_TIMEOUT);
 	c->dupacks = 0;
 	c->recover = c->snd_nxt;
 	c->flags = (c->flags & ~(MR_CONN_RECOVERY | MR_CONN_RTT_RUNNING)) | MR_CONN_RTO_RECOVERY;
