@@ -294,12 +294,12 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 }
 
 /*
- * RFC 3042 2: the first two duplicate ACKs each let a new segment out. With SACK the pipe shrinks
- * instead (RFC 6675 5).
+ * RFC 3042 2: the first two duplicate ACKs each let a segment out; so they do after a timeout, when
+ * they answer the new text of F-RTO (RFC 5682 2.1, 2b). With SACK the pipe shrinks instead.
  */
 static uint32_t limited_transmit(const struct mr_conn *c)
 {
-	if (c->flags & (MR_CONN_SACK | MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY))
+	if (c->flags & (MR_CONN_SACK | MR_CONN_RECOVERY))
 		return 0;
 	return min_u32(c->dupacks, 2) * c->snd_mss;
 }
