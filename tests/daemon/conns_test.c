@@ -153,6 +153,31 @@ static void empty_arenas_list_nothing(void **state)
 	json_decref(o);
 }
 
+/* The active record of connection 17 is told with it; one that another connection owns is not. */
+static void connection_tells_loss_recovery_of_its_own_record(void **state)
+{
+	struct fixture *f = *state;
+	struct mr_conns_query q = everything(1000);
+	struct mr_conn *c = establish(f, 1, 17);
+	struct mr_active *a = mr_arena_area(&f->arena[1], MR_AREA_ACTIVE, NULL);
+
+	c->active = 2;
+	a[2] = (struct mr_active){ .sacked = 1448, .lost = 2896, .min_rtt_us = 90 };
+	for (uint32_t owner = 16; owner <= 17; owner++) {
+		json_t *o, *e;
+
+		a[2].owner = owner;
+		o = ask(f, &q);
+		e = json_array_get(json_object_get(o, "connections"), 0);
+		assert_int_equal(number_of(e, "sacked_bytes"), owner == 17 ? 1448 : 0);
+		assert_int_equal(number_of(e, "lost_bytes"), owner == 17 ? 2896 : 0);
+		assert_int_equal(number_of(e, "min_rtt_us"), owner == 17 ? 90 : 0);
+		json_decref(o);
+	}
+	c->active = MR_NONE - 1;
+	json_decref(ask(f, &q));
+}
+
 static void connection_is_told_as_it_stands(void **state)
 {
 	struct mr_conns_query q = everything(1000);
@@ -330,6 +355,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(empty_arenas_list_nothing),
+		T(connection_tells_loss_recovery_of_its_own_record),
 		T(connection_is_told_as_it_stands),
 		T(queries_choose_by_lane_state_and_port),
 		T(pages_together_are_the_whole),

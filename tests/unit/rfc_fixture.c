@@ -253,13 +253,52 @@ int rfc_arrives_only(struct rfc *f, struct mr_conn *c, const struct rfc_in *in)
 	return drop;
 }
 
+/* Marks, sums and the list by time agree with the send queue. */
+void rfc_check_scoreboard(struct rfc *f, const struct mr_conn *c)
+{
+	const struct mr_active *a = mr_active_peek(&f->actives, c);
+	uint32_t sacked = 0, lost = 0, n_sacked = 0, timed = 0, before = MR_NONE;
+	bool hint = false, next = false;
+
+	if (!a || c->state == MR_CLOSED)
+		return;
+	for (uint32_t i = c->tx_head; i != MR_NONE; i = f->records[i].next) {
+		const struct mr_frame *r = &f->records[i];
+		int marks = !!(r->marks & MR_FRAME_SACKED) + !!(r->marks & MR_FRAME_LOST) +
+			    !!(r->marks & MR_FRAME_TIMED);
+
+		assert_int_equal(marks, r->sends ? 1 : 0);
+		sacked += r->marks & MR_FRAME_SACKED ? r->len : 0;
+		n_sacked += !!(r->marks & MR_FRAME_SACKED);
+		next |= i == a->lost_next;
+		assert_true(next || !(r->marks & MR_FRAME_LOST));
+		lost += r->marks & MR_FRAME_LOST ? r->len : 0;
+		timed += !!(r->marks & MR_FRAME_TIMED);
+		hint |= i == a->sack_hint;
+	}
+	for (uint32_t i = a->time_head; i != MR_NONE; i = f->records[i].time_next, timed--) {
+		assert_int_equal(f->records[i].time_prev, before);
+		assert_true(f->records[i].marks & MR_FRAME_TIMED);
+		before = i;
+	}
+	assert_int_equal(a->time_tail, before);
+	assert_int_equal(timed, 0);
+	assert_int_equal(a->sacked, sacked);
+	assert_int_equal(a->n_sacked, n_sacked);
+	assert_int_equal(a->lost, lost);
+	assert_true(hint || a->sack_hint == MR_NONE);
+	assert_true(next || a->lost_next == MR_NONE);
+}
+
 void rfc_output(struct rfc *f, struct mr_conn *c)
 {
+	rfc_check_scoreboard(f, c);
 	while (f->ready) {
 		f->ready = false;
 		if (c->state != MR_CLOSED)
 			mr_tcp_output(&f->tcp, c);
 	}
+	rfc_check_scoreboard(f, c);
 }
 
 int rfc_arrives(struct rfc *f, struct mr_conn *c, const struct rfc_in *in)

@@ -109,6 +109,9 @@ int rfc_arrives_only(struct rfc *f, struct mr_conn *c, const struct rfc_in *in);
 /** rfc_output() - the output stage, if it was asked for */
 void rfc_output(struct rfc *f, struct mr_conn *c);
 
+/** rfc_check_scoreboard() - fails the test when marks and sums of the send queue disagree */
+void rfc_check_scoreboard(struct rfc *f, const struct mr_conn *c);
+
 /** rfc_send() - SEND call with the output stage; returns bytes queued */
 int64_t rfc_send(struct rfc *f, struct mr_conn *c, const void *data, size_t len);
 

@@ -372,6 +372,7 @@ static void step(struct pair *p)
 			rfc_complete(&e->f);
 		run_timers(e);
 		run_end(p, e);
+		rfc_check_scoreboard(&e->f, &e->f.conn);
 		collect(p, i);
 	}
 }

@@ -161,6 +161,9 @@ static void print_figures(const json_t *conn)
 	figure_unless_zero("backoff", conn, "backoff");
 	figure_unless_zero("probes", conn, "probes");
 	figure_unless_zero("dupacks", conn, "dupacks");
+	figure_unless_zero("sacked", conn, "sacked_bytes");
+	figure_unless_zero("lost", conn, "lost_bytes");
+	flag("reordering", conn, "reordering");
 	figure("age", conn, "age_ms");
 	figure("idle", conn, "idle_ms");
 	figure("mac", conn, "peer_mac");

@@ -47,3 +47,13 @@ void mr_arena_each(const struct mr_lane *l, enum mr_arena_area area, uint32_t fi
 		index += n;
 	}
 }
+
+bool mr_arena_one(const struct mr_lane *l, enum mr_arena_area area, uint32_t index, void *record,
+		  size_t bytes)
+{
+	const struct mr_arena_area_record *r = &l->layout.area[area];
+	off_t at = (off_t)(r->offset + (uint64_t)index * r->record_bytes);
+
+	return index < r->count && r->record_bytes == bytes &&
+	       pread(l->arena_reader, record, bytes, at) == (ssize_t)bytes;
+}

@@ -4,6 +4,7 @@
 #define MR_DAEMON_ARENAS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "user/daemon/daemon.h"
@@ -18,5 +19,10 @@
  */
 void mr_arena_each(const struct mr_lane *l, enum mr_arena_area area, uint32_t first,
 		   bool (*fn)(void *arg, uint32_t index, const void *record), void *arg);
+
+/** mr_arena_one() - a copy of one record of @bytes; false when there is none of that index and size
+ */
+bool mr_arena_one(const struct mr_lane *l, enum mr_arena_area area, uint32_t index, void *record,
+		  size_t bytes);
 
 #endif

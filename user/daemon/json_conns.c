@@ -188,6 +188,20 @@ static void put_sending(json_t *o, const struct mr_conn *c)
 	set(o, "dupacks", c->dupacks);
 }
 
+/* Loss recovery: from the record that only active connections have; zeros without. */
+static void put_recovery(const struct list *l, json_t *o, uint32_t index, const struct mr_conn *c)
+{
+	struct mr_active a = { 0 };
+
+	if (!mr_arena_one(&l->c->d->lanes[l->lane], MR_AREA_ACTIVE, c->active, &a, sizeof(a)) ||
+	    a.owner != index)
+		a = (struct mr_active){ 0 };
+	set(o, "sacked_bytes", a.sacked);
+	set(o, "lost_bytes", a.lost);
+	json_object_set_new(o, "min_rtt_us", a.min_rtt_us ? number(a.min_rtt_us) : json_null());
+	set_flag(o, "reordering", a.rack_reordering);
+}
+
 static json_t *conn(const struct list *l, uint32_t index, const struct mr_conn *c)
 {
 	char id[32], mac[18];
@@ -204,6 +218,7 @@ static json_t *conn(const struct list *l, uint32_t index, const struct mr_conn *
 	set(o, "age_ms", since(l, c->opened_ms));
 	set(o, "idle_ms", since(l, c->received_ms));
 	put_sending(o, c);
+	put_recovery(l, o, index, c);
 	json_object_set_new(o, "peer_mac", json_string(mac));
 	json_object_set_new(o, "vlan", vlans(c->vlan));
 	json_object_set_new(o, "timers", timers(l, c));

@@ -123,7 +123,7 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 	struct mr_active *a = mr_active_of(t, c);
 	struct mr_delivery d = { .advanced = true };
 
-	ack.acked = mr_tcp_acked(t, c, seg->ack, &d);
+	ack.acked = mr_tcp_acked(t, c, a, seg->ack, &d);
 	ack.delivered = ack.acked;
 	ack.rtt_us = d.rtt_us;
 	ack.limited = mr_cwv_is_limited(c, ack.flight);
@@ -143,22 +143,23 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 /* The same for peers with SACK: what counts is what they have, not how often they say so. */
 static void selective_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
-	struct mr_active *a = mr_active_of(t, c);
+	struct mr_active *a = mr_active_peek(t->actives, c);
 	struct mr_cc_ack ack = { .flight = mr_conn_flight(t, c) };
 	struct mr_delivery d = { .advanced = seg->ack != c->snd_una };
 
-	if (!d.advanced && !seg->options.n_sack && !a->tlp_is_out)
+	if (!d.advanced && !seg->options.n_sack && !(a && a->tlp_is_out))
 		return;
+	a = mr_active_of(t, c);
 	if (seg->options.n_sack)
 		mr_scoreboard_arrives(t, c, a, seg, &d);
 	if (d.advanced) {
-		ack.acked = mr_tcp_acked(t, c, seg->ack, &d);
+		ack.acked = mr_tcp_acked(t, c, a, seg->ack, &d);
 		sample_rtt(t, c, seg);
 	}
 	ack.delivered = d.delivered;
 	ack.rtt_us = d.rtt_us;
 	ack.limited = mr_cwv_is_limited(c, ack.flight);
-	mr_recovery_acked(t, c, seg, &ack, &d);
+	mr_recovery_acked(t, c, a, seg, &ack, &d);
 	if (d.advanced)
 		after_new_ack(t, c);
 	else if (d.sacked)

@@ -112,8 +112,9 @@ bool mr_tlp_acked(struct mr_conn *c, struct mr_active *a, const struct mr_segmen
 		  const struct mr_delivery *d);
 
 /* recovery.c */
-void mr_recovery_acked(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
-		       struct mr_cc_ack *ack, const struct mr_delivery *d);
+void mr_recovery_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+		       const struct mr_segment *seg, struct mr_cc_ack *ack,
+		       const struct mr_delivery *d);
 void mr_recovery_reorder_timeout(struct mr_tcp *t, struct mr_conn *c);
 void mr_recovery_timeout(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
 void mr_recovery_begin(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t flight);
@@ -132,7 +133,8 @@ uint32_t mr_tcp_queue_end(const struct mr_conn *c);
 void mr_tcp_drop_reserved(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_seal(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_drop_sent(struct mr_tcp *t, struct mr_conn *c);
-uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack, struct mr_delivery *d);
+uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t ack,
+		      struct mr_delivery *d);
 void mr_tcp_resend_all(struct mr_tcp *t, struct mr_conn *c);
 bool mr_tcp_split(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t len);
 

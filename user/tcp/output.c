@@ -91,18 +91,15 @@ static void fill_segment(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_
 }
 
 /* SACK blocks beside @len bytes of text. False: no room for them, an ACK of its own follows. */
-static bool fill_sack(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out, uint32_t len)
+static inline bool fill_sack(const struct mr_conn *c, const struct mr_active *a,
+			     struct mr_segment_out *out, uint32_t len)
 {
-	const struct mr_active *a = mr_active_peek(t->actives, c);
-
 	return !(c->flags & MR_CONN_SACK) || !a || mr_sack_fill(c, a, len, out);
 }
 
 /* A segment with an ACK left: nothing is owed any more, when @all of it was told. */
-static void ack_left(struct mr_tcp *t, struct mr_conn *c, bool all)
+static void ack_left(struct mr_conn *c, struct mr_active *a, bool all)
 {
-	struct mr_active *a = mr_active_peek(t->actives, c);
-
 	if (all) {
 		c->flags &= ~MR_CONN_ACK_NOW;
 		if (a)
@@ -116,18 +113,19 @@ static void ack_left(struct mr_tcp *t, struct mr_conn *c, bool all)
 /* A segment without text. False: no room, the output stage tries again. */
 static bool send_control(struct mr_tcp *t, struct mr_conn *c, uint32_t seq, uint8_t flags)
 {
+	struct mr_active *a = mr_active_peek(t->actives, c);
 	struct mr_segment_out out;
 	bool all;
 
 	fill_segment(t, c, &out, seq, flags);
-	all = fill_sack(t, c, &out, 0);
+	all = fill_sack(c, a, &out, 0);
 	if (!t->ops->transmit(t, c, MR_NONE, &out)) {
 		c->flags |= MR_CONN_SEND_LIMITED;
 		return false;
 	}
 	t->stats->segments_out++;
 	if (flags & MR_ACK)
-		ack_left(t, c, all);
+		ack_left(c, a, all);
 	return true;
 }
 
@@ -261,7 +259,8 @@ static void note_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t end, bool fi
 	}
 	if (mr_seq_lt(c->snd_nxt, end))
 		c->snd_nxt = end;
-	mr_timer_data_sent(t, c);
+	if (!first)
+		mr_timer_data_sent(t, c);
 }
 
 /*
@@ -278,7 +277,7 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 
 	fill_segment(t, c, &out, r->seq, flags);
 	mr_tcp_fill_urgent(t, c, &out);
-	all = fill_sack(t, c, &out, r->len);
+	all = fill_sack(c, a, &out, r->len);
 	if (r->in_tx)
 		sent = t->ops->copy(t, c, mr_frame_payload(t->frames, frame), r->len, &out);
 	else
@@ -288,7 +287,7 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 		return false;
 	}
 	t->stats->segments_out++;
-	ack_left(t, c, all);
+	ack_left(c, a, all);
 	if (flags & MR_FIN)
 		c->flags |= MR_CONN_FIN_SENT;
 	if (!r->sends) {
@@ -307,12 +306,12 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 }
 
 /*
- * RFC 3042 2: the first two duplicate ACKs each let a new segment out. With SACK the pipe shrinks
- * instead (RFC 6675 5).
+ * RFC 3042 2: the first two duplicate ACKs each let a segment out; so they do after a timeout, when
+ * they answer the new text of F-RTO (RFC 5682 2.1, 2b). With SACK the pipe shrinks instead.
  */
 static uint32_t limited_transmit(const struct mr_conn *c)
 {
-	if (c->flags & (MR_CONN_SACK | MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY))
+	if (c->flags & (MR_CONN_SACK | MR_CONN_RECOVERY))
 		return 0;
 	return min_u32(c->dupacks, 2) * c->snd_mss;
 }
@@ -384,10 +383,8 @@ static bool send_in_window(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
  * RFC 6675 4, NextSeg (1): what is lost goes before new text. Not in F-RTO's second step, which
  * waits for what new text shows. False: some is left.
  */
-static bool send_lost(struct mr_tcp *t, struct mr_conn *c)
+static bool send_lost(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 {
-	struct mr_active *a = mr_active_peek(t->actives, c);
-
 	if (!a || !a->lost || (a->frto == MR_FRTO_NEW && c->tx_next != MR_NONE))
 		return true;
 	for (;;) {
@@ -430,6 +427,7 @@ static void send_fin(struct mr_tcp *t, struct mr_conn *c)
 		return;
 	c->flags |= MR_CONN_FIN_SENT;
 	note_sent(t, c, seq + 1, mr_seq_le(c->snd_nxt, seq));
+	mr_timer_data_sent(t, c);
 }
 
 void mr_tcp_resend_fin(struct mr_tcp *t, struct mr_conn *c)
@@ -441,10 +439,11 @@ void mr_tcp_resend_fin(struct mr_tcp *t, struct mr_conn *c)
 /* Does text wait that nothing on its way would let out? */
 static bool is_stuck(const struct mr_tcp *t, const struct mr_conn *c)
 {
-	const struct mr_active *a = mr_active_peek(t->actives, c);
+	const struct mr_active *a;
 
-	if (c->flags & MR_CONN_SEND_LIMITED)
+	if (c->tx_head == MR_NONE || c->flags & MR_CONN_SEND_LIMITED)
 		return false;
+	a = mr_active_peek(t->actives, c);
 	if (a && a->lost)
 		return !mr_tcp_pipe(t, c);
 	return c->tx_next != MR_NONE && !mr_conn_flight(t, c) && t->frames->record[c->tx_next].len;
@@ -454,7 +453,7 @@ void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c)
 {
 	c->flags &= ~MR_CONN_SEND_LIMITED;
 	if (c->state >= MR_ESTABLISHED) {
-		if (send_lost(t, c))
+		if (c->tx_head != MR_NONE && send_lost(t, c, mr_active_peek(t->actives, c)))
 			send_new(t, c);
 		if (c->flags & MR_CONN_FIN_QUEUED && !(c->flags & MR_CONN_FIN_SENT) &&
 		    (c->tx_next == MR_NONE))
@@ -532,6 +531,7 @@ static bool send_what_fits(struct mr_tcp *t, struct mr_conn *c)
 		return false;
 	if (c->tx_next == c->tx_head)
 		c->tx_next = t->frames->record[c->tx_head].next;
+	mr_timer_data_sent(t, c);
 	return true;
 }
 
@@ -549,7 +549,7 @@ void mr_tcp_send_probe(struct mr_tcp *t, struct mr_conn *c)
 		return;
 	t->stats->segments_out++;
 	t->stats->window_probes++;
-	ack_left(t, c, false);
+	ack_left(c, NULL, false);
 	c->snd_nxt = mr_seq_max(c->snd_nxt, c->snd_una + 1);
 }
 

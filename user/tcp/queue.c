@@ -92,9 +92,9 @@ static void deliver_head(struct mr_tcp *t, struct mr_conn *c, struct mr_active *
  * Everything before @ack was received: free it. snd_una < @ack <= snd_nxt.
  * Returns bytes of text that were acknowledged (SYN and FIN do not count).
  */
-uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack, struct mr_delivery *d)
+uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t ack,
+		      struct mr_delivery *d)
 {
-	struct mr_active *a = mr_active_of(t, c);
 	uint32_t bytes = min_u32(ack - c->snd_una, c->tx_bytes);
 	uint32_t left = bytes;
 

@@ -235,13 +235,26 @@ static void rearm(struct mr_tcp *t, struct mr_conn *c, const struct mr_delivery 
 		mr_timer_sacked(t, c);
 }
 
-/* An ACK of a connection with SACK; marks and snd_una are as it says. */
-void mr_recovery_acked(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
-		       struct mr_cc_ack *ack, const struct mr_delivery *d)
+/* Nothing is lost, reported out of order or being probed: most ACKs are like that. */
+static bool is_plain(const struct mr_conn *c, const struct mr_active *a,
+		     const struct mr_delivery *d)
 {
-	struct mr_active *a = mr_active_of(t, c);
+	return d->advanced && !(c->flags & IN_RECOVERY) && !a->n_sacked && !a->lost &&
+	       !a->tlp_is_out && !d->has_dsack && !d->sacked;
+}
+
+/* An ACK of a connection with SACK; marks and snd_una are as it says. */
+void mr_recovery_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+		       const struct mr_segment *seg, struct mr_cc_ack *ack,
+		       const struct mr_delivery *d)
+{
 	uint32_t lost, reorder_us;
 
+	if (is_plain(c, a, d)) {
+		mr_cc_of(c)->acked(t, c, a, ack);
+		mr_timer_data_acked(t, c);
+		return;
+	}
 	if (d->has_dsack)
 		answer_dsack(t, c, a, d);
 	if (mr_tlp_acked(c, a, seg, d))
@@ -253,7 +266,7 @@ void mr_recovery_acked(struct mr_tcp *t, struct mr_conn *c, const struct mr_segm
 	if (c->flags & IN_RECOVERY && !mr_seq_lt(c->snd_una, c->recover))
 		end(t, c, a);
 	lost = a->lost;
-	reorder_us = d->delivered || a->n_sacked ? mr_rack_detect_loss(t, c, a) : 0;
+	reorder_us = a->n_sacked ? mr_rack_detect_loss(t, c, a) : 0;
 	ack->lost = a->lost - lost;
 	adapt(t, c, a, ack);
 	rearm(t, c, d, reorder_us);

@@ -22,6 +22,9 @@ static uint32_t at(const struct mr_tcp *t, uint32_t ms)
 static void arm(struct mr_tcp *t, struct mr_conn *c, enum mr_deadline which, uint32_t ms)
 {
 	c->deadline[which] = at(t, ms);
+	/* the node fires before that anyway */
+	if (c->wheel_prev != MR_NONE && !mr_ms_before(c->deadline[which], c->wheel_ms))
+		return;
 	t->ops->armed(t, c);
 }
 
@@ -118,8 +121,12 @@ void mr_timer_text_sent(struct mr_tcp *t, struct mr_conn *c)
 {
 	const struct mr_active *a = mr_active_peek(t->actives, c);
 
+	if (!c->unacked_ms)
+		c->unacked_ms = at(t, 0);
 	if (a && a->timer != MR_TIMER_REORDER && mr_tlp_may(t, c, a))
 		arm_probe(t, c, a);
+	else
+		mr_timer_data_sent(t, c);
 }
 
 /* RFC 8985 6.2, step 5: no loss is seen before the reordering window is over. */
