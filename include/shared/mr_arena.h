@@ -247,6 +247,7 @@ enum {
 	MR_HALF_TIMESTAMPS = 1 << 1,
 	MR_HALF_WINDOW_SCALE = 1 << 2,
 	MR_HALF_SACK = 1 << 3,
+	MR_HALF_ECN = 1 << 4,
 };
 
 /* A passive open in SYN-RECEIVED: what is needed to answer its ACK, 80 bytes. */

@@ -61,7 +61,11 @@
 	C(xsk_tx_invalid, "XDP_STATISTICS: invalid transmit descriptors")                          \
 	C(xsk_rx_ring_full, "XDP_STATISTICS: receive ring full")                                   \
 	C(xsk_fill_empty, "XDP_STATISTICS: fill ring empty")                                       \
-	C(xsk_tx_empty, "XDP_STATISTICS: transmit ring empty")
+	C(xsk_tx_empty, "XDP_STATISTICS: transmit ring empty")                                     \
+	C(cookies_sent, "SYN-ACKs sent with a SYN cookie")                                         \
+	C(cookies_accepted, "connections opened by the ACK of a SYN cookie")                       \
+	C(cookies_failed, "ACKs for a listener with a wrong or old SYN cookie")                    \
+	C(accept_resets, "final ACKs answered by RST because the accept queue was full")
 
 /* Levels, now. */
 #define MR_LANE_GAUGES(C)                                                                          \

@@ -31,6 +31,7 @@ enum {
 	MR_MAX_DIRECTORIES = 32,
 	MR_PATHS = 4096,
 	MR_MTU_ROUTES = 64,
+	MR_SYN_ACK_RETRIES_MOST = 8,
 };
 
 enum mr_message_type {
@@ -133,6 +134,26 @@ struct mr_keepalive_settings {
 	uint32_t count;
 };
 
+enum mr_syn_cookies {
+	MR_SYN_COOKIES_OFF = 0,
+	MR_SYN_COOKIES_AUTO, /* when half-open connections find no room */
+	MR_SYN_COOKIES_ALWAYS,
+};
+
+/* What becomes of a final ACK that finds the accept queue full. */
+enum mr_overflow {
+	MR_OVERFLOW_DROP = 0, /* the peer sends again */
+	MR_OVERFLOW_RESET,
+};
+
+/* How connections are opened. */
+struct mr_open_settings {
+	uint8_t syn_cookies;	 /* enum mr_syn_cookies */
+	uint8_t overflow;	 /* enum mr_overflow */
+	uint8_t syn_ack_retries; /* after the first SYN-ACK, at most MR_SYN_ACK_RETRIES_MOST */
+	uint8_t pad[5];
+};
+
 /* The config memfd: this record, then n_rules of struct mr_lane_rule. */
 struct mr_lane_config {
 	uint32_t version; /* MR_WORKER_VERSION */
@@ -152,6 +173,7 @@ struct mr_lane_config {
 	uint32_t delayed_ack_ms;
 	uint32_t beat_ms; /* longest time between two heartbeats */
 	struct mr_keepalive_settings keepalive;
+	struct mr_open_settings open;
 	int32_t cpu; /* CPU to run on, -1: any */
 	uint32_t pad;
 };
@@ -292,7 +314,8 @@ struct mr_mail_ring {
  */
 struct mr_mailbox_header {
 	uint32_t n_lanes;
-	uint32_t pad[15];
+	uint32_t cookie_ms; /* when a lane last sent a SYN cookie; 0: never */
+	uint32_t pad[14];
 	struct {
 		uint32_t value;
 		uint32_t pad[15];

@@ -82,6 +82,7 @@ static void init_end(struct pair *p, int i, const struct pair_options *o)
 		.fin_wait_ms = 60000,
 		.delayed_ack_ms = 40,
 		.beat_ms = 20,
+		.open = { .syn_ack_retries = 7 },
 		.keepalive = { 0, 7200, 75, 9 },
 		.cpu = -1,
 	};

@@ -54,6 +54,7 @@ struct mr_settings_tcp {
 	uint32_t fin_wait_ms;
 	uint32_t delayed_ack_ms;
 	struct mr_keepalive_settings keepalive;
+	struct mr_open_settings open;
 };
 
 struct mr_settings_rule {

@@ -54,6 +54,9 @@ struct mr_raw_tcp {
 	uint64_t *time_wait_ms;
 	uint64_t *fin_wait_ms;
 	uint64_t *delayed_ack_ms;
+	char *syn_cookies;
+	char *overflow;
+	uint64_t *syn_ack_retries;
 	struct mr_raw_keepalive keepalive;
 };
 
@@ -152,6 +155,10 @@ int mr_config_choice(struct mr_config_file *f, const char *path, const char *val
 /** mr_config_lanes() - the part `lanes` */
 int mr_config_lanes(struct mr_config_file *f, const struct mr_raw_lanes *raw,
 		    struct mr_settings_lanes *out);
+
+/** mr_config_open() - of `tcp`, how connections are opened */
+int mr_config_open(struct mr_config_file *f, const struct mr_raw_tcp *raw,
+		   struct mr_open_settings *out);
 
 /** mr_config_rules() - all rules, and what clashes among them */
 int mr_config_rules(struct mr_config_file *f, const struct mr_raw_config *raw,

@@ -186,6 +186,7 @@ static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct 
 		.delayed_ack_ms = s->tcp.delayed_ack_ms,
 		.beat_ms = s->stale_ms * 2 / 5,
 		.keepalive = s->tcp.keepalive,
+		.open = s->tcp.open,
 		.cpu = l->cpu,
 	};
 	memcpy(c->mac, k->mac, sizeof(c->mac));

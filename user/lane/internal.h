@@ -14,12 +14,13 @@
 
 enum {
 	BATCH = 64,
-	HALF_LISTS = 9,	  /* half-open records by SYN-ACKs sent: equal time-outs in each */
+	HALF_LISTS = 10,  /* half-open records by SYN-ACKs sent: equal time-outs in each */
 	PATH_WAITS = 256, /* active opens that wait for a path at a time */
 	PATH_HINTS = 256,
-	LISTENERS_MAX = 64, /* listeners that applications asked for, all lanes of an interface */
-	STATE_CHUNK = 256,  /* application states allocated at a time */
-	LANE_SHIFT = 26,    /* of the lane's number in a connection id */
+	LISTENERS_MAX = 64,  /* listeners that applications asked for, all lanes of an interface */
+	STATE_CHUNK = 256,   /* application states allocated at a time */
+	COOKIES_SEEN = 1024, /* accepted cookies that are remembered */
+	LANE_SHIFT = 26,     /* of the lane's number in a connection id */
 };
 
 /* One rule of the configuration, ready to be used. */
@@ -101,6 +102,10 @@ struct mr_lane {
 	uint32_t n_rules;
 	struct listener listener[LISTENERS_MAX];
 	uint32_t n_listeners;
+
+	/* SYN cookies */
+	uint32_t cookie_ms;		    /* when the last was sent, 0: never */
+	uint64_t cookie_seen[COOKIES_SEEN]; /* those that opened a connection */
 
 	/* transmit: collected, then given to the port */
 	struct mr_span out[BATCH];
@@ -187,8 +192,18 @@ void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *s
 bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
 		      const uint32_t *used, int *drop);
 void lane_halves_drop(struct mr_lane *l, const uint8_t addr[16], uint16_t port);
+void lane_half_forget(struct mr_lane *l, uint32_t i);
+bool lane_accept_is_full(struct mr_lane *l, const struct mr_conn *c);
+bool lane_accept_overflow(struct mr_lane *l, const struct mr_segment *seg, int *drop);
+void lane_limit_to_route(struct mr_lane *l, struct mr_conn *c);
 uint32_t lane_expire_records(struct mr_lane *l);
 uint32_t lane_next_record_ms(const struct mr_lane *l);
+
+/* cookies.c: passive opens without a record */
+void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const uint32_t *used,
+		      int *drop);
+bool lane_cookie_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
+			 uint32_t frame, bool *kept, int *drop, const struct mr_mail *mail);
 
 /* listeners.c: rules and asked listeners */
 int lane_rules_init(struct mr_lane *l, char *error, size_t error_bytes);

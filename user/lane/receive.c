@@ -142,7 +142,8 @@ static bool is_listening(struct mr_lane *l, const struct mr_segment *seg)
 }
 
 /* No connection, half-open or TIME-WAIT record of this lane has the tuple. */
-static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
+static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
+			    bool *kept)
 {
 	uint8_t bits = a->seg.flags & (MR_SYN | MR_ACK | MR_RST);
 
@@ -153,6 +154,9 @@ static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct m
 			return;
 	}
 	if (hand_over(l, a, mail))
+		return;
+	if (bits == MR_ACK &&
+	    lane_cookie_arrives(l, &a->seg, a->hash, a->frame, kept, &a->drop, mail))
 		return;
 	if (!bits && is_listening(l, &a->seg))
 		a->drop = MR_DROP_TCP_FLAGS; /* 3.10.7.2, fourth: drop and return */
@@ -173,7 +177,7 @@ static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 	uint32_t i = mr_entry_index(entry);
 
 	if (entry == MR_ENTRY_NONE) {
-		unknown_arrives(l, a, mail);
+		unknown_arrives(l, a, mail, kept);
 		return;
 	}
 	switch (mr_entry_kind(entry)) {
@@ -184,7 +188,9 @@ static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 			conn_arrives(l, &l->conns[i], a, kept);
 		break;
 	case MR_ENTRY_HALF:
-		if (is_foreign_ack(&l->halves[i], &a->seg) && hand_over(l, a, mail))
+		if (is_foreign_ack(&l->halves[i], &a->seg) &&
+		    (hand_over(l, a, mail) ||
+		     lane_cookie_arrives(l, &a->seg, a->hash, a->frame, kept, &a->drop, mail)))
 			break;
 		lane_half_arrives(l, i, &a->seg, a->hash, a->frame, kept, &a->drop);
 		break;

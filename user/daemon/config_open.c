@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Of the part `tcp`: how connections are opened. The names stand in the order of their values. */
+#include "user/daemon/config_raw.h"
+
+static const char *const cookies[] = { "off", "auto", "always", NULL };
+static const char *const overflows[] = { "drop", "reset", NULL };
+
+int mr_config_open(struct mr_config_file *f, const struct mr_raw_tcp *raw,
+		   struct mr_open_settings *out)
+{
+	uint32_t retries;
+	int mode, overflow;
+	int err;
+
+	err = mr_config_choice(f, "tcp.syn_cookies", raw->syn_cookies, cookies, MR_SYN_COOKIES_AUTO,
+			       &mode);
+	if (!err)
+		err = mr_config_choice(f, "tcp.overflow", raw->overflow, overflows,
+				       MR_OVERFLOW_DROP, &overflow);
+	if (!err)
+		err = mr_config_number32(f, "tcp.syn_ack_retries", raw->syn_ack_retries, 7, 0,
+					 MR_SYN_ACK_RETRIES_MOST, &retries);
+	if (err)
+		return err;
+	out->syn_cookies = (uint8_t)mode;
+	out->overflow = (uint8_t)overflow;
+	out->syn_ack_retries = (uint8_t)retries;
+	return 0;
+}
