@@ -146,6 +146,8 @@ enum {
 	MR_CONN_CWR_OWED = 1 << 30,	/* the window was reduced: CWR with the next new text */
 };
 
+#define MR_CONN_FAST_OPEN (1u << 31) /* text in a SYN, not confirmed yet (RFC 7413) */
+
 /* Deadlines of a connection, one wheel node for all of them. */
 enum mr_deadline {
 	MR_DEADLINE_RETRANSMIT, /* or zero-window probe, or SYN */
@@ -248,6 +250,8 @@ enum {
 	MR_HALF_WINDOW_SCALE = 1 << 2,
 	MR_HALF_SACK = 1 << 3,
 	MR_HALF_ECN = 1 << 4,
+	MR_HALF_FAST_OPEN = 1 << 5,	/* its SYN-ACK brings a cookie (RFC 7413) */
+	MR_HALF_FAST_OPEN_EXP = 1 << 6, /* in the experimental option */
 };
 
 /* A passive open in SYN-RECEIVED: what is needed to answer its ACK, 80 bytes. */

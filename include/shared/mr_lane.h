@@ -65,7 +65,11 @@
 	C(cookies_sent, "SYN-ACKs sent with a SYN cookie")                                         \
 	C(cookies_accepted, "connections opened by the ACK of a SYN cookie")                       \
 	C(cookies_failed, "ACKs for a listener with a wrong or old SYN cookie")                    \
-	C(accept_resets, "final ACKs answered by RST because the accept queue was full")
+	C(accept_resets, "final ACKs answered by RST because the accept queue was full")           \
+	C(fast_opens_in, "SYNs whose text was taken (TCP Fast Open)")                              \
+	C(fast_opens_out, "SYNs sent with text (TCP Fast Open)")                                   \
+	C(fast_open_fallbacks, "SYNs sent with text that the peer did not take")                   \
+	C(fast_open_overflow, "SYNs whose text was not taken: too many requests pending")
 
 /* Levels, now. */
 #define MR_LANE_GAUGES(C)                                                                          \

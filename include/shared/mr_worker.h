@@ -146,12 +146,21 @@ enum mr_overflow {
 	MR_OVERFLOW_RESET,
 };
 
+/* RFC 7413; 0: off */
+enum {
+	MR_FAST_OPEN_SERVER = 1 << 0,
+	MR_FAST_OPEN_CLIENT = 1 << 1,
+	MR_FAST_OPEN_PENDING_MOST = 1024,
+};
+
 /* How connections are opened. */
 struct mr_open_settings {
-	uint8_t syn_cookies;	 /* enum mr_syn_cookies */
-	uint8_t overflow;	 /* enum mr_overflow */
-	uint8_t syn_ack_retries; /* after the first SYN-ACK, at most MR_SYN_ACK_RETRIES_MOST */
-	uint8_t pad[5];
+	uint8_t syn_cookies;	      /* enum mr_syn_cookies */
+	uint8_t overflow;	      /* enum mr_overflow */
+	uint8_t syn_ack_retries;      /* after the first SYN-ACK, at most MR_SYN_ACK_RETRIES_MOST */
+	uint8_t fast_open;	      /* MR_FAST_OPEN_SERVER, MR_FAST_OPEN_CLIENT */
+	uint32_t fast_open_pending;   /* of a lane, at most MR_FAST_OPEN_PENDING_MOST */
+	uint64_t fast_open_secret[2]; /* SipHash key, the same for every lane of the daemon */
 };
 
 /* The config memfd: this record, then n_rules of struct mr_lane_rule. */

@@ -57,6 +57,10 @@ struct mr_settings_tcp {
 	struct mr_open_settings open;
 };
 
+/** mr_config_open_names() - the words for three of the settings, as in the file */
+void mr_config_open_names(const struct mr_open_settings *s, const char **syn_cookies,
+			  const char **overflow, const char **fast_open);
+
 struct mr_settings_rule {
 	struct mr_lane_rule lane; /* as the lanes get it; rule_id is the index */
 	enum mr_rule_fallback fallback;

@@ -71,6 +71,8 @@ static const cyaml_schema_field_t tcp_fields[] = {
 	STRING(struct mr_raw_tcp, syn_cookies),
 	STRING(struct mr_raw_tcp, overflow),
 	NUMBER(struct mr_raw_tcp, syn_ack_retries),
+	STRING(struct mr_raw_tcp, fast_open),
+	NUMBER(struct mr_raw_tcp, fast_open_pending),
 	CYAML_FIELD_MAPPING("keepalive", CYAML_FLAG_OPTIONAL, struct mr_raw_tcp, keepalive,
 			    keepalive_fields),
 	CYAML_FIELD_END

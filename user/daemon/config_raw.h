@@ -57,6 +57,8 @@ struct mr_raw_tcp {
 	char *syn_cookies;
 	char *overflow;
 	uint64_t *syn_ack_retries;
+	char *fast_open;
+	uint64_t *fast_open_pending;
 	struct mr_raw_keepalive keepalive;
 };
 

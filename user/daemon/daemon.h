@@ -157,6 +157,7 @@ struct mr_daemon {
 	char *sysctl_before; /* net.ipv4.ip_local_reserved_ports as it was, NULL: untouched */
 	uint64_t isn_secret[2];
 	uint64_t hash_secret[2];
+	uint64_t fast_open_secret[2];
 	int lock;
 	int control;	   /* listening control socket */
 	int worker_log[2]; /* pipe for the workers' stderr in the background, else -1 */

@@ -5,6 +5,7 @@
  * (RFC 6056, algorithm 3: a keyed offset for each destination and a counter).
  */
 #include "user/lane/internal.h"
+#include "user/tcp/internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -183,7 +184,22 @@ void mr_lane_path_answer(struct mr_lane *l, const uint8_t remote[16], int index_
 	}
 }
 
-int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, mr_conn_id *id)
+/* Text that may go with the SYN. The block is on no list before it is being opened. */
+static void queue_early(struct mr_lane *l, struct mr_conn *c, const void *text, size_t *len)
+{
+	int64_t n;
+
+	c->flags |= MR_CONN_READY;
+	n = mr_tcp_early_call(&l->tcp, c, text, *len);
+	c->flags &= ~MR_CONN_READY;
+	*len = n > 0 ? (size_t)n : 0;
+}
+
+/*
+ * @text: to be sent first, or NULL; @len: in: bytes of it, out: how many were queued.
+ */
+int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, const void *text,
+		 size_t *len, mr_conn_id *id)
 {
 	struct mr_tuple tuple = { 0 };
 	struct mr_link link = { 0 };
@@ -199,6 +215,8 @@ int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote
 	mr_conn_init(&l->tcp, c, &tuple, &link);
 	c->rule = (uint16_t)rule;
 	*id = conn_id(l, c);
+	if (text)
+		queue_early(l, c, text, len);
 	if (lane_state_take(&l->rules[rule], c) < 0)
 		error = -ENOBUFS;
 	else if (path_to(l, tuple.remote, &path))
@@ -206,6 +224,7 @@ int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote
 	else
 		error = ask_path(l, c);
 	if (error < 0) {
+		mr_tcp_drop_sent(&l->tcp, c);
 		lane_state_give(&l->rules[rule], c);
 		lane_conn_give(l, c);
 	}
@@ -214,5 +233,5 @@ int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote
 
 int mr_lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, mr_conn_id *id)
 {
-	return lane_connect(l, rule, remote, id);
+	return lane_connect(l, rule, remote, NULL, NULL, id);
 }

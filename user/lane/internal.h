@@ -8,6 +8,7 @@
 #include "user/lane/lane.h"
 #include "user/lane/table.h"
 #include "user/lane/wheel.h"
+#include "user/tcp/fast_open.h"
 #include "user/tcp/tcp.h"
 #include "user/tlv/heartbeat.h"
 #include "user/tlv/reader.h"
@@ -107,6 +108,12 @@ struct mr_lane {
 	uint32_t cookie_ms;		    /* when the last was sent, 0: never */
 	uint64_t cookie_seen[COOKIES_SEEN]; /* those that opened a connection */
 
+	/* Fast Open */
+	struct mr_fast_open_cache fast_open_cache;
+	uint32_t fast_open_pending;
+	uint32_t fast_open_reset_ms[MR_FAST_OPEN_PENDING_MOST]; /* ring of requests that were reset */
+	uint32_t fast_open_reset_from, fast_open_resets;
+
 	/* transmit: collected, then given to the port */
 	struct mr_span out[BATCH];
 	uint32_t n_out;
@@ -190,7 +197,7 @@ void lane_refill(struct mr_lane *l);
 void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *seg, uint64_t hash,
 		       uint32_t frame, bool *kept, int *drop);
 bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
-		      const uint32_t *used, int *drop);
+		      uint32_t frame, bool *kept, const uint32_t *used, int *drop);
 void lane_halves_drop(struct mr_lane *l, const uint8_t addr[16], uint16_t port);
 void lane_half_forget(struct mr_lane *l, uint32_t i);
 bool lane_accept_is_full(struct mr_lane *l, const struct mr_conn *c);
@@ -204,6 +211,11 @@ void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const uin
 		      int *drop);
 bool lane_cookie_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
 			 uint32_t frame, bool *kept, int *drop, const struct mr_mail *mail);
+
+/* fast_open.c: text in SYNs */
+bool lane_fast_open(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
+		    const struct lane_rule *rule, uint32_t frame, bool *kept);
+void lane_fast_open_over(struct mr_lane *l, struct mr_conn *c);
 
 /* listeners.c: rules and asked listeners */
 int lane_rules_init(struct mr_lane *l, char *error, size_t error_bytes);
@@ -254,7 +266,8 @@ void lane_flow_hint_clear(struct mr_lane *l, uint64_t hash);
 uint32_t lane_flow_hint(const struct mr_lane *l, uint64_t hash);
 
 /* connect.c: active opens and paths */
-int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, mr_conn_id *id);
+int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, const void *text,
+		 size_t *len, mr_conn_id *id);
 uint32_t lane_route_mtu(const struct mr_lane *l, const uint8_t remote[16]);
 void lane_path_wait_over(struct mr_lane *l, struct mr_conn *c);
 

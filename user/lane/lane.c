@@ -45,6 +45,9 @@ static void configure_tcp(struct mr_lane *l)
 		.keep_idle_s = c->keepalive.idle_s,
 		.keep_interval_s = c->keepalive.interval_s,
 		.keep_count = c->keepalive.count,
+		.syn_ack_retries = c->open.syn_ack_retries,
+		.fast_open = c->open.fast_open,
+		.fast_open_key = { { c->open.fast_open_secret[0], c->open.fast_open_secret[1] } },
 	};
 	l->hash_key = (struct mr_siphash_key){ { c->hash_secret[0], c->hash_secret[1] } };
 	l->tcp.frames = &l->frames;
@@ -52,6 +55,7 @@ static void configure_tcp(struct mr_lane *l)
 	l->tcp.config = &l->tcp_config;
 	l->tcp.ops = &lane_tcp_ops;
 	l->tcp.stats = l->stats;
+	l->tcp.fast_open = &l->fast_open_cache;
 	l->tcp.ts_offset = (uint32_t)mr_siphash24(&l->tcp_config.isn_key, "timestamps", 10);
 	memcpy(l->mac, c->mac, sizeof(l->mac));
 }
@@ -80,7 +84,7 @@ static void reset_old_connections(struct mr_lane *l)
 			l->stats->closed.worker_died++;
 		}
 		l->stats->connections++; /* lane_conn_give() takes it off again */
-		c->active = MR_NONE; /* of a pool that is new now */
+		c->active = MR_NONE;	 /* of a pool that is new now */
 		lane_conn_give(l, c);
 	}
 }

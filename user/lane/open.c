@@ -103,7 +103,7 @@ static bool is_done_without_record(struct mr_lane *l, const struct mr_segment *s
  * @used: the last sequence number of an earlier connection of the same tuple, or NULL.
  */
 bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
-		      const uint32_t *used, int *drop)
+		      uint32_t frame, bool *kept, const uint32_t *used, int *drop)
 {
 	struct listener *asked = lane_listener_for(l, seg);
 	struct lane_rule *rule = asked ? &l->rules[asked->rule] : lane_rule_for(l, seg);
@@ -114,12 +114,15 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 	l->stats->syns_in++;
 	if (is_done_without_record(l, seg, asked, rule, used, drop))
 		return true;
+	if (!asked && !used && lane_fast_open(l, seg, hash, rule, frame, kept))
+		return true;
 	i = lane_half_take(l);
 	if (!mr_tcp_listen_state(&l->tcp, seg, &l->halves[i])) {
 		lane_half_give(l, i);
 		*drop = MR_DROP_TCP_FLAGS;
 		return true;
 	}
+	mr_fast_open_note(&l->tcp, seg, &l->halves[i]);
 	if (used) /* MAY-2 (1): above everything that the earlier connection used */
 		l->halves[i].iss = mr_seq_max(l->halves[i].iss, *used + ISS_GAP);
 	l->halves[i].rule = (uint16_t)(rule - l->rules);

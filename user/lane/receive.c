@@ -88,7 +88,7 @@ static void conn_arrives(struct mr_lane *l, struct mr_conn *c, struct arrival *a
 		l->frames.record[a->frame].owner = conn_index(l, c);
 }
 
-static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a)
+static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a, bool *kept)
 {
 	uint16_t expires = l->waits[i].expire_half_s;
 	uint32_t used = l->waits[i].snd_nxt;
@@ -101,7 +101,7 @@ static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a)
 	}
 	lane_wait_forget(l, i);
 	if (reopen)
-		lane_syn_arrives(l, &a->seg, a->hash, &used, &a->drop);
+		lane_syn_arrives(l, &a->seg, a->hash, a->frame, kept, &used, &a->drop);
 }
 
 /* Who else may know the flow? The next lane in turn, until the frame is back where it came from. */
@@ -150,7 +150,7 @@ static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct m
 	if (bits == MR_SYN) {
 		if (syn_is_for_another(l, a, mail))
 			return;
-		if (lane_syn_arrives(l, &a->seg, a->hash, NULL, &a->drop))
+		if (lane_syn_arrives(l, &a->seg, a->hash, a->frame, kept, NULL, &a->drop))
 			return;
 	}
 	if (hand_over(l, a, mail))
@@ -195,7 +195,7 @@ static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 		lane_half_arrives(l, i, &a->seg, a->hash, a->frame, kept, &a->drop);
 		break;
 	case MR_ENTRY_TIME_WAIT:
-		wait_arrives(l, i, a);
+		wait_arrives(l, i, a, kept);
 		break;
 	}
 }

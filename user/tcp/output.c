@@ -193,10 +193,17 @@ void mr_tcp_syn_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *
 void mr_tcp_send_syn(struct mr_tcp *t, struct mr_conn *c)
 {
 	struct mr_segment_out out;
+	uint32_t text;
 
 	fill_syn(t, c, &out, c->state == MR_SYN_SENT ? MR_SYN : MR_SYN | MR_ACK);
-	if (t->ops->transmit(t, c, MR_NONE, &out))
+	text = mr_fast_open_fill(t, c, &out);
+	if (!text && t->ops->transmit(t, c, MR_NONE, &out))
 		t->stats->segments_out++;
+	else if (text && t->ops->copy(t, c, mr_frame_payload(t->frames, c->tx_head), text, &out)) {
+		t->stats->segments_out++;
+		t->stats->fast_opens_out++;
+		c->snd_nxt = c->iss + 1 + text;
+	}
 	mr_timer_data_sent(t, c);
 }
 
@@ -218,7 +225,7 @@ static uint8_t text_flags(const struct mr_conn *c, const struct mr_frame *r)
 
 	if (r->seq + r->len == mr_tcp_queue_end(c)) { /* MUST-60, MUST-61: PSH on the last */
 		flags |= MR_PSH;
-		if (c->flags & MR_CONN_FIN_QUEUED)
+		if (c->flags & MR_CONN_FIN_QUEUED && c->state >= MR_ESTABLISHED)
 			flags |= MR_FIN;
 	}
 	return flags;
@@ -363,7 +370,9 @@ void mr_tcp_resend_fin(struct mr_tcp *t, struct mr_conn *c)
 void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c)
 {
 	c->flags &= ~MR_CONN_SEND_LIMITED;
-	if (c->state >= MR_ESTABLISHED) {
+	if (mr_conn_is_early(c)) {
+		send_text(t, c);
+	} else if (c->state >= MR_ESTABLISHED) {
 		send_text(t, c);
 		if (c->flags & MR_CONN_FIN_QUEUED && !(c->flags & MR_CONN_FIN_SENT) &&
 		    (c->tx_next == MR_NONE))
