@@ -32,6 +32,8 @@ enum {
 	MR_PATHS = 4096,
 	MR_MTU_ROUTES = 64,
 	MR_SYN_ACK_RETRIES_MOST = 8,
+	MR_RSS_KEY_BYTES = 64,
+	MR_RSS_ENTRIES = 2048,
 };
 
 enum mr_message_type {
@@ -163,6 +165,20 @@ struct mr_open_settings {
 	uint64_t fast_open_secret[2]; /* SipHash key, the same for every lane of the daemon */
 };
 
+/*
+ * How the NIC spreads what arrives over its queues: Toeplitz hash of addresses (and ports), the low
+ * bits of which are a place in the table. Zero entries: it does not say, or spreads otherwise.
+ */
+struct mr_rss_settings {
+	uint16_t entries; /* power of two */
+	uint16_t key_bytes;
+	uint8_t ipv4_ports; /* TCP over IPv4: hash the ports too */
+	uint8_t ipv6_ports;
+	uint8_t pad[2];
+	uint8_t key[MR_RSS_KEY_BYTES];
+	uint8_t queue[MR_RSS_ENTRIES];
+};
+
 /* The config memfd: this record, then n_rules of struct mr_lane_rule. */
 struct mr_lane_config {
 	uint32_t version; /* MR_WORKER_VERSION */
@@ -183,8 +199,9 @@ struct mr_lane_config {
 	uint32_t beat_ms; /* longest time between two heartbeats */
 	struct mr_keepalive_settings keepalive;
 	struct mr_open_settings open;
-	int32_t cpu; /* CPU to run on, -1: any */
-	uint32_t pad;
+	struct mr_rss_settings rss; /* of the interface when the lane was made */
+	uint32_t queue;		    /* of this lane */
+	int32_t cpu;		    /* CPU to run on, -1: any */
 };
 
 /* ----- paths: written by the daemon, read by lanes ----- */

@@ -80,6 +80,7 @@ struct mr_link {
 	uint32_t mtu;
 	bool up, gone;
 	uint32_t n_queues; /* that have a lane */
+	struct mr_rss_settings rss;
 	uint32_t slot_base;
 	uint32_t first_lane; /* index in mr_daemon.lanes */
 	uint32_t frame_bytes;

@@ -187,6 +187,8 @@ static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct 
 		.beat_ms = s->stale_ms * 2 / 5,
 		.keepalive = s->tcp.keepalive,
 		.open = s->tcp.open,
+		.rss = k->rss,
+		.queue = l->index,
 		.cpu = l->cpu,
 	};
 	c->open.fast_open_secret[0] = d->fast_open_secret[0];

@@ -20,6 +20,7 @@ enum {
 	PATH_HINTS = 256,
 	LISTENERS_MAX = 64,  /* listeners that applications asked for, all lanes of an interface */
 	STATE_CHUNK = 256,   /* application states allocated at a time */
+	PORT_COUNTS = 256,   /* counters of RFC 6056, algorithm 4 */
 	COOKIES_SEEN = 1024, /* accepted cookies that are remembered */
 	LANE_SHIFT = 26,     /* of the lane's number in a connection id */
 };
@@ -111,7 +112,8 @@ struct mr_lane {
 	/* Fast Open */
 	struct mr_fast_open_cache fast_open_cache;
 	uint32_t fast_open_pending;
-	uint32_t fast_open_reset_ms[MR_FAST_OPEN_PENDING_MOST]; /* ring of requests that were reset */
+	uint32_t fast_open_reset_ms[MR_FAST_OPEN_PENDING_MOST]; /* ring of requests that were reset
+								 */
 	uint32_t fast_open_reset_from, fast_open_resets;
 
 	/* transmit: collected, then given to the port */
@@ -130,7 +132,8 @@ struct mr_lane {
 		uint32_t index; /* in the path table */
 		bool used;
 	} path_hint[PATH_HINTS];
-	uint32_t connect_seed;
+	uint16_t port_count[PORT_COUNTS]; /* ports.c: where each group of destinations stands */
+	uint64_t port_steps;
 
 	/* the path table's head, when it was last read */
 	uint32_t paths_seq;
@@ -264,6 +267,9 @@ bool lane_mail_waits(const struct mr_lane *l);
 void lane_flow_hint_set(struct mr_lane *l, uint64_t hash);
 void lane_flow_hint_clear(struct mr_lane *l, uint64_t hash);
 uint32_t lane_flow_hint(const struct mr_lane *l, uint64_t hash);
+
+/* ports.c: local ports of active opens */
+bool lane_port_choose(struct mr_lane *l, struct mr_tuple *tuple);
 
 /* connect.c: active opens and paths */
 int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, const void *text,
