@@ -307,6 +307,9 @@ struct mr_active {
 	/* congestion control */
 	uint32_t cc_acked; /* bytes acknowledged towards the next increase (RFC 3465) */
 
+	/* RFC 5961 */
+	uint32_t answered_ms; /* when an unacceptable segment was last answered, 0: never */
+
 	/* loss recovery */
 
 	/* received: gaps */

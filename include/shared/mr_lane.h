@@ -69,7 +69,8 @@
 	C(fast_opens_in, "SYNs whose text was taken (TCP Fast Open)")                              \
 	C(fast_opens_out, "SYNs sent with text (TCP Fast Open)")                                   \
 	C(fast_open_fallbacks, "SYNs sent with text that the peer did not take")                   \
-	C(fast_open_overflow, "SYNs whose text was not taken: too many requests pending")
+	C(fast_open_overflow, "SYNs whose text was not taken: too many requests pending")          \
+	C(acks_limited, "ACKs not sent: the connection had answered such a segment just before")
 
 /* Levels, now. */
 #define MR_LANE_GAUGES(C)                                                                          \
@@ -113,7 +114,8 @@
 	D(RX_LIMIT, rx_limit, "data beyond what may be buffered")                                  \
 	D(MAIL_FULL, mail_full, "mailbox of the other lane full")                                  \
 	D(MAIL_HOPS, mail_hops, "handed over and still nobody's")                                  \
-	D(FRAME_BAD, frame_bad, "receive descriptor outside the frame area")
+	D(FRAME_BAD, frame_bad, "receive descriptor outside the frame area")                       \
+	D(SOURCE_LIMIT, source_limit, "source has as many connections as it may")
 
 /* How a connection ended. The first column's text is for people, errno as kernel sockets report. */
 #define MR_CLOSE_REASONS(R)                                                                        \

@@ -157,11 +157,14 @@ enum {
 
 /* How connections are opened. */
 struct mr_open_settings {
-	uint8_t syn_cookies;	      /* enum mr_syn_cookies */
-	uint8_t overflow;	      /* enum mr_overflow */
-	uint8_t syn_ack_retries;      /* after the first SYN-ACK, at most MR_SYN_ACK_RETRIES_MOST */
-	uint8_t fast_open;	      /* MR_FAST_OPEN_SERVER, MR_FAST_OPEN_CLIENT */
-	uint32_t fast_open_pending;   /* of a lane, at most MR_FAST_OPEN_PENDING_MOST */
+	uint8_t syn_cookies;	     /* enum mr_syn_cookies */
+	uint8_t overflow;	     /* enum mr_overflow */
+	uint8_t syn_ack_retries;     /* after the first SYN-ACK, at most MR_SYN_ACK_RETRIES_MOST */
+	uint8_t fast_open;	     /* MR_FAST_OPEN_SERVER, MR_FAST_OPEN_CLIENT */
+	uint32_t fast_open_pending;  /* of a lane, at most MR_FAST_OPEN_PENDING_MOST */
+	uint32_t source_connections; /* that one source may have with a lane; 0: any number */
+	uint32_t source_half_open;   /* of them not established yet */
+	uint32_t pad;
 	uint64_t fast_open_secret[2]; /* SipHash key, the same for every lane of the daemon */
 };
 

@@ -36,6 +36,13 @@ int mr_config_open(struct mr_config_file *f, const struct mr_raw_tcp *raw,
 	if (!err)
 		err = mr_config_number32(f, "tcp.fast_open_pending", raw->fast_open_pending, 128, 1,
 					 MR_FAST_OPEN_PENDING_MOST, &out->fast_open_pending);
+	if (!err)
+		err = mr_config_number32(f, "tcp.per_source.connections",
+					 raw->per_source.connections, 0, 0, UINT32_MAX,
+					 &out->source_connections);
+	if (!err)
+		err = mr_config_number32(f, "tcp.per_source.half_open", raw->per_source.half_open,
+					 0, 0, UINT32_MAX, &out->source_half_open);
 	if (err)
 		return err;
 	out->fast_open = (uint8_t)fast;

@@ -48,6 +48,11 @@ struct mr_raw_keepalive {
 	uint64_t *count;
 };
 
+struct mr_raw_per_source {
+	uint64_t *connections;
+	uint64_t *half_open;
+};
+
 struct mr_raw_tcp {
 	bool *nagle;
 	uint64_t *user_timeout_ms;
@@ -59,6 +64,7 @@ struct mr_raw_tcp {
 	uint64_t *syn_ack_retries;
 	char *fast_open;
 	uint64_t *fast_open_pending;
+	struct mr_raw_per_source per_source;
 	struct mr_raw_keepalive keepalive;
 };
 

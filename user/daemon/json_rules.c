@@ -166,9 +166,11 @@ static json_t *opening(const struct mr_open_settings *s)
 	const char *cookies, *overflow, *fast;
 
 	mr_config_open_names(s, &cookies, &overflow, &fast);
-	return json_pack("{s:s, s:s, s:i, s:s, s:i}", "syn_cookies", cookies, "overflow", overflow,
-			 "syn_ack_retries", (int)s->syn_ack_retries, "fast_open", fast,
-			 "fast_open_pending", (int)s->fast_open_pending);
+	return json_pack("{s:s, s:s, s:i, s:s, s:i, s:{s:I, s:I}}", "syn_cookies", cookies,
+			 "overflow", overflow, "syn_ack_retries", (int)s->syn_ack_retries,
+			 "fast_open", fast, "fast_open_pending", (int)s->fast_open_pending,
+			 "per_source", "connections", (json_int_t)s->source_connections,
+			 "half_open", (json_int_t)s->source_half_open);
 }
 
 static json_t *tcp(const struct mr_settings_tcp *t)

@@ -67,6 +67,7 @@ static void enter(struct mr_lane *l, struct mr_conn *c, uint64_t hash)
 
 	if (other != MR_ENTRY_NONE && mr_entry_kind(other) == MR_ENTRY_HALF)
 		lane_half_forget(l, mr_entry_index(other));
+	mr_sources_add(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
 	mr_table_insert(&l->table, hash, mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
 	if (asked) {
 		asked->n_waiting++;
@@ -82,8 +83,13 @@ static void open_by_cookie(struct mr_lane *l, const struct mr_half_open *half,
 			   const struct mr_segment *seg, uint64_t hash, uint32_t frame, bool *kept,
 			   int *drop)
 {
-	struct mr_conn *c = lane_conn_take(l);
+	struct mr_conn *c;
 
+	if (lane_source_is_full(l, seg->tuple.remote)) {
+		*drop = MR_DROP_SOURCE_LIMIT;
+		return;
+	}
+	c = lane_conn_take(l);
 	if (!c) {
 		*drop = MR_DROP_NO_CONN;
 		return;

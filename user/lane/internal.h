@@ -6,6 +6,7 @@
 #include "user/frame/frames.h"
 #include "user/frame/messages.h"
 #include "user/lane/lane.h"
+#include "user/lane/sources.h"
 #include "user/lane/table.h"
 #include "user/lane/wheel.h"
 #include "user/tcp/fast_open.h"
@@ -109,6 +110,8 @@ struct mr_lane {
 	uint32_t cookie_ms;		    /* when the last was sent, 0: never */
 	uint64_t cookie_seen[COOKIES_SEEN]; /* those that opened a connection */
 
+	struct mr_sources sources;
+
 	/* Fast Open */
 	struct mr_fast_open_cache fast_open_cache;
 	uint32_t fast_open_pending;
@@ -202,6 +205,7 @@ void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *s
 bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
 		      uint32_t frame, bool *kept, const uint32_t *used, int *drop);
 void lane_halves_drop(struct mr_lane *l, const uint8_t addr[16], uint16_t port);
+bool lane_source_is_full(const struct mr_lane *l, const uint8_t remote[16]);
 void lane_half_forget(struct mr_lane *l, uint32_t i);
 bool lane_accept_is_full(struct mr_lane *l, const struct mr_conn *c);
 bool lane_accept_overflow(struct mr_lane *l, const struct mr_segment *seg, int *drop);

@@ -19,6 +19,7 @@ void lane_half_forget(struct mr_lane *l, uint32_t i)
 
 	lane_flow_hint_clear(l, lane_hash_of(l, mr_entry(MR_ENTRY_HALF, i)));
 	l->rules[h->rule].half_open--;
+	mr_sources_sub(&l->sources, h->remote, MR_SOURCE_HALF_OPEN);
 	if (asked && asked->n_half)
 		asked->n_half--;
 	lane_half_remove(l, i);
@@ -58,6 +59,20 @@ static bool evict_half(struct mr_lane *l)
 		return true;
 	}
 	return false;
+}
+
+/* Has the peer's address as many connections as it may? Half-open ones count as connections. */
+bool lane_source_is_full(const struct mr_lane *l, const uint8_t remote[16])
+{
+	const struct mr_open_settings *o = &l->s.config->open;
+	uint32_t half, all;
+
+	if (!l->sources.place)
+		return false;
+	half = mr_sources_get(&l->sources, remote, MR_SOURCE_HALF_OPEN);
+	all = half + mr_sources_get(&l->sources, remote, MR_SOURCE_CONNECTIONS);
+	return (o->source_connections && all >= o->source_connections) ||
+	       (o->source_half_open && half >= o->source_half_open);
 }
 
 /* Where a SYN finds no room: enum mr_drop, or MR_DROP_NONE. */
@@ -112,6 +127,10 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 	if (!rule || rule->failed || (asked && asked->owner_lane != l->s.lane))
 		return false;
 	l->stats->syns_in++;
+	if (lane_source_is_full(l, seg->tuple.remote)) {
+		*drop = MR_DROP_SOURCE_LIMIT;
+		return true;
+	}
 	if (is_done_without_record(l, seg, asked, rule, used, drop))
 		return true;
 	if (!asked && !used && lane_fast_open(l, seg, hash, rule, frame, kept))
@@ -131,6 +150,7 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 	mr_half_open_send(&l->tcp, &l->halves[i]);
 	lane_half_list(l, i);
 	rule->half_open++;
+	mr_sources_add(&l->sources, seg->tuple.remote, MR_SOURCE_HALF_OPEN);
 	if (asked)
 		asked->n_half++;
 	return true;
@@ -153,6 +173,8 @@ static void promote(struct mr_lane *l, uint32_t i, struct mr_conn *c, uint64_t h
 	lane_half_unlist(l, i);
 	l->rules[l->halves[i].rule].half_open--;
 	lane_half_give(l, i);
+	mr_sources_sub(&l->sources, c->remote, MR_SOURCE_HALF_OPEN);
+	mr_sources_add(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
 	l->stats->passive_opens++;
 }
 

@@ -163,6 +163,9 @@ static void answer_unacceptable(struct mr_tcp *t, struct mr_conn *c, const struc
 		mr_tcp_send_challenge(t, c);
 		return;
 	}
+	/* text is no part of a loop of ACKs, and its sender waits */
+	if (!seg->len && !(seg->flags & MR_FIN) && !mr_tcp_may_answer(t, c))
+		return;
 	c->flags |= MR_CONN_ACK_NOW;
 	mr_tcp_want_output(t, c);
 }

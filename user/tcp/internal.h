@@ -68,6 +68,7 @@ void mr_tcp_send_syn(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_syn_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out);
 void mr_tcp_send_ack(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_send_rst(struct mr_tcp *t, struct mr_conn *c);
+bool mr_tcp_may_answer(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_send_challenge(struct mr_tcp *t, struct mr_conn *c);
 bool mr_tcp_send_keepalive(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_send_probe(struct mr_tcp *t, struct mr_conn *c);

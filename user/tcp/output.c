@@ -136,6 +136,23 @@ void mr_tcp_send_rst(struct mr_tcp *t, struct mr_conn *c)
 }
 
 /*
+ * Segments that are not acceptable are answered once in MR_ANSWER_MS by each connection, so that
+ * two ends that disagree do not answer each other without end, and a flood of forged ones does not
+ * use up what the lane may send in a second (RFC 5961 7; Linux's tcp_invalid_ratelimit).
+ */
+bool mr_tcp_may_answer(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_active *a = mr_active_of(t, c);
+
+	if (a->answered_ms && t->now_ms - a->answered_ms < MR_ANSWER_MS) {
+		t->stats->acks_limited++;
+		return false;
+	}
+	a->answered_ms = t->now_ms;
+	return true;
+}
+
+/*
  * RFC 5961 7: challenge ACKs are limited for the whole lane, so that an attacker can neither use
  * us as an amplifier nor learn from the count of one connection what happens on another: the
  * number that may be sent in a second varies with the secret.
@@ -144,6 +161,8 @@ void mr_tcp_send_challenge(struct mr_tcp *t, struct mr_conn *c)
 {
 	uint32_t second = t->now_ms / 1000;
 
+	if (!mr_tcp_may_answer(t, c))
+		return;
 	if (second != t->challenge_second) {
 		uint64_t jitter = mr_siphash13(&t->config->isn_key, &second, sizeof(second));
 
