@@ -222,6 +222,19 @@ int mr_timer(struct mr_host *h, mr_conn_id c, unsigned int ms);
 int mr_connect(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote, mr_conn_id *opened);
 
 /**
+ * mr_connect_with() - mr_connect() with bytes to be sent first
+ * @buf:	bytes; copied
+ *
+ * The first of them go with the SYN when TCP Fast Open (RFC 7413) is configured and the
+ * destination's cookie is known; the peer may then see them twice, when the network doubles the
+ * SYN: not for requests that must not be repeated. All others follow the handshake.
+ *
+ * Return: bytes queued, 0 to @len (fewer: @writable follows @open), or as mr_connect()
+ */
+int64_t mr_connect_with(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote,
+			const void *buf, size_t len, mr_conn_id *opened);
+
+/**
  * mr_listen() - listen on another port of the address of @c, for as long as @c lives
  * @backlog:	connections that may wait for mr_accept(), 1 to 65535
  *

@@ -149,6 +149,8 @@ enum {
 	MR_CONN_CWR_OWED = 1 << 30,	/* the window was reduced: CWR with the next new text */
 };
 
+#define MR_CONN_FAST_OPEN (1u << 31) /* text in a SYN, not confirmed yet (RFC 7413) */
+
 /* Deadlines of a connection, one wheel node for all of them. */
 enum mr_deadline {
 	MR_DEADLINE_RETRANSMIT, /* or zero-window probe, or SYN */
@@ -250,6 +252,9 @@ enum {
 	MR_HALF_TIMESTAMPS = 1 << 1,
 	MR_HALF_WINDOW_SCALE = 1 << 2,
 	MR_HALF_SACK = 1 << 3,
+	MR_HALF_ECN = 1 << 4,
+	MR_HALF_FAST_OPEN = 1 << 5,	/* its SYN-ACK brings a cookie (RFC 7413) */
+	MR_HALF_FAST_OPEN_EXP = 1 << 6, /* in the experimental option */
 };
 
 /* A passive open in SYN-RECEIVED: what is needed to answer its ACK, 80 bytes. */
@@ -355,6 +360,9 @@ struct mr_active {
 	union {
 		struct mr_cubic cubic;
 	} cc;
+
+	/* RFC 5961 */
+	uint32_t answered_ms; /* when an unacceptable segment was last answered, 0: never */
 
 	/* loss recovery: scoreboard */
 	uint32_t sacked;    /* bytes of frames marked MR_FRAME_SACKED */

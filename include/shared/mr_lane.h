@@ -70,7 +70,16 @@
 	C(spurious_recoveries, "window reductions undone: nothing had been lost")                  \
 	C(frto_spurious, "timeouts that F-RTO found to be spurious")                               \
 	C(sack_reneges, "peers that dropped what they had reported by SACK")                       \
-	C(ooo_pruned, "out-of-order frames dropped for earlier text")
+	C(ooo_pruned, "out-of-order frames dropped for earlier text")                              \
+	C(cookies_sent, "SYN-ACKs sent with a SYN cookie")                                         \
+	C(cookies_accepted, "connections opened by the ACK of a SYN cookie")                       \
+	C(cookies_failed, "ACKs for a listener with a wrong or old SYN cookie")                    \
+	C(accept_resets, "final ACKs answered by RST because the accept queue was full")           \
+	C(fast_opens_in, "SYNs whose text was taken (TCP Fast Open)")                              \
+	C(fast_opens_out, "SYNs sent with text (TCP Fast Open)")                                   \
+	C(fast_open_fallbacks, "SYNs sent with text that the peer did not take")                   \
+	C(fast_open_overflow, "SYNs whose text was not taken: too many requests pending")          \
+	C(acks_limited, "ACKs not sent: the connection had answered such a segment just before")
 
 /* Levels, now. */
 #define MR_LANE_GAUGES(C)                                                                          \
@@ -114,7 +123,8 @@
 	D(RX_LIMIT, rx_limit, "data beyond what may be buffered")                                  \
 	D(MAIL_FULL, mail_full, "mailbox of the other lane full")                                  \
 	D(MAIL_HOPS, mail_hops, "handed over and still nobody's")                                  \
-	D(FRAME_BAD, frame_bad, "receive descriptor outside the frame area")
+	D(FRAME_BAD, frame_bad, "receive descriptor outside the frame area")                       \
+	D(SOURCE_LIMIT, source_limit, "source has as many connections as it may")
 
 /* How a connection ended. The first column's text is for people, errno as kernel sockets report. */
 #define MR_CLOSE_REASONS(R)                                                                        \

@@ -31,6 +31,9 @@ enum {
 	MR_MAX_DIRECTORIES = 32,
 	MR_PATHS = 4096,
 	MR_MTU_ROUTES = 64,
+	MR_SYN_ACK_RETRIES_MOST = 8,
+	MR_RSS_KEY_BYTES = 64,
+	MR_RSS_ENTRIES = 2048,
 };
 
 enum mr_message_type {
@@ -137,6 +140,52 @@ struct mr_keepalive_settings {
 	uint32_t count;
 };
 
+enum mr_syn_cookies {
+	MR_SYN_COOKIES_OFF = 0,
+	MR_SYN_COOKIES_AUTO, /* when half-open connections find no room */
+	MR_SYN_COOKIES_ALWAYS,
+};
+
+/* What becomes of a final ACK that finds the accept queue full. */
+enum mr_overflow {
+	MR_OVERFLOW_DROP = 0, /* the peer sends again */
+	MR_OVERFLOW_RESET,
+};
+
+/* RFC 7413; 0: off */
+enum {
+	MR_FAST_OPEN_SERVER = 1 << 0,
+	MR_FAST_OPEN_CLIENT = 1 << 1,
+	MR_FAST_OPEN_PENDING_MOST = 1024,
+};
+
+/* How connections are opened. */
+struct mr_open_settings {
+	uint8_t syn_cookies;	     /* enum mr_syn_cookies */
+	uint8_t overflow;	     /* enum mr_overflow */
+	uint8_t syn_ack_retries;     /* after the first SYN-ACK, at most MR_SYN_ACK_RETRIES_MOST */
+	uint8_t fast_open;	     /* MR_FAST_OPEN_SERVER, MR_FAST_OPEN_CLIENT */
+	uint32_t fast_open_pending;  /* of a lane, at most MR_FAST_OPEN_PENDING_MOST */
+	uint32_t source_connections; /* that one source may have with a lane; 0: any number */
+	uint32_t source_half_open;   /* of them not established yet */
+	uint32_t pad;
+	uint64_t fast_open_secret[2]; /* SipHash key, the same for every lane of the daemon */
+};
+
+/*
+ * How the NIC spreads what arrives over its queues: Toeplitz hash of addresses (and ports), the low
+ * bits of which are a place in the table. Zero entries: it does not say, or spreads otherwise.
+ */
+struct mr_rss_settings {
+	uint16_t entries; /* power of two */
+	uint16_t key_bytes;
+	uint8_t ipv4_ports; /* TCP over IPv4: hash the ports too */
+	uint8_t ipv6_ports;
+	uint8_t pad[2];
+	uint8_t key[MR_RSS_KEY_BYTES];
+	uint8_t queue[MR_RSS_ENTRIES];
+};
+
 /* The config memfd: this record, then n_rules of struct mr_lane_rule. */
 struct mr_lane_config {
 	uint32_t version; /* MR_WORKER_VERSION */
@@ -156,8 +205,10 @@ struct mr_lane_config {
 	uint32_t delayed_ack_ms;
 	uint32_t beat_ms; /* longest time between two heartbeats */
 	struct mr_keepalive_settings keepalive;
-	int32_t cpu; /* CPU to run on, -1: any */
-	uint32_t pad;
+	struct mr_open_settings open;
+	struct mr_rss_settings rss; /* of the interface when the lane was made */
+	uint32_t queue;		    /* of this lane */
+	int32_t cpu;		    /* CPU to run on, -1: any */
 };
 
 /* ----- paths: written by the daemon, read by lanes ----- */
@@ -296,7 +347,8 @@ struct mr_mail_ring {
  */
 struct mr_mailbox_header {
 	uint32_t n_lanes;
-	uint32_t pad[15];
+	uint32_t cookie_ms; /* when a lane last sent a SYN cookie; 0: never */
+	uint32_t pad[14];
 	struct {
 		uint32_t value;
 		uint32_t pad[15];

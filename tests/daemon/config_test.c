@@ -104,6 +104,12 @@ static void smallest_file_gets_the_defaults(void **state)
 	assert_false(s.tcp.keepalive.enabled);
 	assert_int_equal(s.rules[0].lane.cc, MR_CC_CUBIC);
 	assert_int_equal(s.rules[0].lane.ecn, MR_ECN_PASSIVE);
+	assert_int_equal(s.tcp.open.syn_cookies, MR_SYN_COOKIES_AUTO);
+	assert_int_equal(s.tcp.open.overflow, MR_OVERFLOW_DROP);
+	assert_int_equal(s.tcp.open.syn_ack_retries, 7);
+	assert_int_equal(s.tcp.open.fast_open, 0);
+	assert_int_equal(s.tcp.open.fast_open_pending, 128);
+	assert_int_equal(s.tcp.open.source_connections, 0);
 	assert_int_equal(s.rules[0].lane.backlog, 128);
 	assert_int_equal(s.rules[0].lane.any_family, 1);
 	assert_int_equal(s.rules[0].lane.vlan, (uint32_t)MR_VLAN_ANY);
@@ -157,7 +163,10 @@ static void every_key_is_taken(void **state)
 	      "  ports: 40000-40999}\n"
 	      "tcp: {nagle: false, user_timeout_ms: 1, time_wait_ms: 2, fin_wait_ms: 3000,\n"
 	      "  delayed_ack_ms: 4, keepalive: {enabled: true, idle_s: 5, interval_s: 6, count: "
-	      "7}}\n"
+	      "7},\n"
+	      "  syn_cookies: always, overflow: reset, syn_ack_retries: 5,\n"
+	      "  fast_open: both, fast_open_pending: 1000,\n"
+	      "  per_source: {connections: 20, half_open: 3}}\n"
 	      "rules:\n"
 	      "  - {name: a, protocol: tcp, address: 192.0.2.2, port: 1, vlan: 7, app: store,\n"
 	      "     fallback: kernel, backlog: 9, nodelay: true, ttl: 3, dscp: 46, directory: "
@@ -188,6 +197,13 @@ static void every_key_is_taken(void **state)
 	assert_int_equal(s.rules[1].lane.ttl, 64);
 	assert_int_equal(s.rules[1].lane.rule_id, 1);
 	assert_int_equal(s.tcp.keepalive.count, 7);
+	assert_int_equal(s.tcp.open.syn_cookies, MR_SYN_COOKIES_ALWAYS);
+	assert_int_equal(s.tcp.open.overflow, MR_OVERFLOW_RESET);
+	assert_int_equal(s.tcp.open.syn_ack_retries, 5);
+	assert_int_equal(s.tcp.open.fast_open, MR_FAST_OPEN_SERVER | MR_FAST_OPEN_CLIENT);
+	assert_int_equal(s.tcp.open.fast_open_pending, 1000);
+	assert_int_equal(s.tcp.open.source_connections, 20);
+	assert_int_equal(s.tcp.open.source_half_open, 3);
 	mr_settings_free(&s);
 }
 

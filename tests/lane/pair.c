@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "user/lane/internal.h"
+
 static const uint8_t mac[2][6] = { { 2, 0, 0, 0, 0, 2 }, { 2, 0, 0, 0, 0, 1 } };
 static const uint8_t v4[2][16] = {
 	{ [10] = 0xff, 0xff, 192, 0, 2, 2 },
@@ -82,6 +84,7 @@ static void init_end(struct pair *p, int i, const struct pair_options *o)
 		.fin_wait_ms = 60000,
 		.delayed_ack_ms = 40,
 		.beat_ms = 20,
+		.open = { .syn_ack_retries = 7 },
 		.keepalive = { 0, 7200, 75, 9 },
 		.cpu = -1,
 	};
@@ -265,14 +268,21 @@ bool pair_run(struct pair *p, uint32_t ms, bool (*done)(void *arg), void *arg)
 
 mr_conn_id pair_connect(struct pair *p, uint32_t client_rule, uint16_t port, bool ipv6)
 {
+	return pair_connect_with(p, client_rule, port, ipv6, NULL, NULL);
+}
+
+mr_conn_id pair_connect_with(struct pair *p, uint32_t client_rule, uint16_t port, bool ipv6,
+			     const void *text, size_t *len)
+{
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
 	mr_conn_id id = 0;
 
 	memcpy(&in.sin_addr, &v4[0][12], 4);
 	memcpy(&in6.sin6_addr, v6[0], 16);
-	check(mr_lane_connect(p->end[PAIR_CLIENT].lane, client_rule,
-			      ipv6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in, &id) == 0,
+	check(lane_connect(p->end[PAIR_CLIENT].lane, client_rule,
+			   ipv6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in, text, len,
+			   &id) == 0,
 	      "connect");
 	return id;
 }

@@ -83,6 +83,10 @@ bool pair_run(struct pair *p, uint32_t ms, bool (*done)(void *arg), void *arg);
 /** pair_connect() - the client opens a connection to the server's @port; fails the program else */
 mr_conn_id pair_connect(struct pair *p, uint32_t client_rule, uint16_t port, bool ipv6);
 
+/** pair_connect_with() - the same with text to be sent first; @len: out: how much was queued */
+mr_conn_id pair_connect_with(struct pair *p, uint32_t client_rule, uint16_t port, bool ipv6,
+			     const void *text, size_t *len);
+
 /** pair_frames_are_whole() - frames of a lane in all states are its frames, none is held */
 bool pair_frames_are_whole(const struct pair *p, int end, uint64_t *held);
 

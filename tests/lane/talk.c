@@ -105,7 +105,12 @@ void talk_begin(struct pair *p, struct talk *t, uint16_t port, bool ipv6)
 
 	t->pair = p;
 	t->in_hash = TALK_HASH_BASIS;
-	t->id = pair_connect(p, 0, port, ipv6);
+	if (t->early) {
+		t->said = t->out_len;
+		t->id = pair_connect_with(p, 0, port, ipv6, t->out, &t->said);
+	} else {
+		t->id = pair_connect(p, 0, port, ipv6);
+	}
 	place = mr_conn_state(mr_lane_host(p->end[PAIR_CLIENT].lane), t->id);
 	assert_non_null(place);
 	*place = t;

@@ -22,6 +22,7 @@ struct talk {
 	bool half_close;
 	bool deaf;
 	bool lasting;
+	bool early; /* what is to be said is given with the connect */
 
 	mr_conn_id id;
 	struct pair *pair;

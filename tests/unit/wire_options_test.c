@@ -231,6 +231,76 @@ static void four_blocks_beside_timestamps_become_three(void **state)
 	assert_int_equal(mr_tcp_options_bytes(&o), 12 + 4 + 3 * 8);
 }
 
+/* RFC 7413 4.1.1: request, cookies of 4 to 16 even bytes; every other length is ignored. */
+static void fast_open_option_of_every_length(void **state)
+{
+	(void)state;
+	for (uint8_t len = 2; len <= 38; len++) {
+		uint8_t p[40] = { 34, len };
+		bool good = len == 2 || (len >= 6 && len <= 18 && len % 2 == 0);
+		struct mr_tcp_options o;
+
+		memset(p + 2, 0xab, 38);
+		assert_true(mr_tcp_options_parse(&o, p, len));
+		assert_int_equal(o.has_fast_open, good);
+		assert_false(o.fast_open_experimental);
+		assert_int_equal(o.fast_open_bytes, good ? len - 2 : 0);
+		for (int i = 0; i < o.fast_open_bytes; i++)
+			assert_int_equal(o.fast_open[i], 0xab);
+	}
+}
+
+/* RFC 7413 1.1: the experimental option with its magic; RFC 6994: other magics are others'. */
+static void experimental_fast_open_option_is_known_by_its_magic(void **state)
+{
+	uint8_t p[] = { 254, 12, 0xf9, 0x89, 1, 2, 3, 4, 5, 6, 7, 8 };
+	struct mr_tcp_options o;
+
+	(void)state;
+	assert_true(mr_tcp_options_parse(&o, p, sizeof(p)));
+	assert_true(o.has_fast_open && o.fast_open_experimental);
+	assert_int_equal(o.fast_open_bytes, 8);
+	assert_memory_equal(o.fast_open, p + 4, 8);
+	p[3] = 0x88;
+	assert_true(mr_tcp_options_parse(&o, p, sizeof(p)));
+	assert_false(o.has_fast_open);
+	p[1] = 3; /* too short for a magic */
+	assert_true(mr_tcp_options_parse(&o, p, 3));
+	assert_false(o.has_fast_open);
+}
+
+/* Beside all others of a SYN, with the longest cookie: 40 bytes, and read back. */
+static void fast_open_option_fits_beside_all_of_a_syn(void **state)
+{
+	(void)state;
+	for (uint8_t bytes = 0; bytes <= 16; bytes += bytes ? 2 : 4) {
+		for (int experimental = 0; experimental < 2; experimental++) {
+			struct mr_tcp_options in = {
+				.mss = 1460,
+				.has_timestamps = true,
+				.ts_val = 1,
+				.sack_permitted = true,
+				.has_window_scale = true,
+				.window_shift = 7,
+				.has_fast_open = true,
+				.fast_open_experimental = experimental,
+				.fast_open_bytes = bytes,
+			};
+			size_t len = mr_tcp_options_bytes(&in);
+			struct mr_tcp_options out;
+			uint8_t p[44];
+
+			memset(in.fast_open, 7, bytes);
+			memset(p, 0xee, sizeof(p));
+			assert_true(len <= 40 && len % 4 == 0);
+			mr_tcp_options_write(&in, p);
+			assert_int_equal(p[len], 0xee);
+			assert_true(mr_tcp_options_parse(&out, p, len));
+			assert_memory_equal(&in, &out, sizeof(in));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +310,9 @@ int main(void)
 		cmocka_unit_test(written_options_read_back),
 		cmocka_unit_test(syn_of_all_options_is_laid_out_as_linux_does),
 		cmocka_unit_test(four_blocks_beside_timestamps_become_three),
+		cmocka_unit_test(fast_open_option_of_every_length),
+		cmocka_unit_test(experimental_fast_open_option_is_known_by_its_magic),
+		cmocka_unit_test(fast_open_option_fits_beside_all_of_a_syn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

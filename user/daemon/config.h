@@ -56,7 +56,12 @@ struct mr_settings_tcp {
 	uint8_t cc;  /* enum mr_cc_algorithm */
 	uint8_t ecn; /* enum mr_ecn_mode */
 	struct mr_keepalive_settings keepalive;
+	struct mr_open_settings open;
 };
+
+/** mr_config_open_names() - the words for three of the settings, as in the file */
+void mr_config_open_names(const struct mr_open_settings *s, const char **syn_cookies,
+			  const char **overflow, const char **fast_open);
 
 struct mr_settings_rule {
 	struct mr_lane_rule lane; /* as the lanes get it; rule_id is the index */

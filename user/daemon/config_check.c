@@ -272,6 +272,8 @@ static int check_tcp(struct mr_config_file *f, const struct mr_raw_tcp *raw,
 	for (size_t i = 0; !err && i < sizeof(row) / sizeof(row[0]); i++)
 		err = mr_config_number32(f, row[i].path, row[i].value, row[i].dflt, row[i].lo,
 					 row[i].hi, row[i].out);
+	if (!err)
+		err = mr_config_open(f, raw, &out->open);
 	out->nagle = !raw->nagle || *raw->nagle;
 	out->keepalive.enabled = k->enabled && *k->enabled;
 	return err ? err

@@ -62,6 +62,12 @@ static const cyaml_schema_field_t keepalive_fields[] = {
 	CYAML_FIELD_END
 };
 
+static const cyaml_schema_field_t per_source_fields[] = {
+	NUMBER(struct mr_raw_per_source, connections),
+	NUMBER(struct mr_raw_per_source, half_open),
+	CYAML_FIELD_END
+};
+
 static const cyaml_schema_field_t tcp_fields[] = {
 	BOOLEAN(struct mr_raw_tcp, nagle),
 	NUMBER(struct mr_raw_tcp, user_timeout_ms),
@@ -70,6 +76,13 @@ static const cyaml_schema_field_t tcp_fields[] = {
 	NUMBER(struct mr_raw_tcp, delayed_ack_ms),
 	STRING(struct mr_raw_tcp, congestion_control),
 	STRING(struct mr_raw_tcp, ecn),
+	STRING(struct mr_raw_tcp, syn_cookies),
+	STRING(struct mr_raw_tcp, overflow),
+	NUMBER(struct mr_raw_tcp, syn_ack_retries),
+	STRING(struct mr_raw_tcp, fast_open),
+	NUMBER(struct mr_raw_tcp, fast_open_pending),
+	CYAML_FIELD_MAPPING("per_source", CYAML_FLAG_OPTIONAL, struct mr_raw_tcp, per_source,
+			    per_source_fields),
 	CYAML_FIELD_MAPPING("keepalive", CYAML_FLAG_OPTIONAL, struct mr_raw_tcp, keepalive,
 			    keepalive_fields),
 	CYAML_FIELD_END

@@ -49,6 +49,11 @@ struct mr_raw_keepalive {
 	uint64_t *count;
 };
 
+struct mr_raw_per_source {
+	uint64_t *connections;
+	uint64_t *half_open;
+};
+
 struct mr_raw_tcp {
 	bool *nagle;
 	uint64_t *user_timeout_ms;
@@ -57,6 +62,12 @@ struct mr_raw_tcp {
 	uint64_t *delayed_ack_ms;
 	char *congestion_control;
 	char *ecn;
+	char *syn_cookies;
+	char *overflow;
+	uint64_t *syn_ack_retries;
+	char *fast_open;
+	uint64_t *fast_open_pending;
+	struct mr_raw_per_source per_source;
 	struct mr_raw_keepalive keepalive;
 };
 
@@ -166,6 +177,10 @@ int mr_config_cc(struct mr_config_file *f, const char *path, const char *cc_word
 /** mr_config_lanes() - the part `lanes` */
 int mr_config_lanes(struct mr_config_file *f, const struct mr_raw_lanes *raw,
 		    struct mr_settings_lanes *out);
+
+/** mr_config_open() - of `tcp`, how connections are opened */
+int mr_config_open(struct mr_config_file *f, const struct mr_raw_tcp *raw,
+		   struct mr_open_settings *out);
 
 /** mr_config_rules() - all rules, and what clashes among them */
 int mr_config_rules(struct mr_config_file *f, const struct mr_raw_config *raw,

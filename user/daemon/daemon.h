@@ -80,6 +80,7 @@ struct mr_link {
 	uint32_t mtu;
 	bool up, gone;
 	uint32_t n_queues; /* that have a lane */
+	struct mr_rss_settings rss;
 	uint32_t slot_base;
 	uint32_t first_lane; /* index in mr_daemon.lanes */
 	uint32_t frame_bytes;
@@ -157,6 +158,7 @@ struct mr_daemon {
 	char *sysctl_before; /* net.ipv4.ip_local_reserved_ports as it was, NULL: untouched */
 	uint64_t isn_secret[2];
 	uint64_t hash_secret[2];
+	uint64_t fast_open_secret[2];
 	int lock;
 	int control;	   /* listening control socket */
 	int worker_log[2]; /* pipe for the workers' stderr in the background, else -1 */

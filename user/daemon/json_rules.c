@@ -173,17 +173,33 @@ static json_t *lanes(const struct mr_settings_lanes *l)
 		l->port_hi ? mr_ports_text(l->port_lo, l->port_hi, ports) : "none");
 }
 
+static json_t *opening(const struct mr_open_settings *s)
+{
+	const char *cookies, *overflow, *fast;
+
+	mr_config_open_names(s, &cookies, &overflow, &fast);
+	return json_pack("{s:s, s:s, s:i, s:s, s:i, s:{s:I, s:I}}", "syn_cookies", cookies,
+			 "overflow", overflow, "syn_ack_retries", (int)s->syn_ack_retries,
+			 "fast_open", fast, "fast_open_pending", (int)s->fast_open_pending,
+			 "per_source", "connections", (json_int_t)s->source_connections,
+			 "half_open", (json_int_t)s->source_half_open);
+}
+
 static json_t *tcp(const struct mr_settings_tcp *t)
 {
-	json_t *o = json_pack("{s:b, s:i, s:i, s:i, s:i, s:{s:b, s:i, s:i, s:i}}", "nagle", t->nagle,
-			 "user_timeout_ms", (int)t->user_timeout_ms, "time_wait_ms",
-			 (int)t->time_wait_ms, "fin_wait_ms", (int)t->fin_wait_ms, "delayed_ack_ms",
-			 (int)t->delayed_ack_ms, "keepalive", "enabled", (int)t->keepalive.enabled,
-			 "idle_s", (int)t->keepalive.idle_s, "interval_s",
-			 (int)t->keepalive.interval_s, "count", (int)t->keepalive.count);
+	json_t *all = opening(&t->open);
+	json_t *rest = json_pack("{s:b, s:i, s:i, s:i, s:i, s:{s:b, s:i, s:i, s:i}}", "nagle",
+				 t->nagle, "user_timeout_ms", (int)t->user_timeout_ms,
+				 "time_wait_ms", (int)t->time_wait_ms, "fin_wait_ms",
+				 (int)t->fin_wait_ms, "delayed_ack_ms", (int)t->delayed_ack_ms,
+				 "keepalive", "enabled", (int)t->keepalive.enabled, "idle_s",
+				 (int)t->keepalive.idle_s, "interval_s",
+				 (int)t->keepalive.interval_s, "count", (int)t->keepalive.count);
 
-	put_congestion(o, t->cc, t->ecn);
-	return o;
+	json_object_update(all, rest);
+	json_decref(rest);
+	put_congestion(all, t->cc, t->ecn);
+	return all;
 }
 
 json_t *mr_json_config(struct mr_child *c)

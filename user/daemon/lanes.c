@@ -186,8 +186,13 @@ static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct 
 		.delayed_ack_ms = s->tcp.delayed_ack_ms,
 		.beat_ms = s->stale_ms * 2 / 5,
 		.keepalive = s->tcp.keepalive,
+		.open = s->tcp.open,
+		.rss = k->rss,
+		.queue = l->index,
 		.cpu = l->cpu,
 	};
+	c->open.fast_open_secret[0] = d->fast_open_secret[0];
+	c->open.fast_open_secret[1] = d->fast_open_secret[1];
 	memcpy(c->mac, k->mac, sizeof(c->mac));
 }
 
@@ -292,7 +297,9 @@ int mr_lanes_prepare(struct mr_daemon *d)
 		for (uint32_t q = 0; q < d->links[i].n_queues; q++)
 			prepare(d, i, q, n++);
 	if (getrandom(d->isn_secret, sizeof(d->isn_secret), 0) != sizeof(d->isn_secret) ||
-	    getrandom(d->hash_secret, sizeof(d->hash_secret), 0) != sizeof(d->hash_secret))
+	    getrandom(d->hash_secret, sizeof(d->hash_secret), 0) != sizeof(d->hash_secret) ||
+	    getrandom(d->fast_open_secret, sizeof(d->fast_open_secret), 0) !=
+		    sizeof(d->fast_open_secret))
 		return mr_fail(d, -errno, "random secrets: %s", strerror(errno));
 	return 0;
 }

@@ -14,6 +14,7 @@
 
 #include "user/daemon/bpf.h"
 #include "user/daemon/log.h"
+#include "user/daemon/rss.h"
 
 enum {
 	FRAME_SMALL = 2048,
@@ -106,6 +107,7 @@ static int find(struct mr_daemon *d, int fd, struct mr_link *l)
 	err = check_queues(d, l, receive_queues(fd, l->name));
 	if (err)
 		return err;
+	mr_rss_read(fd, l->name, &l->rss);
 	size_frames(&d->settings.lanes, l);
 	if (!l->up)
 		mr_warn("%s: is down; ip link set dev %s up", l->name, l->name);

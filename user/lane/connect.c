@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Active opens (RFC 9293 3.10.1): the daemon's path table gives source address, next hop and MTU;
- * a path that is not there is asked for, and the open waits. Ports come from the lane's own range
- * (RFC 6056, algorithm 3: a keyed offset for each destination and a counter).
+ * a path that is not there is asked for, and the open waits. ports.c chooses the port.
  */
 #include "user/lane/internal.h"
+#include "user/tcp/internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -81,25 +81,6 @@ static bool path_to(struct mr_lane *l, const uint8_t remote[16], struct mr_path 
 	       path->state == MR_PATH_VALID && memcmp(path->remote, remote, 16) == 0;
 }
 
-/* The first port of the range, from a keyed place on, that makes the tuple new. */
-static bool choose_port(struct mr_lane *l, struct mr_tuple *tuple)
-{
-	uint32_t lo = l->s.config->port_lo;
-	uint32_t n = l->s.config->port_hi - lo + 1u;
-	uint32_t from;
-
-	if (!lo || l->s.config->port_hi < lo)
-		return false;
-	tuple->local_port.raw = 0;
-	from = (uint32_t)lane_hash(l, tuple) + l->connect_seed++;
-	for (uint32_t i = 0; i < n; i++) {
-		tuple->local_port = mr_to_be16((uint16_t)(lo + (from + i) % n));
-		if (mr_table_find(&l->table, lane_hash(l, tuple), tuple) == MR_ENTRY_NONE)
-			return true;
-	}
-	return false;
-}
-
 static void fail(struct mr_lane *l, struct mr_conn *c, enum mr_close_reason reason)
 {
 	c->flags &= ~MR_CONN_PATH_ASKED;
@@ -116,7 +97,7 @@ static void open_over(struct mr_lane *l, struct mr_conn *c, const struct mr_path
 	memcpy(c->local, path->local, 16);
 	memcpy(c->peer_mac, path->next_hop_mac, 6);
 	memcpy(c->vlan, path->vlan, sizeof(c->vlan));
-	if (!choose_port(l, tuple)) {
+	if (!lane_port_choose(l, tuple)) {
 		fail(l, c, MR_CLOSE_NO_PORT);
 		return;
 	}
@@ -183,7 +164,22 @@ void mr_lane_path_answer(struct mr_lane *l, const uint8_t remote[16], int index_
 	}
 }
 
-int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, mr_conn_id *id)
+/* Text that may go with the SYN. The block is on no list before it is being opened. */
+static void queue_early(struct mr_lane *l, struct mr_conn *c, const void *text, size_t *len)
+{
+	int64_t n;
+
+	c->flags |= MR_CONN_READY;
+	n = mr_tcp_early_call(&l->tcp, c, text, *len);
+	c->flags &= ~MR_CONN_READY;
+	*len = n > 0 ? (size_t)n : 0;
+}
+
+/*
+ * @text: to be sent first, or NULL; @len: in: bytes of it, out: how many were queued.
+ */
+int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, const void *text,
+		 size_t *len, mr_conn_id *id)
 {
 	struct mr_tuple tuple = { 0 };
 	struct mr_link link = { 0 };
@@ -200,6 +196,8 @@ int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote
 	c->rule = (uint16_t)rule;
 	c->cc = l->rules[rule].config->cc;
 	*id = conn_id(l, c);
+	if (text)
+		queue_early(l, c, text, len);
 	if (lane_state_take(&l->rules[rule], c) < 0)
 		error = -ENOBUFS;
 	else if (path_to(l, tuple.remote, &path))
@@ -207,6 +205,7 @@ int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote
 	else
 		error = ask_path(l, c);
 	if (error < 0) {
+		mr_tcp_drop_sent(&l->tcp, c);
 		lane_state_give(&l->rules[rule], c);
 		lane_conn_give(l, c);
 	}
@@ -215,5 +214,5 @@ int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote
 
 int mr_lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, mr_conn_id *id)
 {
-	return lane_connect(l, rule, remote, id);
+	return lane_connect(l, rule, remote, NULL, NULL, id);
 }

@@ -227,7 +227,18 @@ int mr_connect(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote, m
 {
 	struct mr_conn *from = usable(h, c);
 
-	return from ? lane_connect(lane(h), from->rule, remote, opened) : -ENOTCONN;
+	return from ? lane_connect(lane(h), from->rule, remote, NULL, NULL, opened) : -ENOTCONN;
+}
+
+int64_t mr_connect_with(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote,
+			const void *buf, size_t len, mr_conn_id *opened)
+{
+	struct mr_conn *from = usable(h, c);
+	size_t queued = len;
+	int error = from ? lane_connect(lane(h), from->rule, remote, buf, &queued, opened)
+			 : -ENOTCONN;
+
+	return error ? error : (int64_t)queued;
 }
 
 static bool has_listener(const struct mr_lane *l, mr_conn_id id)

@@ -6,20 +6,24 @@
 #include "user/frame/frames.h"
 #include "user/frame/messages.h"
 #include "user/lane/lane.h"
+#include "user/lane/sources.h"
 #include "user/lane/table.h"
 #include "user/lane/wheel.h"
+#include "user/tcp/fast_open.h"
 #include "user/tcp/tcp.h"
 #include "user/tlv/heartbeat.h"
 #include "user/tlv/reader.h"
 
 enum {
 	BATCH = 64,
-	HALF_LISTS = 9,	  /* half-open records by SYN-ACKs sent: equal time-outs in each */
+	HALF_LISTS = 10,  /* half-open records by SYN-ACKs sent: equal time-outs in each */
 	PATH_WAITS = 256, /* active opens that wait for a path at a time */
 	PATH_HINTS = 256,
-	LISTENERS_MAX = 64, /* listeners that applications asked for, all lanes of an interface */
-	STATE_CHUNK = 256,  /* application states allocated at a time */
-	LANE_SHIFT = 26,    /* of the lane's number in a connection id */
+	LISTENERS_MAX = 64,  /* listeners that applications asked for, all lanes of an interface */
+	STATE_CHUNK = 256,   /* application states allocated at a time */
+	PORT_COUNTS = 256,   /* counters of RFC 6056, algorithm 4 */
+	COOKIES_SEEN = 1024, /* accepted cookies that are remembered */
+	LANE_SHIFT = 26,     /* of the lane's number in a connection id */
 };
 
 /* One rule of the configuration, ready to be used. */
@@ -103,6 +107,19 @@ struct mr_lane {
 	struct listener listener[LISTENERS_MAX];
 	uint32_t n_listeners;
 
+	/* SYN cookies */
+	uint32_t cookie_ms;		    /* when the last was sent, 0: never */
+	uint64_t cookie_seen[COOKIES_SEEN]; /* those that opened a connection */
+
+	struct mr_sources sources;
+
+	/* Fast Open */
+	struct mr_fast_open_cache fast_open_cache;
+	uint32_t fast_open_pending;
+	uint32_t fast_open_reset_ms[MR_FAST_OPEN_PENDING_MOST]; /* ring of requests that were reset
+								 */
+	uint32_t fast_open_reset_from, fast_open_resets;
+
 	/* transmit: collected, then given to the port */
 	struct mr_span out[BATCH];
 	uint32_t n_out;
@@ -119,7 +136,8 @@ struct mr_lane {
 		uint32_t index; /* in the path table */
 		bool used;
 	} path_hint[PATH_HINTS];
-	uint32_t connect_seed;
+	uint16_t port_count[PORT_COUNTS]; /* ports.c: where each group of destinations stands */
+	uint64_t port_steps;
 
 	/* the path table's head, when it was last read */
 	uint32_t paths_seq;
@@ -186,10 +204,26 @@ void lane_refill(struct mr_lane *l);
 void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *seg, uint64_t hash,
 		       uint32_t frame, bool *kept, int *drop);
 bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
-		      const uint32_t *used, int *drop);
+		      uint32_t frame, bool *kept, const uint32_t *used, int *drop);
 void lane_halves_drop(struct mr_lane *l, const uint8_t addr[16], uint16_t port);
+bool lane_source_is_full(const struct mr_lane *l, const uint8_t remote[16]);
+void lane_half_forget(struct mr_lane *l, uint32_t i);
+bool lane_accept_is_full(struct mr_lane *l, const struct mr_conn *c);
+bool lane_accept_overflow(struct mr_lane *l, const struct mr_segment *seg, int *drop);
+void lane_limit_to_route(struct mr_lane *l, struct mr_conn *c);
 uint32_t lane_expire_records(struct mr_lane *l);
 uint32_t lane_next_record_ms(const struct mr_lane *l);
+
+/* cookies.c: passive opens without a record */
+void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const uint32_t *used,
+		      int *drop);
+bool lane_cookie_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
+			 uint32_t frame, bool *kept, int *drop, const struct mr_mail *mail);
+
+/* fast_open.c: text in SYNs */
+bool lane_fast_open(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
+		    const struct lane_rule *rule, uint32_t frame, bool *kept);
+void lane_fast_open_over(struct mr_lane *l, struct mr_conn *c);
 
 /* listeners.c: rules and asked listeners */
 int lane_rules_init(struct mr_lane *l, char *error, size_t error_bytes);
@@ -240,8 +274,12 @@ void lane_flow_hint_set(struct mr_lane *l, uint64_t hash);
 void lane_flow_hint_clear(struct mr_lane *l, uint64_t hash);
 uint32_t lane_flow_hint(const struct mr_lane *l, uint64_t hash);
 
+/* ports.c: local ports of active opens */
+bool lane_port_choose(struct mr_lane *l, struct mr_tuple *tuple);
+
 /* connect.c: active opens and paths */
-int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, mr_conn_id *id);
+int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, const void *text,
+		 size_t *len, mr_conn_id *id);
 uint32_t lane_route_mtu(const struct mr_lane *l, const uint8_t remote[16]);
 void lane_path_wait_over(struct mr_lane *l, struct mr_conn *c);
 

@@ -45,6 +45,9 @@ static void configure_tcp(struct mr_lane *l)
 		.keep_idle_s = c->keepalive.idle_s,
 		.keep_interval_s = c->keepalive.interval_s,
 		.keep_count = c->keepalive.count,
+		.syn_ack_retries = c->open.syn_ack_retries,
+		.fast_open = c->open.fast_open,
+		.fast_open_key = { { c->open.fast_open_secret[0], c->open.fast_open_secret[1] } },
 	};
 	l->hash_key = (struct mr_siphash_key){ { c->hash_secret[0], c->hash_secret[1] } };
 	l->tcp.frames = &l->frames;
@@ -52,6 +55,7 @@ static void configure_tcp(struct mr_lane *l)
 	l->tcp.config = &l->tcp_config;
 	l->tcp.ops = &lane_tcp_ops;
 	l->tcp.stats = l->stats;
+	l->tcp.fast_open = &l->fast_open_cache;
 	l->tcp.ts_offset = (uint32_t)mr_siphash24(&l->tcp_config.isn_key, "timestamps", 10);
 	memcpy(l->mac, c->mac, sizeof(l->mac));
 }
@@ -109,6 +113,15 @@ static void init_memory(struct mr_lane *l)
 	mr_wheel_init(&l->wheel, l->conns, l->tcp.now_ms);
 }
 
+/* Without memory for it the lane serves all the same, and counts nobody. */
+static void init_sources(struct mr_lane *l)
+{
+	const struct mr_open_settings *o = &l->s.config->open;
+
+	if (o->source_connections || o->source_half_open)
+		mr_sources_init(&l->sources, l->n_conns + l->n_halves, &l->hash_key);
+}
+
 struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size_t error_bytes)
 {
 	struct mr_lane *l = calloc(1, sizeof(*l));
@@ -126,6 +139,7 @@ struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size
 	zero_gauges(l->stats);
 	init_memory(l);
 	l->s.held = NULL; /* the caller's again */
+	init_sources(l);
 	lane_transmit_begin(l);
 	reset_old_connections(l);
 	l->limbo_until_ns = l->now_ns + LIMBO_MS * 1000000ull;
@@ -134,6 +148,7 @@ struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size
 	l->stats->started_ns = l->now_ns;
 	if (lane_rules_init(l, error, error_bytes) < 0) {
 		lane_rules_fini(l);
+		mr_sources_fini(&l->sources);
 		mr_table_fini(&l->table);
 		free(l);
 		return NULL;
@@ -155,6 +170,7 @@ void mr_lane_free(struct mr_lane *l)
 	lane_run_ready(l);
 	lane_transmit_end(l);
 	lane_rules_fini(l);
+	mr_sources_fini(&l->sources);
 	mr_table_fini(&l->table);
 	l->stats->state = MR_LANE_OFF;
 	free(l);

@@ -4,19 +4,22 @@
  * has room. SYN-ACKs are sent again from lists of equal time-outs.
  */
 #include "user/lane/internal.h"
+#include "user/tcp/internal.h"
 
 enum {
-	ISS_GAP = 65537,  /* between two connections of a tuple, beyond an unscaled window */
-	SYN_ACKS_MAX = 8, /* 1 + 2 + 4 + ... + 64 + 64 s: R2 of a SYN, MUST-23 */
+	ISS_GAP = 65537, /* between two connections of a tuple, beyond an unscaled window */
 };
 
-static void forget_half(struct mr_lane *l, uint32_t i)
+_Static_assert(HALF_LISTS >= MR_SYN_ACK_RETRIES_MOST + 2, "a list for each SYN-ACK sent");
+
+void lane_half_forget(struct mr_lane *l, uint32_t i)
 {
 	const struct mr_half_open *h = &l->halves[i];
 	struct listener *asked = lane_listener_at(l, h->local, mr_be16(h->local_port));
 
 	lane_flow_hint_clear(l, lane_hash_of(l, mr_entry(MR_ENTRY_HALF, i)));
 	l->rules[h->rule].half_open--;
+	mr_sources_sub(&l->sources, h->remote, MR_SOURCE_HALF_OPEN);
 	if (asked && asked->n_half)
 		asked->n_half--;
 	lane_half_remove(l, i);
@@ -34,10 +37,15 @@ void lane_halves_drop(struct mr_lane *l, const uint8_t addr[16], uint16_t port)
 
 			if (mr_be16(h->local_port) == port &&
 			    __builtin_memcmp(h->local, addr, sizeof(h->local)) == 0)
-				forget_half(l, i);
+				lane_half_forget(l, i);
 			i = next;
 		}
 	}
+}
+
+static bool rule_is_full(const struct listener *asked, const struct lane_rule *rule)
+{
+	return !asked && rule->half_open >= rule->config->backlog;
 }
 
 /* The oldest half-open record that was answered more than once makes room for a new one. */
@@ -47,19 +55,61 @@ static bool evict_half(struct mr_lane *l)
 		if (l->half_list[sends].head == MR_NONE)
 			continue;
 		l->stats->half_open_expired++;
-		forget_half(l, l->half_list[sends].head);
+		lane_half_forget(l, l->half_list[sends].head);
 		return true;
 	}
 	return false;
 }
 
-/* May another connection begin? A full accept queue leaves the SYN unanswered: the peer retries. */
-static bool has_room(struct mr_lane *l, const struct listener *asked)
+/* Has the peer's address as many connections as it may? Half-open ones count as connections. */
+bool lane_source_is_full(const struct mr_lane *l, const uint8_t remote[16])
 {
-	if (asked && asked->n_waiting + asked->n_half > asked->backlog) {
-		l->stats->accept_overflow++;
+	const struct mr_open_settings *o = &l->s.config->open;
+	uint32_t half, all;
+
+	if (!l->sources.place)
 		return false;
+	half = mr_sources_get(&l->sources, remote, MR_SOURCE_HALF_OPEN);
+	all = half + mr_sources_get(&l->sources, remote, MR_SOURCE_CONNECTIONS);
+	return (o->source_connections && all >= o->source_connections) ||
+	       (o->source_half_open && half >= o->source_half_open);
+}
+
+/* Where a SYN finds no room: enum mr_drop, or MR_DROP_NONE. */
+static int lack_of_room(const struct mr_lane *l, const struct listener *asked,
+			const struct lane_rule *rule)
+{
+	if (asked && asked->n_waiting + asked->n_half > asked->backlog)
+		return MR_DROP_ACCEPT_FULL;
+	if (rule_is_full(asked, rule))
+		return MR_DROP_HALF_OPEN_FULL;
+	return l->free_half == MR_NONE ? MR_DROP_HALF_OPEN_FULL : MR_DROP_NONE;
+}
+
+/*
+ * A SYN that shall not become a record: answered by a cookie, which costs no memory. When the
+ * accept queue itself is full, or without cookies, nobody answers: the peer sends it again.
+ */
+static bool is_done_without_record(struct mr_lane *l, const struct mr_segment *seg,
+				   const struct listener *asked, struct lane_rule *rule,
+				   const uint32_t *used, int *drop)
+{
+	uint8_t cookies = l->s.config->open.syn_cookies;
+	int lack = lack_of_room(l, asked, rule);
+	bool accept_full = asked && asked->n_waiting > asked->backlog;
+
+	if (!accept_full && (cookies == MR_SYN_COOKIES_ALWAYS ||
+			     (cookies == MR_SYN_COOKIES_AUTO && lack != MR_DROP_NONE))) {
+		lane_cookie_send(l, seg, used, drop);
+		return true;
 	}
+	if (lack == MR_DROP_NONE)
+		return false;
+	if (lack == MR_DROP_ACCEPT_FULL)
+		l->stats->accept_overflow++;
+	else if (!rule_is_full(asked, rule) && evict_half(l))
+		return false;
+	*drop = lack;
 	return true;
 }
 
@@ -68,7 +118,7 @@ static bool has_room(struct mr_lane *l, const struct listener *asked)
  * @used: the last sequence number of an earlier connection of the same tuple, or NULL.
  */
 bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
-		      const uint32_t *used, int *drop)
+		      uint32_t frame, bool *kept, const uint32_t *used, int *drop)
 {
 	struct listener *asked = lane_listener_for(l, seg);
 	struct lane_rule *rule = asked ? &l->rules[asked->rule] : lane_rule_for(l, seg);
@@ -77,21 +127,21 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 	if (!rule || rule->failed || (asked && asked->owner_lane != l->s.lane))
 		return false;
 	l->stats->syns_in++;
-	if (!has_room(l, asked)) {
-		*drop = MR_DROP_ACCEPT_FULL;
+	if (lane_source_is_full(l, seg->tuple.remote)) {
+		*drop = MR_DROP_SOURCE_LIMIT;
 		return true;
 	}
-	if ((!asked && rule->half_open >= rule->config->backlog) ||
-	    (l->free_half == MR_NONE && !evict_half(l))) {
-		*drop = MR_DROP_HALF_OPEN_FULL;
+	if (is_done_without_record(l, seg, asked, rule, used, drop))
 		return true;
-	}
+	if (!asked && !used && lane_fast_open(l, seg, hash, rule, frame, kept))
+		return true;
 	i = lane_half_take(l);
 	if (!mr_tcp_listen_state(&l->tcp, seg, &l->halves[i])) {
 		lane_half_give(l, i);
 		*drop = MR_DROP_TCP_FLAGS;
 		return true;
 	}
+	mr_fast_open_note(&l->tcp, seg, &l->halves[i]);
 	if (used) /* MAY-2 (1): above everything that the earlier connection used */
 		l->halves[i].iss = mr_seq_max(l->halves[i].iss, *used + ISS_GAP);
 	l->halves[i].rule = (uint16_t)(rule - l->rules);
@@ -101,6 +151,7 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 	mr_half_open_send(&l->tcp, &l->halves[i]);
 	lane_half_list(l, i);
 	rule->half_open++;
+	mr_sources_add(&l->sources, seg->tuple.remote, MR_SOURCE_HALF_OPEN);
 	if (asked)
 		asked->n_half++;
 	return true;
@@ -123,6 +174,8 @@ static void promote(struct mr_lane *l, uint32_t i, struct mr_conn *c, uint64_t h
 	lane_half_unlist(l, i);
 	l->rules[l->halves[i].rule].half_open--;
 	lane_half_give(l, i);
+	mr_sources_sub(&l->sources, c->remote, MR_SOURCE_HALF_OPEN);
+	mr_sources_add(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
 	l->stats->passive_opens++;
 }
 
@@ -141,18 +194,30 @@ static void answer_again(struct mr_lane *l, uint32_t i)
 
 /* Where the expanded connection would wait; full: the final ACK is dropped, the peer sends again.
  */
-static bool accept_is_full(struct mr_lane *l, const struct mr_conn *c)
+bool lane_accept_is_full(struct mr_lane *l, const struct mr_conn *c)
 {
 	struct listener *asked = lane_listener_at(l, c->local, mr_be16(c->local_port));
 
 	return asked && asked->n_waiting > asked->backlog;
 }
 
+/* A final ACK finds the accept queue full. Returns true when it is reset: forget the handshake. */
+bool lane_accept_overflow(struct mr_lane *l, const struct mr_segment *seg, int *drop)
+{
+	*drop = MR_DROP_ACCEPT_FULL;
+	l->stats->accept_overflow++;
+	if (l->s.config->open.overflow != MR_OVERFLOW_RESET)
+		return false;
+	l->stats->accept_resets++;
+	mr_tcp_reply_rst(&l->tcp, seg);
+	return true;
+}
+
 /* It did not become established: reset, back to LISTEN; or still half-open, and answered. */
 static void throw_away(struct mr_lane *l, uint32_t i, struct mr_conn *c)
 {
 	if (c->state == MR_CLOSED) {
-		forget_half(l, i);
+		lane_half_forget(l, i);
 	} else {
 		mr_tcp_output(&l->tcp, c);
 		l->halves[i].ts_recent = c->ts_recent;
@@ -162,7 +227,7 @@ static void throw_away(struct mr_lane *l, uint32_t i, struct mr_conn *c)
 }
 
 /* Our route to the peer may have a smaller MTU than the interface. */
-static void limit_to_route(struct mr_lane *l, struct mr_conn *c)
+void lane_limit_to_route(struct mr_lane *l, struct mr_conn *c)
 {
 	uint32_t mtu = l->n_mtu_routes ? lane_route_mtu(l, c->remote) : 0;
 
@@ -190,10 +255,10 @@ void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *s
 		return;
 	}
 	mr_half_open_expand(&l->tcp, h, c);
-	limit_to_route(l, c);
-	if (seg->flags & MR_ACK && !(seg->flags & MR_RST) && accept_is_full(l, c)) {
-		l->stats->accept_overflow++;
-		*drop = MR_DROP_ACCEPT_FULL;
+	lane_limit_to_route(l, c);
+	if (seg->flags & MR_ACK && !(seg->flags & MR_RST) && lane_accept_is_full(l, c)) {
+		if (lane_accept_overflow(l, seg, drop))
+			lane_half_forget(l, i);
 		lane_conn_give(l, c);
 		return;
 	}
@@ -223,12 +288,12 @@ static uint32_t expire_halves(struct mr_lane *l)
 		while ((i = l->half_list[sends].head) != MR_NONE &&
 		       !mr_ms_before(l->tcp.now_ms, l->halves[i].expire_ms) && l->tx_room) {
 			n++;
-			if (sends < SYN_ACKS_MAX) {
+			if (sends <= l->s.config->open.syn_ack_retries) {
 				answer_again(l, i);
 				continue;
 			}
 			l->stats->half_open_expired++;
-			forget_half(l, i);
+			lane_half_forget(l, i);
 		}
 	}
 	return n;

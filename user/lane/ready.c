@@ -5,6 +5,7 @@
  * steps once: application, TCP output, and its end.
  */
 #include "user/lane/internal.h"
+#include "user/tcp/internal.h"
 
 static void fifo_put(struct mr_lane *l, struct fifo *list, struct mr_conn *c)
 {
@@ -29,7 +30,9 @@ void lane_ready(struct mr_lane *l, struct mr_conn *c)
 /* TCP's events only make the connection ready; what to do follows from its state. */
 void lane_conn_event(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_event event)
 {
-	(void)event;
+	if (c->flags & MR_CONN_FAST_OPEN && c->flags & MR_CONN_PASSIVE &&
+	    (event == MR_EVENT_ESTABLISHED || event == MR_EVENT_CLOSED))
+		lane_fast_open_over(lane_of(t), c);
 	lane_ready(lane_of(t), c);
 }
 
@@ -97,6 +100,8 @@ static void finish(struct mr_lane *l, struct mr_conn *c, bool in_table)
 	lane_call_closed(l, c);
 	count_close(l, c);
 	leave_accept_queue(l, c);
+	if (c->flags & MR_CONN_PASSIVE)
+		mr_sources_sub(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
 	lane_listener_drop(l, c);
 	lane_state_give(rule, c);
 	lane_session_give(l, c);
@@ -142,7 +147,8 @@ static void run_asked(struct mr_lane *l, struct mr_conn *c)
 
 static void application(struct mr_lane *l, struct mr_conn *c)
 {
-	if (c->state < MR_ESTABLISHED || c->flags & (MR_CONN_ORPHAN | MR_CONN_IN_ACCEPT))
+	if ((c->state < MR_ESTABLISHED && !mr_conn_is_early(c)) ||
+	    c->flags & (MR_CONN_ORPHAN | MR_CONN_IN_ACCEPT))
 		return;
 	if (!(c->flags & MR_CONN_OPENED))
 		lane_call_open(l, c);

@@ -88,7 +88,7 @@ static void conn_arrives(struct mr_lane *l, struct mr_conn *c, struct arrival *a
 		l->frames.record[a->frame].owner = conn_index(l, c);
 }
 
-static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a)
+static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a, bool *kept)
 {
 	uint16_t expires = l->waits[i].expire_half_s;
 	uint32_t used = l->waits[i].snd_nxt;
@@ -101,7 +101,7 @@ static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a)
 	}
 	lane_wait_forget(l, i);
 	if (reopen)
-		lane_syn_arrives(l, &a->seg, a->hash, &used, &a->drop);
+		lane_syn_arrives(l, &a->seg, a->hash, a->frame, kept, &used, &a->drop);
 }
 
 /* Who else may know the flow? The next lane in turn, until the frame is back where it came from. */
@@ -142,17 +142,21 @@ static bool is_listening(struct mr_lane *l, const struct mr_segment *seg)
 }
 
 /* No connection, half-open or TIME-WAIT record of this lane has the tuple. */
-static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
+static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
+			    bool *kept)
 {
 	uint8_t bits = a->seg.flags & (MR_SYN | MR_ACK | MR_RST);
 
 	if (bits == MR_SYN) {
 		if (syn_is_for_another(l, a, mail))
 			return;
-		if (lane_syn_arrives(l, &a->seg, a->hash, NULL, &a->drop))
+		if (lane_syn_arrives(l, &a->seg, a->hash, a->frame, kept, NULL, &a->drop))
 			return;
 	}
 	if (hand_over(l, a, mail))
+		return;
+	if (bits == MR_ACK &&
+	    lane_cookie_arrives(l, &a->seg, a->hash, a->frame, kept, &a->drop, mail))
 		return;
 	if (!bits && is_listening(l, &a->seg))
 		a->drop = MR_DROP_TCP_FLAGS; /* 3.10.7.2, fourth: drop and return */
@@ -173,7 +177,7 @@ static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 	uint32_t i = mr_entry_index(entry);
 
 	if (entry == MR_ENTRY_NONE) {
-		unknown_arrives(l, a, mail);
+		unknown_arrives(l, a, mail, kept);
 		return;
 	}
 	switch (mr_entry_kind(entry)) {
@@ -184,12 +188,14 @@ static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 			conn_arrives(l, &l->conns[i], a, kept);
 		break;
 	case MR_ENTRY_HALF:
-		if (is_foreign_ack(&l->halves[i], &a->seg) && hand_over(l, a, mail))
+		if (is_foreign_ack(&l->halves[i], &a->seg) &&
+		    (hand_over(l, a, mail) ||
+		     lane_cookie_arrives(l, &a->seg, a->hash, a->frame, kept, &a->drop, mail)))
 			break;
 		lane_half_arrives(l, i, &a->seg, a->hash, a->frame, kept, &a->drop);
 		break;
 	case MR_ENTRY_TIME_WAIT:
-		wait_arrives(l, i, a);
+		wait_arrives(l, i, a, kept);
 		break;
 	}
 }

@@ -51,6 +51,15 @@ void mr_conn_init(struct mr_tcp *t, struct mr_conn *c, const struct mr_tuple *tu
 				     t->config->keep_count);
 }
 
+/* Text that was queued before: its numbers were counted from 0. */
+static void begin_early(struct mr_tcp *t, struct mr_conn *c)
+{
+	c->flags |= MR_CONN_FAST_OPEN;
+	c->snd_una = c->iss + 1;
+	for (uint32_t i = c->tx_head; i != MR_NONE; i = t->frames->record[i].next)
+		t->frames->record[i].seq += c->snd_una;
+}
+
 void mr_tcp_open_call(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu)
 {
 	c->iss = mr_tcp_isn(t, mr_conn_tuple(c));
@@ -58,6 +67,8 @@ void mr_tcp_open_call(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu)
 	c->snd_nxt = c->iss + 1;
 	c->recover = c->iss;
 	c->cwnd = 1;
+	if (c->tx_head != MR_NONE)
+		begin_early(t, c);
 	mr_tcp_set_mss(t, c, UINT16_MAX, mtu);
 	c->rcv_mss = 0;
 	c->flags |= MR_CONN_RTT_RUNNING;
@@ -72,19 +83,16 @@ int mr_tcp_cannot_send(const struct mr_conn *c)
 {
 	if (c->flags & MR_CONN_FIN_QUEUED)
 		return -EPIPE;
-	if (c->state != MR_ESTABLISHED && c->state != MR_CLOSE_WAIT)
+	if (c->state != MR_ESTABLISHED && c->state != MR_CLOSE_WAIT && !mr_conn_is_early(c))
 		return -ENOTCONN;
 	return 0;
 }
 
-int64_t mr_tcp_send_call(struct mr_tcp *t, struct mr_conn *c, const void *data, size_t len)
+static int64_t queue_copy(struct mr_tcp *t, struct mr_conn *c, const void *data, size_t len)
 {
 	const uint8_t *from = data;
-	int error = mr_tcp_cannot_send(c);
 	size_t done = 0;
 
-	if (error)
-		return error;
 	while (done < len) {
 		uint32_t room;
 		uint8_t *to = mr_tcp_reserve(t, c, &room);
@@ -104,6 +112,19 @@ int64_t mr_tcp_send_call(struct mr_tcp *t, struct mr_conn *c, const void *data, 
 	return (int64_t)done;
 }
 
+int64_t mr_tcp_early_call(struct mr_tcp *t, struct mr_conn *c, const void *data, size_t len)
+{
+	mr_tcp_set_mss(t, c, UINT16_MAX, 0);
+	return queue_copy(t, c, data, len);
+}
+
+int64_t mr_tcp_send_call(struct mr_tcp *t, struct mr_conn *c, const void *data, size_t len)
+{
+	int error = mr_tcp_cannot_send(c);
+
+	return error ? error : queue_copy(t, c, data, len);
+}
+
 void mr_tcp_shutdown_send(struct mr_tcp *t, struct mr_conn *c)
 {
 	if (c->flags & MR_CONN_FIN_QUEUED)
@@ -117,7 +138,11 @@ void mr_tcp_shutdown_send(struct mr_tcp *t, struct mr_conn *c)
 		c->flags |= MR_CONN_FIN_QUEUED;
 		mr_tcp_set_state(t, c, MR_LAST_ACK);
 		break;
-	case MR_SYN_RECEIVED: /* the application does not know the connection yet */
+	case MR_SYN_RECEIVED: /* the application does not know the connection yet, or ... */
+		if (!mr_conn_is_early(c))
+			return;
+		c->flags |= MR_CONN_FIN_QUEUED; /* the FIN waits for ESTABLISHED */
+		break;
 	case MR_CLOSED:
 	case MR_LISTEN:
 	case MR_SYN_SENT:
@@ -144,6 +169,8 @@ void mr_tcp_close_call(struct mr_tcp *t, struct mr_conn *c)
 	switch (c->state) {
 	case MR_SYN_SENT:
 	case MR_SYN_RECEIVED:
+		if (mr_conn_is_early(c) && !c->rx_bytes)
+			break;
 		mr_tcp_abort_call(t, c, MR_CLOSE_ABORTED);
 		return;
 	case MR_ESTABLISHED:

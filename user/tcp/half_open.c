@@ -4,6 +4,7 @@
  * handshake is done. An arriving segment is run through the ordinary steps on the block that the
  * record expands to.
  */
+#include "user/tcp/fast_open.h"
 #include "user/tcp/internal.h"
 
 #include <string.h>
@@ -88,6 +89,7 @@ void mr_half_open_send(struct mr_tcp *t, struct mr_half_open *h)
 
 	mr_half_open_expand(t, h, &c);
 	mr_tcp_syn_ack(t, &c, &out);
+	mr_fast_open_offer(t, h, &out);
 	memcpy(link.peer_mac, h->peer_mac, sizeof(link.peer_mac));
 	t->ops->reply(t, mr_conn_tuple(&c), &link, &out);
 	t->stats->segments_out++;

@@ -54,7 +54,8 @@ static void syn_sent_established(struct mr_tcp *t, struct mr_conn *c, const stru
 {
 	bool syn_lost = c->backoff > 0;
 
-	c->snd_una = seg->ack;
+	mr_fast_open_answered(t, c, seg);
+	mr_fast_open_acked(t, c, seg->ack);
 	take_syn_window(c, seg);
 	c->backoff = 0;
 	if (!syn_lost && c->flags & MR_CONN_RTT_RUNNING)
@@ -65,13 +66,16 @@ static void syn_sent_established(struct mr_tcp *t, struct mr_conn *c, const stru
 	mr_cc_of(c)->init(c, syn_lost);
 	c->flags |= MR_CONN_ACK_NOW;
 	mr_tcp_set_state(t, c, MR_ESTABLISHED);
+	mr_fast_open_established(t, c);
 	mr_tcp_want_output(t, c);
 }
 
 /* 3.10.7.3, SYN-SENT STATE. */
 static int syn_sent_state(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
-	bool acceptable = seg->flags & MR_ACK && seg->ack == c->snd_nxt;
+	/* text may stand behind our SYN (RFC 7413): both answers are good */
+	bool acceptable = seg->flags & MR_ACK && mr_seq_lt(c->iss, seg->ack) &&
+			  mr_seq_le(seg->ack, c->snd_nxt);
 
 	/* first, the ACK bit */
 	if (seg->flags & MR_ACK && !acceptable) {
@@ -161,6 +165,9 @@ static void answer_unacceptable(struct mr_tcp *t, struct mr_conn *c, const struc
 		mr_tcp_send_challenge(t, c);
 		return;
 	}
+	/* text is no part of a loop of ACKs, and its sender waits */
+	if (!seg->len && !(seg->flags & MR_FIN) && !mr_tcp_may_answer(t, c))
+		return;
 	c->flags |= MR_CONN_ACK_NOW;
 	mr_tcp_want_output(t, c);
 }
@@ -250,12 +257,12 @@ static enum step ack_in_syn_received(struct mr_tcp *t, struct mr_conn *c,
 {
 	bool syn_lost = c->backoff > 0;
 
-	if (!(mr_seq_lt(c->snd_una, seg->ack) && mr_seq_le(seg->ack, c->snd_nxt))) {
+	if (!(mr_seq_lt(c->iss, seg->ack) && mr_seq_le(seg->ack, c->snd_nxt))) {
 		*drop = MR_DROP_TCP_ACK;
 		mr_tcp_reply_rst(t, seg);
 		return STEP_DONE;
 	}
-	c->snd_una = seg->ack;
+	mr_fast_open_acked(t, c, seg->ack);
 	c->snd_wnd = (uint32_t)seg->wnd << (seg->flags & MR_SYN ? 0 : c->snd_shift);
 	c->snd_wl1 = seg->seq;
 	c->snd_wl2 = seg->ack;
@@ -268,6 +275,7 @@ static enum step ack_in_syn_received(struct mr_tcp *t, struct mr_conn *c,
 	c->flags &= ~MR_CONN_RTT_RUNNING;
 	mr_cc_of(c)->init(c, syn_lost);
 	mr_tcp_set_state(t, c, MR_ESTABLISHED);
+	mr_fast_open_established(t, c);
 	return c->state == MR_CLOSED ? STEP_DONE : STEP_NEXT;
 }
 
@@ -387,12 +395,24 @@ static void eighth_check_fin_bit(struct mr_tcp *t, struct mr_conn *c)
 	t->ops->event(t, c, MR_EVENT_READABLE);
 }
 
+/* RFC 7413 5.2: the SYN whose text we have, again: so is our SYN-ACK. */
+static bool is_early_syn_again(const struct mr_conn *c, const struct mr_segment *seg)
+{
+	return mr_conn_is_early(c) && (seg->flags & (MR_SYN | MR_ACK | MR_RST)) == MR_SYN &&
+	       seg->seq == c->irs;
+}
+
 /* 3.10.7.4, OTHER STATES: the RFC's eight checks, in its order. */
 static int other_states(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
 			uint32_t frame, bool *kept)
 {
 	int drop = MR_DROP_NONE;
 
+	if (is_early_syn_again(c, seg)) {
+		t->stats->duplicates++;
+		mr_tcp_send_syn(t, c);
+		return MR_DROP_NONE;
+	}
 	if (first_check_sequence_number(t, c, seg, &drop) == STEP_DONE)
 		return drop;
 	if (second_check_rst_bit(t, c, seg, &drop) == STEP_DONE)
@@ -448,7 +468,9 @@ int mr_tcp_segment_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_
 /* RFC 5927 4.1: the quoted segment must be one that is in flight. */
 static bool is_in_flight(const struct mr_conn *c, uint32_t seq)
 {
-	return mr_seq_le(c->snd_una, seq) && mr_seq_lt(seq, c->snd_nxt);
+	/* text that waits behind a SYN has put snd_una behind it (RFC 7413) */
+	return mr_seq_le(c->state == MR_SYN_SENT ? c->iss : c->snd_una, seq) &&
+	       mr_seq_lt(seq, c->snd_nxt);
 }
 
 static bool is_port_unreachable(const struct mr_icmp_error *icmp)

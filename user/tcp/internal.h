@@ -53,6 +53,13 @@ struct mr_delivery {
 	struct mr_block dsack;
 };
 
+/* A server's, with text of the SYN and not confirmed yet: it may send, but no FIN. */
+static inline bool mr_conn_is_early(const struct mr_conn *c)
+{
+	return c->state == MR_SYN_RECEIVED && c->flags & MR_CONN_FAST_OPEN &&
+	       c->flags & MR_CONN_PASSIVE;
+}
+
 /* active.c */
 struct mr_active *mr_active_of(struct mr_tcp *t, struct mr_conn *c);
 uint32_t mr_tcp_user_timeout(const struct mr_tcp *t, const struct mr_conn *c);
@@ -143,6 +150,7 @@ void mr_tcp_send_syn(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_syn_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out);
 void mr_tcp_send_ack(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_send_rst(struct mr_tcp *t, struct mr_conn *c);
+bool mr_tcp_may_answer(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_send_challenge(struct mr_tcp *t, struct mr_conn *c);
 bool mr_tcp_send_keepalive(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_send_probe(struct mr_tcp *t, struct mr_conn *c);
@@ -153,6 +161,13 @@ void mr_tcp_reply_rst(struct mr_tcp *t, const struct mr_segment *seg);
 void mr_tcp_path_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
 uint32_t mr_tcp_mtu_of(const struct mr_conn *c);
 void mr_tcp_set_mss(struct mr_tcp *t, struct mr_conn *c, uint32_t peer_mss, uint32_t mtu);
+
+/* fast_open.c (RFC 7413) */
+uint32_t mr_fast_open_fill(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out);
+void mr_fast_open_answered(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+void mr_fast_open_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack);
+void mr_fast_open_established(struct mr_tcp *t, struct mr_conn *c);
+void mr_fast_open_lost(struct mr_tcp *t, struct mr_conn *c);
 
 /* rtt.c (RFC 6298) */
 void mr_rtt_sample(struct mr_conn *c, uint32_t rtt_us);

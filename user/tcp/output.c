@@ -160,6 +160,23 @@ void mr_tcp_send_rst(struct mr_tcp *t, struct mr_conn *c)
 }
 
 /*
+ * Segments that are not acceptable are answered once in MR_ANSWER_MS by each connection, so that
+ * two ends that disagree do not answer each other without end, and a flood of forged ones does not
+ * use up what the lane may send in a second (RFC 5961 7; Linux's tcp_invalid_ratelimit).
+ */
+bool mr_tcp_may_answer(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_active *a = mr_active_of(t, c);
+
+	if (a->answered_ms && t->now_ms - a->answered_ms < MR_ANSWER_MS) {
+		t->stats->acks_limited++;
+		return false;
+	}
+	a->answered_ms = t->now_ms;
+	return true;
+}
+
+/*
  * RFC 5961 7: challenge ACKs are limited for the whole lane, so that an attacker can neither use
  * us as an amplifier nor learn from the count of one connection what happens on another: the
  * number that may be sent in a second varies with the secret.
@@ -168,6 +185,8 @@ void mr_tcp_send_challenge(struct mr_tcp *t, struct mr_conn *c)
 {
 	uint32_t second = t->now_ms / 1000;
 
+	if (!mr_tcp_may_answer(t, c))
+		return;
 	if (second != t->challenge_second) {
 		uint64_t jitter = mr_siphash13(&t->config->isn_key, &second, sizeof(second));
 
@@ -218,10 +237,17 @@ void mr_tcp_syn_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *
 void mr_tcp_send_syn(struct mr_tcp *t, struct mr_conn *c)
 {
 	struct mr_segment_out out;
+	uint32_t text;
 
 	fill_syn(t, c, &out, c->state == MR_SYN_SENT ? MR_SYN : MR_SYN | MR_ACK);
-	if (t->ops->transmit(t, c, MR_NONE, &out))
+	text = mr_fast_open_fill(t, c, &out);
+	if (!text && t->ops->transmit(t, c, MR_NONE, &out))
 		t->stats->segments_out++;
+	else if (text && t->ops->copy(t, c, mr_frame_payload(t->frames, c->tx_head), text, &out)) {
+		t->stats->segments_out++;
+		t->stats->fast_opens_out++;
+		c->snd_nxt = c->iss + 1 + text;
+	}
 	mr_timer_data_sent(t, c);
 }
 
@@ -243,7 +269,7 @@ static uint8_t text_flags(const struct mr_conn *c, const struct mr_frame *r)
 
 	if (r->seq + r->len == mr_tcp_queue_end(c)) { /* MUST-60, MUST-61: PSH on the last */
 		flags |= MR_PSH;
-		if (c->flags & MR_CONN_FIN_QUEUED)
+		if (c->flags & MR_CONN_FIN_QUEUED && c->state >= MR_ESTABLISHED)
 			flags |= MR_FIN;
 	}
 	return flags;
@@ -452,7 +478,9 @@ static bool is_stuck(const struct mr_tcp *t, const struct mr_conn *c)
 void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c)
 {
 	c->flags &= ~MR_CONN_SEND_LIMITED;
-	if (c->state >= MR_ESTABLISHED) {
+	if (mr_conn_is_early(c)) {
+		send_new(t, c);
+	} else if (c->state >= MR_ESTABLISHED) {
 		if (c->tx_head != MR_NONE && send_lost(t, c, mr_active_peek(t->actives, c)))
 			send_new(t, c);
 		if (c->flags & MR_CONN_FIN_QUEUED && !(c->flags & MR_CONN_FIN_SENT) &&

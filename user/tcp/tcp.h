@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/mr_worker.h"
 #include "user/frame/actives.h"
 #include "user/frame/frames.h"
 #include "user/wire/segment.h"
@@ -34,6 +35,7 @@ enum mr_tcp_event {
 };
 
 struct mr_tcp;
+struct mr_fast_open_cache;
 
 /**
  * struct mr_tcp_ops - what TCP needs from its lane
@@ -78,6 +80,9 @@ struct mr_tcp_config {
 	uint32_t keep_idle_s;
 	uint32_t keep_interval_s;
 	uint32_t keep_count;
+	uint8_t syn_ack_retries; /* of a connection opened by Fast Open */
+	uint8_t fast_open;	 /* MR_FAST_OPEN_SERVER, MR_FAST_OPEN_CLIENT */
+	struct mr_siphash_key fast_open_key;
 };
 
 enum {
@@ -91,7 +96,8 @@ enum {
 	MR_DUPACKS = 3,			      /* RFC 5681 3.2 */
 	MR_PAWS_IDLE_MS = 24 * 24 * 3600000u, /* RFC 7323 5.5 */
 	MR_CHALLENGES_PER_S = 100,	      /* RFC 5961 7 */
-	MR_OOO_FRAMES = 256,		      /* out-of-order frames a connection may hold */
+	MR_ANSWER_MS = 500,  /* between two answers of a connection to segments out of the window */
+	MR_OOO_FRAMES = 256, /* out-of-order frames a connection may hold */
 	MR_ACTIVE_IDLE_MS = 10000, /* without bytes on their way: struct mr_active goes */
 };
 
@@ -112,6 +118,8 @@ struct mr_tcp {
 	struct mr_lane_stats *stats;
 	uint32_t challenge_second; /* RFC 5961 7: tokens of this second */
 	uint32_t challenges;
+	struct mr_fast_open_cache *fast_open; /* of a client (RFC 7413), or NULL */
+	uint8_t fast_open_renew;	      /* fast_open.c: the SYN-ACK brings a cookie */
 };
 
 /** mr_conn_tuple() - both ends; the block's fields have the tuple's layout */
@@ -201,6 +209,15 @@ void mr_conn_init(struct mr_tcp *t, struct mr_conn *c, const struct mr_tuple *tu
 
 /** mr_tcp_open_call() - 3.10.1, active: SYN is sent in this turn; @mtu of the path */
 void mr_tcp_open_call(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
+
+/**
+ * mr_tcp_early_call() - 3.10.2 before 3.10.1: bytes for a connection that is not being opened yet
+ *
+ * They go with the SYN as far as Fast Open allows it (RFC 7413), else behind the handshake.
+ *
+ * Return: bytes queued, 0 to @len
+ */
+int64_t mr_tcp_early_call(struct mr_tcp *t, struct mr_conn *c, const void *data, size_t len);
 
 /**
  * mr_tcp_send_call() - 3.10.2: queue bytes, copied

@@ -278,10 +278,12 @@ static void user_timeout(struct mr_tcp *t, struct mr_conn *c)
 
 static void syn_timeout(struct mr_tcp *t, struct mr_conn *c)
 {
-	if (t->now_ms - c->unacked_ms >= MR_SYN_GIVE_UP_MS) {
+	if (t->now_ms - c->unacked_ms >= MR_SYN_GIVE_UP_MS ||
+	    (mr_conn_is_early(c) && c->backoff >= t->config->syn_ack_retries)) {
 		mr_tcp_close_conn(t, c, MR_CLOSE_OPEN_TIMEOUT);
 		return;
 	}
+	mr_fast_open_lost(t, c);
 	c->backoff++;
 	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
 	c->flags &= ~MR_CONN_RTT_RUNNING;

@@ -54,7 +54,7 @@ struct mr_link {
 	uint16_t vlan[2]; /* outer and inner TCI, host order */
 };
 
-/* RFC 9293 3.2, RFC 7323, RFC 2018: the options this stack knows. */
+/* RFC 9293 3.2, RFC 7323, RFC 2018, RFC 7413: the options this stack knows. */
 struct mr_tcp_options {
 	uint16_t mss; /* 0: absent */
 	bool has_window_scale;
@@ -63,6 +63,10 @@ struct mr_tcp_options {
 	bool has_timestamps;
 	uint32_t ts_val;
 	uint32_t ts_ecr;
+	bool has_fast_open; /* RFC 7413; for SYNs only */
+	bool fast_open_experimental;
+	uint8_t fast_open_bytes; /* 0: asks for a cookie; else 4 to 16 */
+	uint8_t fast_open[16];
 	uint8_t n_sack; /* SACK blocks, at most 4 */
 	struct {
 		uint32_t left;
@@ -160,7 +164,7 @@ bool mr_tcp_options_parse(struct mr_tcp_options *o, const uint8_t *p, size_t len
 
 /**
  * struct mr_segment_out - what to write in front of a payload
- * @options:	written in Linux's order: mss, sackOK, TS, nop wscale on SYN; nop nop TS; nop nop
+ * @options:	written in Linux's order: mss, sackOK, TS, nop wscale, fast open on SYN; nop nop TS; nop nop
  *SACK. Absent ones by mss 0, has_* false, n_sack 0
  * @wnd:	the header's field, already scaled
  * @urgent:	the pointer, with MR_URG; else 0

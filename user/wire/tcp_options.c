@@ -8,6 +8,8 @@
  */
 #include "user/wire/tcp_options.h"
 
+#include <string.h>
+
 #include "user/wire/bytes.h"
 
 static bool read_timestamps(struct mr_tcp_options *o, const uint8_t *body, size_t len)
@@ -30,6 +32,24 @@ static bool read_sack(struct mr_tcp_options *o, const uint8_t *body, size_t len)
 		o->sack[i].right = load_be32(body + 4);
 	}
 	return true;
+}
+
+/* RFC 7413 4.1.1: an invalid length is ignored, not malformed. */
+static void read_fast_open(struct mr_tcp_options *o, const uint8_t *body, size_t len)
+{
+	if (len && (len < MR_FAST_OPEN_COOKIE_LEAST || len > MR_FAST_OPEN_COOKIE_MOST || len % 2))
+		return;
+	o->has_fast_open = true;
+	o->fast_open_bytes = (uint8_t)len;
+	memcpy(o->fast_open, body, len);
+}
+
+static void read_experimental(struct mr_tcp_options *o, const uint8_t *body, size_t len)
+{
+	if (len < 2 || load_be16(body) != MR_OPT_FAST_OPEN_MAGIC || o->has_fast_open)
+		return;
+	read_fast_open(o, body + 2, len - 2);
+	o->fast_open_experimental = o->has_fast_open;
 }
 
 /*
@@ -57,6 +77,13 @@ static bool read_option(struct mr_tcp_options *o, uint8_t kind, const uint8_t *b
 		return read_sack(o, body, len);
 	case MR_OPT_TIMESTAMPS:
 		return read_timestamps(o, body, len);
+	case MR_OPT_FAST_OPEN:
+		o->fast_open_experimental = false;
+		read_fast_open(o, body, len);
+		return true;
+	case MR_OPT_EXPERIMENTAL:
+		read_experimental(o, body, len);
+		return true;
 	default:
 		return true;
 	}
@@ -83,6 +110,12 @@ bool mr_tcp_options_parse(struct mr_tcp_options *o, const uint8_t *p, size_t len
 	return true;
 }
 
+/* Kind, length, magic and cookie; NOPs to a multiple of four follow. */
+static inline size_t fast_open_bytes(const struct mr_tcp_options *o)
+{
+	return 2 + (o->fast_open_experimental ? 2u : 0) + o->fast_open_bytes;
+}
+
 /* Bytes of all options but SACK blocks. */
 static inline size_t plain_bytes(const struct mr_tcp_options *o)
 {
@@ -96,6 +129,8 @@ static inline size_t plain_bytes(const struct mr_tcp_options *o)
 		bytes += 4;
 	if (o->has_window_scale)
 		bytes += 4;
+	if (o->has_fast_open)
+		bytes += (fast_open_bytes(o) + 3) & ~(size_t)3;
 	return bytes;
 }
 
@@ -125,6 +160,23 @@ static uint8_t *put(uint8_t *p, uint8_t a, uint8_t b, uint8_t c, uint8_t d)
 	p[2] = c;
 	p[3] = d;
 	return p + 4;
+}
+
+static uint8_t *write_fast_open(const struct mr_tcp_options *o, uint8_t *p)
+{
+	size_t len = fast_open_bytes(o);
+	uint8_t *body = p + 2;
+
+	p[0] = o->fast_open_experimental ? MR_OPT_EXPERIMENTAL : MR_OPT_FAST_OPEN;
+	p[1] = (uint8_t)len;
+	if (o->fast_open_experimental) {
+		store_be16(body, MR_OPT_FAST_OPEN_MAGIC);
+		body += 2;
+	}
+	memcpy(body, o->fast_open, o->fast_open_bytes);
+	while (len % 4)
+		p[len++] = MR_OPT_NOP;
+	return p + len;
 }
 
 static void write_sack(const struct mr_tcp_options *o, unsigned int n, uint8_t *p)
@@ -161,6 +213,8 @@ void mr_tcp_options_write(const struct mr_tcp_options *o, uint8_t *p)
 	if (o->has_window_scale)
 		p = put(p, MR_OPT_NOP, MR_OPT_WINDOW_SCALE, MR_OPT_WINDOW_SCALE_BYTES,
 			o->window_shift);
+	if (o->has_fast_open)
+		p = write_fast_open(o, p);
 	n = o->n_sack ? sack_blocks(o, (size_t)(p - start)) : 0;
 	if (n)
 		write_sack(o, n, p);

@@ -15,6 +15,13 @@ enum {
 	MR_OPT_SACK = 5,	   /* RFC 2018 3 */
 	MR_OPT_TIMESTAMPS = 8,	   /* RFC 7323 3.2 */
 
+	MR_OPT_FAST_OPEN = 34,	   /* RFC 7413 4.1.1 */
+	MR_OPT_EXPERIMENTAL = 254, /* RFC 6994, with 16 bits that say whose */
+
+	MR_OPT_FAST_OPEN_MAGIC = 0xf989, /* RFC 7413 1.1: Fast Open before it had a number */
+	MR_FAST_OPEN_COOKIE_LEAST = 4,
+	MR_FAST_OPEN_COOKIE_MOST = 16,
+
 	MR_OPT_MSS_BYTES = 4,
 	MR_OPT_WINDOW_SCALE_BYTES = 3,
 	MR_OPT_SACK_PERMITTED_BYTES = 2,

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* Limits for one source, include/shared/mr_worker.h: struct mr_open_settings; and their table. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/lane/raw.h"
+#include "tests/lane/talk.h"
+#include "user/lane/internal.h"
+
+enum {
+	ISN = 1000000,
+	SOURCES = 3000,
+};
+
+static void start(struct pair *p, struct raw *r, uint32_t connections, uint32_t half_open,
+		  uint8_t cookies)
+{
+	pair_init(p, PAIR_OPTIONS);
+	p->end[PAIR_SERVER].config.open.source_connections = connections;
+	p->end[PAIR_SERVER].config.open.source_half_open = half_open;
+	p->end[PAIR_SERVER].config.open.syn_cookies = cookies;
+	pair_rule(p, PAIR_SERVER, "echo-bytes", 7000);
+	pair_rule(p, PAIR_CLIENT, "talk", 9);
+	pair_start(p, (const struct mr_app *const[]){ &talk_app }, 1);
+	raw_init(r, p);
+}
+
+static void reset(struct raw *r, uint16_t from)
+{
+	struct mr_segment_out rst = { .seq = ISN + 1, .flags = MR_RST };
+
+	raw_segment(r, from, 7000, &rst, NULL, 0);
+	raw_run(r, 1);
+}
+
+static void half_open_of_a_source_are_limited_and_the_rest_not_answered(void **state)
+{
+	struct pair p;
+	struct raw r;
+	const struct mr_lane_stats *s = &p.end[PAIR_SERVER].stats;
+
+	(void)state;
+	start(&p, &r, 0, 3, 0);
+	for (uint16_t i = 0; i < 10; i++)
+		assert_int_equal(raw_syn(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN), i < 3);
+	assert_int_equal(s->drop.source_limit, 7);
+	assert_int_equal(r.resets, 0);
+	reset(&r, RAW_PORTS); /* each that ends makes room for one, however it ends */
+	assert_true(raw_syn(&r, RAW_PORTS + 10, 7000, ISN));
+	raw_ack(&r, RAW_PORTS + 10, 7000, ISN + 1, NULL, 0);
+	assert_true(raw_syn(&r, RAW_PORTS + 11, 7000, ISN));
+	assert_false(raw_syn(&r, RAW_PORTS + 12, 7000, ISN));
+	raw_run(&r, 250000);
+	assert_true(raw_syn(&r, RAW_PORTS + 12, 7000, ISN));
+	reset(&r, RAW_PORTS + 12);
+	reset(&r, RAW_PORTS + 10);
+	assert_int_equal(p.end[PAIR_SERVER].lane->sources.used, 0);
+	talk_end(&p);
+}
+
+static void connections_of_a_source_are_limited(void **state)
+{
+	(void)state;
+	for (uint8_t cookies = MR_SYN_COOKIES_OFF; cookies <= MR_SYN_COOKIES_ALWAYS; cookies++) {
+		struct mr_segment late;
+		struct pair p;
+		struct raw r;
+		const struct mr_lane_stats *s = &p.end[PAIR_SERVER].stats;
+
+		start(&p, &r, 4, 0, cookies);
+		raw_syn(&r, RAW_PORTS + 50, 7000, ISN);
+		late = r.last; /* a cookie's ACK that comes when the limit is reached */
+		for (uint16_t i = 0; i < 8; i++)
+			if (raw_syn(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN))
+				raw_ack(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN + 1, NULL, 0);
+		if (cookies != MR_SYN_COOKIES_ALWAYS)
+			reset(&r, RAW_PORTS + 50);
+		else
+			r.last = late, raw_ack(&r, RAW_PORTS + 50, 7000, ISN + 1, NULL, 0);
+		assert_int_equal(s->connections, cookies == MR_SYN_COOKIES_ALWAYS ? 4 : 3);
+		assert_int_equal(s->drop.source_limit, 5);
+		for (uint16_t i = 0; i < 4; i++)
+			reset(&r, (uint16_t)(RAW_PORTS + i));
+		assert_int_equal(s->connections, 0);
+		assert_int_equal(p.end[PAIR_SERVER].lane->sources.used, 0);
+		assert_true(raw_syn(&r, RAW_PORTS + 20, 7000, ISN));
+		reset(&r, RAW_PORTS + 20);
+		talk_end(&p);
+	}
+}
+
+/* ----- the table ----- */
+
+static void address_of(uint32_t i, uint8_t addr[16])
+{
+	memset(addr, 0, 16);
+	if (i % 2) {
+		addr[10] = addr[11] = 0xff;
+		memcpy(addr + 12, &i, 4);
+	} else {
+		addr[0] = 0x20;
+		memcpy(addr + 4, &i, 4);
+		addr[15] = (uint8_t)rand(); /* any host of the /64 */
+	}
+}
+
+/* Random counting up and down against plain counters; nothing is lost in removals. */
+static void table_counts_as_plain_counters_do(void **state)
+{
+	const struct mr_siphash_key key = { { 1, 2 } };
+	uint32_t want[SOURCES][MR_SOURCE_COUNTS] = { 0 };
+	uint32_t used = 0;
+	struct mr_sources s;
+
+	(void)state;
+	srand(1);
+	assert_int_equal(mr_sources_init(&s, SOURCES, &key), 0);
+	for (uint32_t n = 0; n < 200000; n++) {
+		uint32_t i = (uint32_t)rand() % SOURCES;
+		uint32_t which = (uint32_t)rand() % MR_SOURCE_COUNTS;
+		uint8_t addr[16];
+
+		address_of(i, addr);
+		if (rand() % 2) {
+			mr_sources_add(&s, addr, which);
+			want[i][which]++;
+		} else {
+			mr_sources_sub(&s, addr, which);
+			want[i][which] -= want[i][which] > 0;
+		}
+		assert_int_equal(mr_sources_get(&s, addr, which), want[i][which]);
+	}
+	for (uint32_t i = 0; i < SOURCES; i++) {
+		uint8_t addr[16];
+
+		address_of(i, addr);
+		used += want[i][0] || want[i][1];
+		for (uint32_t which = 0; which < MR_SOURCE_COUNTS; which++)
+			assert_int_equal(mr_sources_get(&s, addr, which), want[i][which]);
+	}
+	assert_int_equal(s.used, used);
+	mr_sources_fini(&s);
+}
+
+/* More sources than places: the table stays searchable, and what it does not know counts nothing.
+ */
+static void full_table_counts_no_more_sources(void **state)
+{
+	const struct mr_siphash_key key = { { 1, 2 } };
+	struct mr_sources s;
+	uint8_t addr[16];
+
+	(void)state;
+	assert_int_equal(mr_sources_init(&s, 1, &key), 0);
+	for (uint32_t i = 0; i < 1000; i++) {
+		address_of(i, addr);
+		mr_sources_add(&s, addr, MR_SOURCE_CONNECTIONS);
+	}
+	assert_true(s.used < s.mask);
+	for (uint32_t i = 0; i < 1000; i++) {
+		address_of(i, addr);
+		mr_sources_sub(&s, addr, MR_SOURCE_CONNECTIONS);
+	}
+	assert_int_equal(s.used, 0);
+	mr_sources_fini(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(half_open_of_a_source_are_limited_and_the_rest_not_answered),
+		cmocka_unit_test(connections_of_a_source_are_limited),
+		cmocka_unit_test(table_counts_as_plain_counters_do),
+		cmocka_unit_test(full_table_counts_no_more_sources),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cookie is the initial sequence number:
+ *
+ *	H(0) + IRS + minute * 2^24 + (H(minute) + MSS index) mod 2^24
+ *
+ * with H a SipHash-2-4 of the tuple and its argument. IRS stays readable in it by design: a new
+ * SYN of the peer moves the number on as RFC 9293 3.4.1 wants it. A forger hits one of 2^32 / 16.
+ *
+ * What does not fit goes through the timestamp that the peer echoes, in its lowest six bits: shift
+ * of the peer's window (15: none), SACK, ECN; the layout of Linux (net/ipv4/syncookies.c). These
+ * bits are not protected: the peer can only lie about what it had offered itself.
+ */
+#include "user/tcp/cookies.h"
+
+#include <string.h>
+
+#include "user/tcp/internal.h"
+
+enum {
+	DATA_BITS = 24,
+	DATA_MASK = (1 << DATA_BITS) - 1,
+
+	TS_SHIFT_MASK = 0xf,
+	TS_SHIFT_NONE = 0xf,
+	TS_SACK = 1 << 4,
+	TS_ECN = 1 << 5,
+	TS_BITS = 6,
+	TS_MASK = (1 << TS_BITS) - 1,
+};
+
+/*
+ * The most that a peer is sent: the default, tunnels, PPPoE and Ethernet, jumbo frames. The lowest
+ * is the least that is ever sent (see mr_tcp_set_mss()), so nobody gets more than it asked for.
+ */
+static const uint16_t mss_ipv4[] = { 64, 536, 1200, 1360, 1400, 1440, 1460, 8960 };
+static const uint16_t mss_ipv6[] = { 64, 1220, 1280, 1340, 1380, 1420, 1440, 8940 };
+
+enum {
+	N_MSS = sizeof(mss_ipv4) / sizeof(mss_ipv4[0]),
+};
+
+_Static_assert(sizeof(mss_ipv4) == sizeof(mss_ipv6), "MSS tables");
+
+static uint32_t mss_index(const struct mr_tuple *tuple, uint16_t mss)
+{
+	bool ipv4 = mr_is_ipv4(tuple->remote);
+	const uint16_t *table = ipv4 ? mss_ipv4 : mss_ipv6;
+	uint32_t i = N_MSS - 1;
+
+	if (!mss)
+		mss = ipv4 ? MR_MSS_DEFAULT_IPV4 : MR_MSS_DEFAULT_IPV6;
+	while (i && table[i] > mss)
+		i--;
+	return i;
+}
+
+/* @minute 0 is the hash without time: minutes are counted from 1. */
+static uint32_t hash(const struct mr_tcp *t, const struct mr_tuple *tuple, uint32_t minute)
+{
+	struct {
+		struct mr_tuple tuple;
+		uint32_t minute;
+		uint8_t use[8]; /* other hashes under this key have other lengths */
+	} in = { *tuple, minute, "cookie" };
+
+	return (uint32_t)mr_siphash24(&t->config->isn_key, &in, sizeof(in));
+}
+
+static uint32_t minute_of(const struct mr_tcp *t)
+{
+	return (uint32_t)(t->now_us / MR_COOKIE_MINUTE_US) + 1;
+}
+
+static uint32_t make(const struct mr_tcp *t, const struct mr_segment *syn)
+{
+	uint32_t minute = minute_of(t);
+	uint32_t data = hash(t, &syn->tuple, minute) + mss_index(&syn->tuple, syn->options.mss);
+
+	return hash(t, &syn->tuple, 0) + syn->seq + (minute << DATA_BITS) + (data & DATA_MASK);
+}
+
+/* The index of the MSS, or N_MSS and above: no cookie of ours. */
+static uint32_t open_cookie(const struct mr_tcp *t, const struct mr_segment *ack)
+{
+	uint32_t v = ack->ack - 1 - hash(t, &ack->tuple, 0) - (ack->seq - 1);
+	uint32_t age = (minute_of(t) - (v >> DATA_BITS)) & (UINT32_MAX >> DATA_BITS);
+
+	if (age >= MR_COOKIE_MINUTES || age >= minute_of(t))
+		return N_MSS;
+	return (v - hash(t, &ack->tuple, minute_of(t) - age)) & DATA_MASK;
+}
+
+/* Options into the timestamp's low bits, never later than it is. */
+static void hide_options(struct mr_segment_out *out, uint8_t peer_shift)
+{
+	struct mr_tcp_options *o = &out->options;
+	uint32_t now = o->ts_val;
+	uint32_t bits = o->has_window_scale ? peer_shift : TS_SHIFT_NONE;
+
+	bits |= o->sack_permitted ? TS_SACK : 0;
+	bits |= out->flags & MR_ECE ? TS_ECN : 0;
+	o->ts_val = (now & ~(uint32_t)TS_MASK) | bits;
+	if (mr_seq_lt(now, o->ts_val))
+		o->ts_val -= 1 << TS_BITS;
+}
+
+static void strip_options(struct mr_segment_out *out)
+{
+	out->options.has_window_scale = false;
+	out->options.sack_permitted = false;
+	out->flags &= (uint8_t)~MR_ECE;
+}
+
+bool mr_cookie_send(struct mr_tcp *t, const struct mr_segment *syn, const uint32_t *used)
+{
+	struct mr_half_open half;
+	struct mr_segment_out out;
+	struct mr_conn c = { 0 };
+
+	if (!mr_tcp_listen_state(t, syn, &half))
+		return false;
+	half.iss = make(t, syn);
+	if (used && !mr_seq_lt(*used, half.iss))
+		return false;
+	mr_half_open_expand(t, &half, &c);
+	mr_tcp_syn_ack(t, &c, &out);
+	if (out.options.has_timestamps)
+		hide_options(&out, half.snd_shift);
+	else
+		strip_options(&out);
+	t->ops->reply(t, &syn->tuple, &syn->link, &out);
+	t->stats->segments_out++;
+	t->stats->cookies_sent++;
+	return true;
+}
+
+/* What the echoed timestamp says. */
+static void find_options(const struct mr_segment *ack, struct mr_half_open *half)
+{
+	uint32_t bits = ack->options.ts_ecr & TS_MASK;
+	uint8_t shift = bits & TS_SHIFT_MASK;
+
+	half->flags |= MR_HALF_TIMESTAMPS;
+	half->ts_recent = ack->options.ts_val;
+	if (shift <= 14) {
+		half->flags |= MR_HALF_WINDOW_SCALE;
+		half->snd_shift = shift;
+	}
+	if (bits & TS_SACK)
+		half->flags |= MR_HALF_SACK;
+	if (bits & TS_ECN)
+		half->flags |= MR_HALF_ECN;
+}
+
+bool mr_cookie_check(const struct mr_tcp *t, const struct mr_segment *ack,
+		     struct mr_half_open *half)
+{
+	uint32_t mss;
+
+	if ((ack->flags & (MR_SYN | MR_ACK | MR_RST)) != MR_ACK)
+		return false;
+	mss = open_cookie(t, ack);
+	if (mss >= N_MSS)
+		return false;
+	*half = (struct mr_half_open){
+		.local_port = ack->tuple.local_port,
+		.remote_port = ack->tuple.remote_port,
+		.vlan = { ack->link.vlan[0], ack->link.vlan[1] },
+		.peer_mss = mr_is_ipv4(ack->tuple.remote) ? mss_ipv4[mss] : mss_ipv6[mss],
+		.iss = ack->ack - 1,
+		.irs = ack->seq - 1,
+		.next = MR_NONE,
+		.prev = MR_NONE,
+		.flags = MR_HALF_USED,
+		.sends = 1,
+	};
+	memcpy(half->local, ack->tuple.local, sizeof(half->local));
+	memcpy(half->remote, ack->tuple.remote, sizeof(half->remote));
+	memcpy(half->peer_mac, ack->link.peer_mac, sizeof(half->peer_mac));
+	if (ack->options.has_timestamps && ack->options.ts_ecr)
+		find_options(ack, half);
+	return true;
+}
