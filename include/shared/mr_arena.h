@@ -247,6 +247,7 @@ enum {
 	MR_HALF_TIMESTAMPS = 1 << 1,
 	MR_HALF_WINDOW_SCALE = 1 << 2,
 	MR_HALF_SACK = 1 << 3,
+	MR_HALF_ECN = 1 << 4,
 };
 
 /* A passive open in SYN-RECEIVED: what is needed to answer its ACK, 80 bytes. */
@@ -316,6 +317,15 @@ struct mr_cubic {
 	uint8_t in_round;
 };
 
+/* RFC 8257 3.3 */
+struct mr_dctcp {
+	uint32_t alpha; /* in 1/2^20 */
+	uint32_t window_end;
+	uint32_t bytes_acked;
+	uint32_t bytes_marked;
+	uint8_t begun;
+};
+
 /*
  * What a connection needs only while bytes are on their way, borrowed from the first byte sent or
  * the first gap on, given back after MR_ACTIVE_IDLE_MS without any (user/frame/actives.h).
@@ -328,8 +338,11 @@ struct mr_active {
 	/* congestion control */
 	uint32_t cc_acked;   /* bytes acknowledged towards the next increase (RFC 3465) */
 	uint32_t cc_sent_ms; /* when new text last left */
+	uint32_t ecn_end;    /* snd_nxt when an echo of congestion last reduced the window */
+	uint8_t ecn_reduced; /* it is not acknowledged yet */
 	union {
 		struct mr_cubic cubic;
+		struct mr_dctcp dctcp;
 	} cc;
 
 	/* loss recovery */

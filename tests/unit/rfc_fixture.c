@@ -21,6 +21,7 @@ static void record(struct rfc *f, const struct mr_segment_out *out, const uint8_
 		.ack = out->ack,
 		.wnd = out->wnd,
 		.flags = out->flags,
+		.ecn = out->ecn,
 		.len = len,
 		.at_ms = f->tcp.now_ms,
 		.reply = reply,
@@ -217,6 +218,7 @@ int rfc_arrives_only(struct rfc *f, struct mr_conn *c, const struct rfc_in *in)
 		.ack = in->flags & MR_ACK && !in->ack ? c->snd_nxt : in->ack,
 		.wnd = in->wnd || in->zero_wnd ? in->wnd : 65535,
 		.flags = in->flags,
+		.ecn = in->ecn,
 		.len = in->len,
 		.options = {
 			.mss = in->mss,

@@ -38,6 +38,7 @@ static void enter_recovery(struct mr_tcp *t, struct mr_conn *c)
 		return;
 	}
 	c->ssthresh = mr_cc_of(c)->ssthresh(t, c, mr_active_of(t, c), flight);
+	mr_ecn_window_reduced(c);
 	c->recover = c->snd_nxt;
 	c->flags |= MR_CONN_RECOVERY;
 	t->stats->fast_retransmits++;
@@ -95,6 +96,7 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 	ack.acked = mr_tcp_acked(t, c, seg->ack);
 	ack.delivered = ack.acked;
 	ack.limited = mr_cwv_is_limited(c, ack.flight);
+	ack.ece = mr_ecn_is_echo(c, seg);
 	c->dupacks = 0;
 	ack.rtt_us = sample_rtt(t, c, seg);
 	if (c->flags & MR_CONN_RECOVERY)
@@ -134,6 +136,8 @@ void mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 {
 	if (mr_seq_lt(seg->ack, c->snd_una))
 		return; /* old duplicate: its text is still read */
+	if (c->flags & MR_CONN_ECN)
+		mr_ecn_ack_arrives(t, c, seg);
 	if (is_duplicate(t, c, seg))
 		duplicate_ack(t, c);
 	else if (seg->ack != c->snd_una)

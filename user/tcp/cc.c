@@ -8,6 +8,7 @@ const struct mr_cc *mr_cc_of(const struct mr_conn *c)
 	static const struct mr_cc *const algorithms[MR_CC_COUNT] = {
 		[MR_CC_CUBIC] = &mr_cc_cubic,
 		[MR_CC_NEWRENO] = &mr_cc_newreno,
+		[MR_CC_DCTCP] = &mr_cc_dctcp,
 	};
 
 	return algorithms[c->cc < MR_CC_COUNT ? c->cc : 0];

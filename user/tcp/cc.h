@@ -44,21 +44,31 @@ enum mr_cc_event {
  * struct mr_cc - an algorithm; writes cwnd and ssthresh of the connection and its own fields of the
  *		  active record only, which is all zero when the connection just took it
  * @rules_recovery: sets cwnd in fast recovery itself; else recovery does (RFC 6937)
+ * @needs_ecn:	asks for ECN, echoes each mark exactly, and marks all its segments (RFC 8257)
+ * @ignores_marks: has no answer to marks, so ECN is never used with it
  * @init:	the handshake is done, snd_mss is known; @syn_lost: initial window of one segment
  * @acked:	new data was acknowledged, or selectively acknowledged
  * @ssthresh:	loss was found with @flight bytes outstanding, or congestion was echoed: the new
  *		ssthresh
+ * @echoed:	NULL: @ssthresh; congestion was echoed: the new ssthresh
+ * @marked:	NULL: it need not know; an ACK up to @ack on a connection with ECN, before snd_una
+ *		moves; @echo: with ECE
  * @event:	NULL: it needs none
  * @pacing_rate: bytes a second, 0: as fast as the window lets; NULL: never paced
  */
 struct mr_cc {
 	const char *name;
 	bool rules_recovery;
+	bool needs_ecn;
+	bool ignores_marks;
 	void (*init)(struct mr_conn *c, bool syn_lost);
 	void (*acked)(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 		      const struct mr_cc_ack *ack);
 	uint32_t (*ssthresh)(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 			     uint32_t flight);
+	uint32_t (*echoed)(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+			   uint32_t flight);
+	void (*marked)(struct mr_conn *c, struct mr_active *a, uint32_t ack, bool echo);
 	void (*event)(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 		      enum mr_cc_event event);
 	uint64_t (*pacing_rate)(const struct mr_conn *c, const struct mr_active *a);
@@ -102,5 +112,6 @@ void mr_cwv_sending_begins(struct mr_tcp *t, struct mr_conn *c);
 
 extern const struct mr_cc mr_cc_cubic;
 extern const struct mr_cc mr_cc_newreno;
+extern const struct mr_cc mr_cc_dctcp;
 
 #endif

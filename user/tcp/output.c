@@ -79,6 +79,8 @@ static void fill_segment(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_
 		out->options.ts_val = t->now_ms + t->ts_offset;
 		out->options.ts_ecr = flags & MR_ACK ? c->ts_recent : 0;
 	}
+	if (c->flags & MR_CONN_ECN)
+		mr_ecn_fill(c, out);
 }
 
 /* A segment with an ACK left: nothing is owed any more. */
@@ -175,7 +177,7 @@ void mr_tcp_reply_rst(struct mr_tcp *t, const struct mr_segment *seg)
 /* Options and window of a SYN or SYN-ACK: Linux's options, in its order. */
 static void fill_syn(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out, uint8_t flags)
 {
-	fill_segment(t, c, out, c->iss, flags);
+	fill_segment(t, c, out, c->iss, flags | mr_ecn_syn_flags(c, flags));
 	c->rcv_wnd = min_u32(mr_tcp_select_window(t, c), 65535); /* never scaled (RFC 7323 2.2) */
 	out->wnd = (uint16_t)c->rcv_wnd;
 	out->options.mss = mss_option(t, c->remote);
@@ -249,6 +251,8 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	bool sent;
 
 	fill_segment(t, c, &out, r->seq, flags);
+	if (c->flags & MR_CONN_ECN && !r->sends)
+		mr_ecn_fill_new_text(c, &out);
 	if (r->in_tx)
 		sent = t->ops->copy(t, c, mr_frame_payload(t->frames, frame), r->len, &out);
 	else
@@ -261,6 +265,8 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	ack_left(c);
 	if (flags & MR_FIN)
 		c->flags |= MR_CONN_FIN_SENT;
+	if (out.flags & MR_CWR)
+		c->flags &= ~MR_CONN_CWR_OWED;
 	if (!r->sends) {
 		start_rtt(t, c, r->seq);
 		mr_active_of(t, c)->cc_sent_ms = t->now_ms;

@@ -197,6 +197,8 @@ static void syn_timeout(struct mr_tcp *t, struct mr_conn *c)
 	c->backoff++;
 	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
 	c->flags &= ~MR_CONN_RTT_RUNNING;
+	if (c->state == MR_SYN_SENT)
+		c->flags &= ~MR_CONN_ECN; /* RFC 3168 6.1.1.1: it may be what does not get through */
 	t->stats->retransmits++;
 	mr_tcp_send_syn(t, c);
 }
@@ -252,6 +254,7 @@ static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
 	back_off(c);
 	c->cwnd = c->snd_mss;
 	a->cc_acked = 0;
+	mr_ecn_window_reduced(c);
 	if (mr_cc_of(c)->event)
 		mr_cc_of(c)->event(t, c, a, MR_CC_TIMEOUT);
 	c->dupacks = 0;
