@@ -10,7 +10,8 @@
 #define MR_CC_ALGORITHMS(A)                                                                        \
 	A(CUBIC, cubic)                                                                            \
 	A(NEWRENO, newreno)                                                                        \
-	A(DCTCP, dctcp)
+	A(DCTCP, dctcp)                                                                            \
+	A(BBR, bbr)
 
 /* RFC 3168: off: never; passive: when the peer asks; on: active opens ask too. */
 #define MR_ECN_MODES(E)                                                                            \

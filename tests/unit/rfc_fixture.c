@@ -277,7 +277,7 @@ void rfc_advance(struct rfc *f, struct mr_conn *c, uint32_t ms)
 	uint32_t end = f->tcp.now_ms + ms;
 
 	for (;;) {
-		uint32_t next = c->state == MR_CLOSED ? 0 : mr_conn_next_deadline(c);
+		uint32_t next = c->state == MR_CLOSED ? 0 : mr_tcp_next_deadline(&f->tcp, c);
 
 		if (!next || mr_ms_before(end, next))
 			break;

@@ -42,7 +42,8 @@ static void enter_recovery(struct mr_tcp *t, struct mr_conn *c)
 	c->recover = c->snd_nxt;
 	c->flags |= MR_CONN_RECOVERY;
 	t->stats->fast_retransmits++;
-	c->cwnd = c->ssthresh + MR_DUPACKS * c->snd_mss;
+	if (!mr_cc_of(c)->rules_recovery)
+		c->cwnd = c->ssthresh + MR_DUPACKS * c->snd_mss;
 	mr_tcp_want_output(t, c);
 }
 
@@ -92,6 +93,7 @@ static void ack_in_recovery(struct mr_tcp *t, struct mr_conn *c, uint32_t bytes)
 static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
 	struct mr_cc_ack ack = { .flight = mr_conn_flight(t, c) };
+	bool in_recovery;
 
 	ack.acked = mr_tcp_acked(t, c, seg->ack);
 	ack.delivered = ack.acked;
@@ -99,9 +101,11 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 	ack.ece = mr_ecn_is_echo(c, seg);
 	c->dupacks = 0;
 	ack.rtt_us = sample_rtt(t, c, seg);
-	if (c->flags & MR_CONN_RECOVERY)
+	in_recovery = c->flags & MR_CONN_RECOVERY;
+	if (in_recovery)
 		ack_in_recovery(t, c, ack.acked);
-	else
+	ack.recovery = c->flags & MR_CONN_RECOVERY;
+	if (!in_recovery || mr_cc_of(c)->rules_recovery)
 		mr_cc_of(c)->acked(t, c, mr_active_of(t, c), &ack);
 	if (c->flags & MR_CONN_RTO_RECOVERY && !mr_seq_lt(c->snd_una, c->recover))
 		c->flags &= ~MR_CONN_RTO_RECOVERY;

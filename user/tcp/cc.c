@@ -9,6 +9,7 @@ const struct mr_cc *mr_cc_of(const struct mr_conn *c)
 		[MR_CC_CUBIC] = &mr_cc_cubic,
 		[MR_CC_NEWRENO] = &mr_cc_newreno,
 		[MR_CC_DCTCP] = &mr_cc_dctcp,
+		[MR_CC_BBR] = &mr_cc_bbr,
 	};
 
 	return algorithms[c->cc < MR_CC_COUNT ? c->cc : 0];

@@ -113,5 +113,43 @@ void mr_cwv_sending_begins(struct mr_tcp *t, struct mr_conn *c);
 extern const struct mr_cc mr_cc_cubic;
 extern const struct mr_cc mr_cc_newreno;
 extern const struct mr_cc mr_cc_dctcp;
+extern const struct mr_cc mr_cc_bbr;
+
+/* ----- rate.c: for algorithms with a pacing rate ----- */
+
+/* One delivery-rate sample: @bytes in @interval_us. */
+struct mr_rate_sample {
+	uint32_t prior_delivered; /* mr_rate.delivered when the newest frame of it left */
+	uint32_t bytes;
+	uint32_t interval_us;
+	bool app_limited;
+};
+
+/** mr_rate_frame_sent() - @r leaves, for the first time or again; before snd_nxt moves */
+void mr_rate_frame_sent(struct mr_tcp *t, struct mr_conn *c, struct mr_frame *r);
+
+/**
+ * mr_rate_frame_delivered() - @bytes of @r are at the peer: by a cumulative ACK, or newly by SACK
+ *
+ * Once for each byte: not at the cumulative ACK of what was MR_FRAME_SACKED. Before mr_cc.acked()
+ * of the same ACK. Returns at once for algorithms without a pacing rate.
+ */
+void mr_rate_frame_delivered(struct mr_tcp *t, struct mr_conn *c, const struct mr_frame *r,
+			     uint32_t bytes);
+
+/** mr_rate_sample() - the sample of this ACK; false: there is none. Once an ACK */
+bool mr_rate_sample(struct mr_active *a, struct mr_rate_sample *s);
+
+/** mr_rate_app_limited() - nothing more to send: samples of what is in flight may be too low */
+void mr_rate_app_limited(struct mr_tcp *t, struct mr_conn *c);
+
+/** mr_pace_allows() - may @len bytes leave? False: a deadline brings the output stage back */
+bool mr_pace_allows(struct mr_tcp *t, struct mr_conn *c, uint32_t len);
+
+/** mr_pace_sent() - @len bytes left */
+void mr_pace_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t len);
+
+/** mr_pace_waits() - does text wait for that deadline? */
+bool mr_pace_waits(const struct mr_tcp *t, const struct mr_conn *c);
 
 #endif

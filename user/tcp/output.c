@@ -267,6 +267,11 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 		c->flags |= MR_CONN_FIN_SENT;
 	if (out.flags & MR_CWR)
 		c->flags &= ~MR_CONN_CWR_OWED;
+	r->sent_us = (uint32_t)t->now_us;
+	if (mr_cc_of(c)->pacing_rate) {
+		mr_rate_frame_sent(t, c, r);
+		mr_pace_sent(t, c, r->len);
+	}
 	if (!r->sends) {
 		start_rtt(t, c, r->seq);
 		mr_active_of(t, c)->cc_sent_ms = t->now_ms;
@@ -274,7 +279,6 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	note_sent(t, c, r->seq + r->len + !!(flags & MR_FIN), !r->sends);
 	if (r->sends < UINT8_MAX)
 		r->sends++;
-	r->sent_us = (uint32_t)t->now_us;
 	if (r->state == MR_FRAME_TX)
 		mr_frame_set_state(t->frames, frame, MR_FRAME_SENT);
 	return true;
@@ -330,6 +334,8 @@ static bool fit(struct mr_tcp *t, struct mr_conn *c, uint32_t usable)
 
 static void send_text(struct mr_tcp *t, struct mr_conn *c)
 {
+	bool paced = mr_cc_of(c)->pacing_rate;
+
 	if (c->tx_next != MR_NONE && c->snd_una == c->snd_nxt)
 		mr_cwv_sending_begins(t, c);
 	while (c->tx_next != MR_NONE) {
@@ -344,6 +350,8 @@ static void send_text(struct mr_tcp *t, struct mr_conn *c)
 				c->flags |= MR_CONN_CWND_LIMITED;
 			return;
 		}
+		if (paced && !mr_pace_allows(t, c, r->len))
+			return;
 		c->tx_next = r->next;
 		if (!send_frame(t, c, frame)) {
 			c->tx_next = frame;
@@ -351,6 +359,8 @@ static void send_text(struct mr_tcp *t, struct mr_conn *c)
 		}
 	}
 	c->flags &= ~MR_CONN_CWND_LIMITED;
+	if (paced && mr_conn_flight(t, c) < c->cwnd)
+		mr_rate_app_limited(t, c);
 }
 
 /* A FIN of its own, when all text has left: a window of zero does not hold it. */
@@ -379,7 +389,8 @@ void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c)
 		    (c->tx_next == MR_NONE))
 			send_fin(t, c);
 		if (c->tx_next != MR_NONE && !mr_conn_flight(t, c) &&
-		    t->frames->record[c->tx_next].len && !(c->flags & MR_CONN_SEND_LIMITED))
+		    t->frames->record[c->tx_next].len && !(c->flags & MR_CONN_SEND_LIMITED) &&
+		    !mr_pace_waits(t, c))
 			mr_timer_window_closed(t, c);
 	}
 	if (c->flags & MR_CONN_ACK_NOW && mr_conn_is_synchronised(c))

@@ -81,6 +81,9 @@ uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack)
 	while (left) {
 		uint32_t len = t->frames->record[c->tx_head].len;
 
+		if (!(t->frames->record[c->tx_head].marks & MR_FRAME_SACKED))
+			mr_rate_frame_delivered(t, c, &t->frames->record[c->tx_head],
+						min_u32(len, left));
 		if (len > left) {
 			trim_head(t, c, left);
 			break;

@@ -267,8 +267,11 @@ void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c);
  */
 void mr_tcp_timers(struct mr_tcp *t, struct mr_conn *c);
 
-/** mr_conn_next_deadline() - the earliest; 0: none is armed */
+/** mr_conn_next_deadline() - the earliest in its block; 0: none is armed */
 uint32_t mr_conn_next_deadline(const struct mr_conn *c);
+
+/** mr_tcp_next_deadline() - the same with that of pacing, which stands in the active record */
+uint32_t mr_tcp_next_deadline(const struct mr_tcp *t, const struct mr_conn *c);
 
 /** mr_conn_flight() - bytes sent and not acknowledged, FIN included */
 uint32_t mr_conn_flight(const struct mr_tcp *t, const struct mr_conn *c);

@@ -344,6 +344,27 @@ static void keepalive_deadline(struct mr_tcp *t, struct mr_conn *c)
 	arm(t, c, MR_DEADLINE_KEEPALIVE, c->keep_interval_s * 1000u);
 }
 
+/* The bucket has filled (rate.c). */
+static void pace_deadline(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_active *a = mr_active_peek(t->actives, c);
+
+	if (!a || !a->pace_ms || mr_ms_before(t->now_ms, a->pace_ms))
+		return;
+	a->pace_ms = 0;
+	mr_tcp_want_output(t, c);
+}
+
+uint32_t mr_tcp_next_deadline(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	const struct mr_active *a = mr_active_peek(t->actives, c);
+	uint32_t next = mr_conn_next_deadline(c);
+
+	if (a && a->pace_ms && (!next || mr_ms_before(a->pace_ms, next)))
+		next = a->pace_ms;
+	return next;
+}
+
 void mr_tcp_timers(struct mr_tcp *t, struct mr_conn *c)
 {
 	if (is_due(t, c, MR_DEADLINE_RETRANSMIT)) {
@@ -354,4 +375,6 @@ void mr_tcp_timers(struct mr_tcp *t, struct mr_conn *c)
 		delack_deadline(t, c);
 	if (c->state != MR_CLOSED && is_due(t, c, MR_DEADLINE_KEEPALIVE))
 		keepalive_deadline(t, c);
+	if (c->state != MR_CLOSED)
+		pace_deadline(t, c);
 }
