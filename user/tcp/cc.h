@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shared/mr_cc.h"
 #include "user/tcp/tcp.h"
 
 /**
@@ -74,8 +75,13 @@ struct mr_cc {
 	uint64_t (*pacing_rate)(const struct mr_conn *c, const struct mr_active *a);
 };
 
+extern const struct mr_cc *const mr_cc_table[MR_CC_COUNT];
+
 /** mr_cc_of() - the connection's algorithm */
-const struct mr_cc *mr_cc_of(const struct mr_conn *c);
+static inline const struct mr_cc *mr_cc_of(const struct mr_conn *c)
+{
+	return mr_cc_table[c->cc < MR_CC_COUNT ? c->cc : 0];
+}
 
 /** mr_cc_initial_window() - RFC 6928 2, and one segment after a lost SYN (RFC 5681 3.1) */
 void mr_cc_initial_window(struct mr_conn *c, bool syn_lost);

@@ -336,7 +336,9 @@ static void send_text(struct mr_tcp *t, struct mr_conn *c)
 {
 	bool paced = mr_cc_of(c)->pacing_rate;
 
-	if (c->tx_next != MR_NONE && c->snd_una == c->snd_nxt)
+	/* a window that did not grow has nothing to lose by a pause */
+	if (c->tx_next != MR_NONE && c->snd_una == c->snd_nxt &&
+	    (paced || c->cwnd > (uint32_t)MR_INITIAL_SEGMENTS * c->snd_mss))
 		mr_cwv_sending_begins(t, c);
 	while (c->tx_next != MR_NONE) {
 		uint32_t frame = c->tx_next;

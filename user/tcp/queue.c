@@ -75,13 +75,14 @@ static void trim_head(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
  */
 uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack)
 {
+	bool sampled = mr_cc_of(c)->pacing_rate;
 	uint32_t bytes = min_u32(ack - c->snd_una, c->tx_bytes);
 	uint32_t left = bytes;
 
 	while (left) {
 		uint32_t len = t->frames->record[c->tx_head].len;
 
-		if (!(t->frames->record[c->tx_head].marks & MR_FRAME_SACKED))
+		if (sampled && !(t->frames->record[c->tx_head].marks & MR_FRAME_SACKED))
 			mr_rate_frame_delivered(t, c, &t->frames->record[c->tx_head],
 						min_u32(len, left));
 		if (len > left) {
