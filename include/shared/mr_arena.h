@@ -16,7 +16,7 @@
 #include "mr_endian.h"
 
 enum {
-	MR_ARENA_LAYOUT = 3,	    /* raise it with any change of a record below */
+	MR_ARENA_LAYOUT = 4,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
 };
@@ -343,6 +343,69 @@ struct mr_cubic {
 	uint8_t in_round;
 };
 
+/* RFC 8257 3.3 */
+struct mr_dctcp {
+	uint32_t alpha; /* in 1/2^20 */
+	uint32_t window_end;
+	uint32_t bytes_acked;
+	uint32_t bytes_marked;
+	uint8_t begun;
+};
+
+/* Delivery rate (draft-cheng-iccrg-delivery-rate-estimation): the connection's half; mr_frame's. */
+struct mr_rate {
+	uint32_t delivered; /* bytes */
+	uint32_t delivered_us;
+	uint32_t first_sent_us;
+	uint32_t app_limited_until; /* as `delivered` */
+	/* of the newest frame that this ACK delivered */
+	uint32_t prior_delivered;
+	uint32_t prior_us;
+	uint32_t send_elapsed_us;
+	uint8_t app_limited;
+	uint8_t has_prior;
+	uint8_t prior_app_limited;
+	uint8_t pad;
+};
+
+enum mr_bbr_mode {
+	MR_BBR_STARTUP = 0,
+	MR_BBR_DRAIN,
+	MR_BBR_PROBE_BW,
+	MR_BBR_PROBE_RTT,
+};
+
+struct mr_bbr_rate {
+	uint64_t rate; /* bytes a second */
+	uint32_t round;
+	uint32_t pad;
+};
+
+struct mr_bbr {
+	struct mr_bbr_rate bw[3];
+	uint64_t full_bw;
+	uint64_t rate; /* pacing, bytes a second; 0: no sample yet */
+	uint32_t min_rtt_us;
+	uint32_t min_rtt_ms; /* when */
+	uint32_t probe_rtt_done_ms;
+	uint32_t rounds;
+	uint32_t next_round; /* as mr_rate.delivered */
+	uint32_t cycle_us;
+	uint32_t prior_cwnd;
+	uint8_t mode; /* enum mr_bbr_mode */
+	uint8_t cycle;
+	uint8_t full;
+	uint8_t full_rounds;
+	uint8_t round_start;
+	uint8_t sample_limited;
+	uint8_t probing_rtt;
+	uint8_t probe_rtt_round_done;
+	uint8_t idle_restart;
+	uint8_t conserve;
+	uint8_t in_recovery;
+	uint8_t pad;
+};
+
 /*
  * What a connection needs only while bytes are on their way, borrowed from the first byte sent or
  * the first gap on, given back after MR_ACTIVE_IDLE_MS without any (user/frame/actives.h).
@@ -355,10 +418,19 @@ struct mr_active {
 				     set */
 
 	/* congestion control */
-	uint32_t cc_acked;   /* bytes acknowledged towards the next increase (RFC 3465) */
-	uint32_t cc_sent_ms; /* when new text last left */
+	uint32_t cc_acked;    /* bytes acknowledged towards the next increase (RFC 3465) */
+	uint32_t cc_sent_ms;  /* when new text last left */
+	uint32_t ecn_end;     /* snd_nxt when an echo of congestion last reduced the window */
+	uint8_t ecn_reduced;  /* it is not acknowledged yet */
+	uint8_t pacing;	      /* the fields pace_* are in use */
+	uint32_t pace_credit; /* bytes that may leave now */
+	uint32_t pace_us;     /* when it was last filled */
+	uint32_t pace_ms;     /* deadline: text waits for credit; 0: none does */
+	struct mr_rate rate;
 	union {
 		struct mr_cubic cubic;
+		struct mr_dctcp dctcp;
+		struct mr_bbr bbr;
 	} cc;
 
 	/* RFC 5961 */

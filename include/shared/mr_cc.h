@@ -9,7 +9,9 @@
 /* Algorithms: the index stands in mr_conn.cc. Append only. */
 #define MR_CC_ALGORITHMS(A)                                                                        \
 	A(CUBIC, cubic)                                                                            \
-	A(NEWRENO, newreno)
+	A(NEWRENO, newreno)                                                                        \
+	A(DCTCP, dctcp)                                                                            \
+	A(BBR, bbr)
 
 /* RFC 3168: off: never; passive: when the peer asks; on: active opens ask too. */
 #define MR_ECN_MODES(E)                                                                            \

@@ -212,12 +212,12 @@ static void congestion_control_of_a_rule_or_of_all(void **state)
 	struct mr_settings s;
 
 	(void)state;
-	takes(TOP "tcp: {congestion_control: newreno, ecn: on}\nrules:\n"
+	takes(TOP "tcp: {congestion_control: bbr, ecn: on}\nrules:\n"
 		  "  - {name: a, port: 1, app: echo}\n"
 		  "  - {name: b, port: 2, app: echo, congestion_control: cubic, ecn: off}\n"
 		  "  - {name: d, port: 4, app: echo, congestion_control: cubic, ecn: passive}\n",
 	      &s);
-	assert_int_equal(s.rules[0].lane.cc, MR_CC_NEWRENO);
+	assert_int_equal(s.rules[0].lane.cc, MR_CC_BBR);
 	assert_int_equal(s.rules[0].lane.ecn, MR_ECN_ON);
 	assert_int_equal(s.rules[1].lane.cc, MR_CC_CUBIC);
 	assert_int_equal(s.rules[1].lane.ecn, MR_ECN_OFF);
@@ -225,9 +225,11 @@ static void congestion_control_of_a_rule_or_of_all(void **state)
 	assert_int_equal(s.rules[2].lane.ecn, MR_ECN_PASSIVE);
 	mr_settings_free(&s);
 	refuses(RULES "  - name: one\n    port: 1\n    app: echo\n    congestion_control: vegas\n", 8,
-		"\"vegas\" is none of cubic, newreno");
+		"\"vegas\" is none of cubic, newreno, dctcp, bbr");
 	refuses(RULES "  - name: one\n    port: 1\n    app: echo\n    ecn: maybe\n", 8,
 		"\"maybe\" is none of passive, off, on");
+	refuses(TOP "tcp:\n  congestion_control: dctcp\n  ecn: off\nrules: []\n", 6,
+		"dctcp lives on ECN");
 	refuses(TOP "tcp:\n  congestion_control: reno\nrules: []\n", 5, "none of cubic, newreno");
 }
 

@@ -22,6 +22,7 @@ static void record(struct rfc *f, const struct mr_segment_out *out, const uint8_
 		.wnd = out->wnd,
 		.urgent = out->urgent,
 		.flags = out->flags,
+		.ecn = out->ecn,
 		.len = len,
 		.at_ms = f->tcp.now_ms,
 		.reply = reply,
@@ -219,6 +220,7 @@ int rfc_arrives_only(struct rfc *f, struct mr_conn *c, const struct rfc_in *in)
 		.wnd = in->wnd || in->zero_wnd ? in->wnd : 65535,
 		.urgent = in->urgent,
 		.flags = in->flags,
+		.ecn = in->ecn,
 		.len = in->len,
 		.options = {
 			.mss = in->mss,
@@ -324,7 +326,7 @@ void rfc_advance(struct rfc *f, struct mr_conn *c, uint32_t ms)
 	uint32_t end = f->tcp.now_ms + ms;
 
 	for (;;) {
-		uint32_t next = c->state == MR_CLOSED ? 0 : mr_conn_next_deadline(c);
+		uint32_t next = c->state == MR_CLOSED ? 0 : mr_tcp_next_deadline(&f->tcp, c);
 
 		if (!next || mr_ms_before(end, next))
 			break;

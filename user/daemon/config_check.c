@@ -241,6 +241,9 @@ int mr_config_cc(struct mr_config_file *f, const char *path, const char *cc_word
 	if (err)
 		return err;
 	*ecn = (uint8_t)value;
+	if (*cc == MR_CC_DCTCP && *ecn == MR_ECN_OFF)
+		return mr_config_fail(f, mr_config_line(f, ecn_word ? key : path),
+				      "%s: dctcp lives on ECN marks; set ecn: passive or on", path);
 	return 0;
 }
 

@@ -262,11 +262,16 @@ static int check_clashes(struct mr_rule_entry *e)
 static int check_rule(struct mr_rule_entry *e)
 {
 	static int (*const steps[])(struct mr_rule_entry *) = {
-		check_name,	    check_protocol,
-		check_app,	    check_address,
-		check_vlan,	    check_numbers,
-		check_congestion,   check_fallback,
-		check_directory,    mr_config_rule_tlv,
+		check_name,
+		check_protocol,
+		check_app,
+		check_address,
+		check_vlan,
+		check_numbers,
+		check_congestion,
+		check_fallback,
+		check_directory,
+		mr_config_rule_tlv,
 		mr_config_rule_heartbeat,
 		check_clashes,
 	};

@@ -194,7 +194,7 @@ int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote
 		return -ENOBUFS;
 	mr_conn_init(&l->tcp, c, &tuple, &link);
 	c->rule = (uint16_t)rule;
-	c->cc = l->rules[rule].config->cc;
+	mr_conn_choose_cc(c, l->rules[rule].config->cc, l->rules[rule].config->ecn);
 	*id = conn_id(l, c);
 	if (text)
 		queue_early(l, c, text, len);

@@ -145,7 +145,7 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 	if (used) /* MAY-2 (1): above everything that the earlier connection used */
 		l->halves[i].iss = mr_seq_max(l->halves[i].iss, *used + ISS_GAP);
 	l->halves[i].rule = (uint16_t)(rule - l->rules);
-	l->halves[i].cc = rule->config->cc;
+	mr_half_open_choose_cc(&l->halves[i], seg, rule->config->cc, rule->config->ecn);
 	mr_table_insert(&l->table, hash, mr_entry(MR_ENTRY_HALF, i));
 	lane_flow_hint_set(l, hash);
 	mr_half_open_send(&l->tcp, &l->halves[i]);
@@ -246,6 +246,7 @@ void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *s
 	struct mr_conn *c;
 
 	if (is_same_syn(h, seg)) {
+		mr_half_open_syn_again(h, seg);
 		answer_again(l, i);
 		return;
 	}

@@ -41,7 +41,7 @@ void lane_conn_event(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_event even
 /* The node moves only to an earlier time: a later deadline is found when it fires. */
 void lane_arm(struct mr_lane *l, struct mr_conn *c)
 {
-	uint32_t when = mr_conn_next_deadline(c);
+	uint32_t when = mr_tcp_next_deadline(&l->tcp, c);
 
 	if (!when || (mr_wheel_is_armed(c) && !mr_ms_before(when, c->wheel_ms)))
 		return;

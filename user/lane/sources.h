@@ -15,11 +15,7 @@ enum {
 	MR_SOURCES_MOST = 1 << 18, /* places */
 };
 
-enum mr_source_count {
-	MR_SOURCE_CONNECTIONS,
-	MR_SOURCE_HALF_OPEN,
-	MR_SOURCE_COUNTS
-};
+enum mr_source_count { MR_SOURCE_CONNECTIONS, MR_SOURCE_HALF_OPEN, MR_SOURCE_COUNTS };
 
 struct mr_source {
 	uint8_t prefix[16];

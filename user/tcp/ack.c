@@ -35,7 +35,8 @@ static void enter_recovery(struct mr_tcp *t, struct mr_conn *c)
 	}
 	mr_recovery_begin(t, c, a, min_u32(mr_conn_flight(t, c), a->dup_flight));
 	mr_recovery_sent(t, c, a, head_bytes, true);
-	c->cwnd = c->ssthresh + MR_DUPACKS * c->snd_mss;
+	if (!mr_cc_of(c)->rules_recovery)
+		c->cwnd = c->ssthresh + MR_DUPACKS * c->snd_mss;
 	mr_tcp_want_output(t, c);
 }
 
@@ -122,17 +123,21 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 	struct mr_cc_ack ack = { .flight = mr_conn_flight(t, c) };
 	struct mr_active *a = mr_active_of(t, c);
 	struct mr_delivery d = { .advanced = true };
+	bool in_recovery = c->flags & MR_CONN_RECOVERY;
 
 	ack.acked = mr_tcp_acked(t, c, a, seg->ack, &d);
 	ack.delivered = ack.acked;
 	ack.rtt_us = d.rtt_us;
 	ack.limited = mr_cwv_is_limited(c, ack.flight);
+	ack.ece = mr_ecn_is_echo(c, seg);
 	c->dupacks = 0;
 	sample_rtt(t, c, seg);
 	mr_recovery_undo_by_timestamp(t, c, a, seg);
-	if (c->flags & MR_CONN_RECOVERY)
+	in_recovery = in_recovery && c->flags & MR_CONN_RECOVERY; /* or it was undone just now */
+	if (in_recovery)
 		ack_in_recovery(t, c, ack.acked);
-	else
+	ack.recovery = c->flags & MR_CONN_RECOVERY;
+	if (!in_recovery || mr_cc_of(c)->rules_recovery)
 		mr_cc_of(c)->acked(t, c, a, &ack);
 	if (c->flags & MR_CONN_RTO_RECOVERY)
 		ack_after_timeout(t, c, a, &d);
@@ -158,6 +163,7 @@ static void selective_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_s
 	}
 	ack.delivered = d.delivered;
 	ack.rtt_us = d.rtt_us;
+	ack.ece = mr_ecn_is_echo(c, seg);
 	ack.limited = mr_cwv_is_limited(c, ack.flight);
 	mr_recovery_acked(t, c, a, seg, &ack, &d);
 	if (d.advanced)
@@ -190,6 +196,8 @@ void mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 {
 	if (mr_seq_lt(seg->ack, c->snd_una))
 		return; /* old duplicate: its text is still read */
+	if (c->flags & MR_CONN_ECN)
+		mr_ecn_ack_arrives(t, c, seg);
 	if (c->flags & MR_CONN_SACK)
 		selective_ack(t, c, seg);
 	else if (is_duplicate(t, c, seg))

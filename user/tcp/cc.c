@@ -3,15 +3,12 @@
 #include "shared/mr_cc.h"
 #include "user/tcp/internal.h"
 
-const struct mr_cc *mr_cc_of(const struct mr_conn *c)
-{
-	static const struct mr_cc *const algorithms[MR_CC_COUNT] = {
-		[MR_CC_CUBIC] = &mr_cc_cubic,
-		[MR_CC_NEWRENO] = &mr_cc_newreno,
-	};
-
-	return algorithms[c->cc < MR_CC_COUNT ? c->cc : 0];
-}
+const struct mr_cc *const mr_cc_table[MR_CC_COUNT] = {
+	[MR_CC_CUBIC] = &mr_cc_cubic,
+	[MR_CC_NEWRENO] = &mr_cc_newreno,
+	[MR_CC_DCTCP] = &mr_cc_dctcp,
+	[MR_CC_BBR] = &mr_cc_bbr,
+};
 
 bool mr_cwv_is_limited(const struct mr_conn *c, uint32_t flight)
 {

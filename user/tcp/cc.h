@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shared/mr_cc.h"
 #include "user/tcp/tcp.h"
 
 /**
@@ -44,28 +45,43 @@ enum mr_cc_event {
  * struct mr_cc - an algorithm; writes cwnd and ssthresh of the connection and its own fields of the
  *		  active record only, which is all zero when the connection just took it
  * @rules_recovery: sets cwnd in fast recovery itself; else recovery does (RFC 6937)
+ * @needs_ecn:	asks for ECN, echoes each mark exactly, and marks all its segments (RFC 8257)
+ * @ignores_marks: has no answer to marks, so ECN is never used with it
  * @init:	the handshake is done, snd_mss is known; @syn_lost: initial window of one segment
  * @acked:	new data was acknowledged, or selectively acknowledged
  * @ssthresh:	loss was found with @flight bytes outstanding, or congestion was echoed: the new
  *		ssthresh
+ * @echoed:	NULL: @ssthresh; congestion was echoed: the new ssthresh
+ * @marked:	NULL: it need not know; an ACK up to @ack on a connection with ECN, before snd_una
+ *		moves; @echo: with ECE
  * @event:	NULL: it needs none
  * @pacing_rate: bytes a second, 0: as fast as the window lets; NULL: never paced
  */
 struct mr_cc {
 	const char *name;
 	bool rules_recovery;
+	bool needs_ecn;
+	bool ignores_marks;
 	void (*init)(struct mr_conn *c, bool syn_lost);
 	void (*acked)(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 		      const struct mr_cc_ack *ack);
 	uint32_t (*ssthresh)(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 			     uint32_t flight);
+	uint32_t (*echoed)(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
+			   uint32_t flight);
+	void (*marked)(struct mr_conn *c, struct mr_active *a, uint32_t ack, bool echo);
 	void (*event)(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 		      enum mr_cc_event event);
 	uint64_t (*pacing_rate)(const struct mr_conn *c, const struct mr_active *a);
 };
 
+extern const struct mr_cc *const mr_cc_table[MR_CC_COUNT];
+
 /** mr_cc_of() - the connection's algorithm */
-const struct mr_cc *mr_cc_of(const struct mr_conn *c);
+static inline const struct mr_cc *mr_cc_of(const struct mr_conn *c)
+{
+	return mr_cc_table[c->cc < MR_CC_COUNT ? c->cc : 0];
+}
 
 /** mr_cc_initial_window() - RFC 6928 2, and one segment after a lost SYN (RFC 5681 3.1) */
 void mr_cc_initial_window(struct mr_conn *c, bool syn_lost);
@@ -102,5 +118,44 @@ void mr_cwv_sending_begins(struct mr_tcp *t, struct mr_conn *c);
 
 extern const struct mr_cc mr_cc_cubic;
 extern const struct mr_cc mr_cc_newreno;
+extern const struct mr_cc mr_cc_dctcp;
+extern const struct mr_cc mr_cc_bbr;
+
+/* ----- rate.c: for algorithms with a pacing rate ----- */
+
+/* One delivery-rate sample: @bytes in @interval_us. */
+struct mr_rate_sample {
+	uint32_t prior_delivered; /* mr_rate.delivered when the newest frame of it left */
+	uint32_t bytes;
+	uint32_t interval_us;
+	bool app_limited;
+};
+
+/** mr_rate_frame_sent() - @r leaves, for the first time or again; before snd_nxt moves */
+void mr_rate_frame_sent(struct mr_tcp *t, struct mr_conn *c, struct mr_frame *r);
+
+/**
+ * mr_rate_frame_delivered() - @bytes of @r are at the peer: by a cumulative ACK, or newly by SACK
+ *
+ * Once for each byte: not at the cumulative ACK of what was MR_FRAME_SACKED. Before mr_cc.acked()
+ * of the same ACK. Returns at once for algorithms without a pacing rate.
+ */
+void mr_rate_frame_delivered(struct mr_tcp *t, struct mr_conn *c, const struct mr_frame *r,
+			     uint32_t bytes);
+
+/** mr_rate_sample() - the sample of this ACK; false: there is none. Once an ACK */
+bool mr_rate_sample(struct mr_active *a, struct mr_rate_sample *s);
+
+/** mr_rate_app_limited() - nothing more to send: samples of what is in flight may be too low */
+void mr_rate_app_limited(struct mr_tcp *t, struct mr_conn *c);
+
+/** mr_pace_allows() - may @len bytes leave? False: a deadline brings the output stage back */
+bool mr_pace_allows(struct mr_tcp *t, struct mr_conn *c, uint32_t len);
+
+/** mr_pace_sent() - @len bytes left */
+void mr_pace_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t len);
+
+/** mr_pace_waits() - does text wait for that deadline? */
+bool mr_pace_waits(const struct mr_tcp *t, const struct mr_conn *c);
 
 #endif

@@ -67,6 +67,8 @@ void mr_half_open_expand(struct mr_tcp *t, const struct mr_half_open *h, struct 
 	c->backoff = h->sends > 1 ? (uint8_t)(h->sends - 1) : 0;
 	c->rule = h->rule;
 	c->cc = h->cc;
+	if (h->flags & MR_HALF_ECN)
+		c->flags |= MR_CONN_ECN;
 	if (!(h->flags & MR_HALF_TIMESTAMPS))
 		c->flags &= ~MR_CONN_TIMESTAMPS;
 	if (!(h->flags & MR_HALF_SACK))

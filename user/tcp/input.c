@@ -98,6 +98,7 @@ static int syn_sent_state(struct mr_tcp *t, struct mr_conn *c, const struct mr_s
 	c->rcv_nxt = seg->seq + 1;
 	c->last_ack_sent = c->rcv_nxt;
 	read_syn_options(t, c, seg);
+	mr_ecn_syn_arrives(c, seg);
 	if (acceptable) {
 		syn_sent_established(t, c, seg);
 		return MR_DROP_NONE;
@@ -355,6 +356,8 @@ static enum step seventh_process_segment_text(struct mr_tcp *t, struct mr_conn *
 	if (c->flags & (MR_CONN_SHUT_RD | MR_CONN_ORPHAN) && seg->len &&
 	    mr_seq_lt(c->rcv_nxt, seg->seq + seg->len))
 		return refuse_text(t, c, drop);
+	if (c->flags & MR_CONN_ECN && seg->len)
+		mr_ecn_text_arrives(t, c, seg);
 	*drop = mr_tcp_receive_text(t, c, seg, frame, kept);
 	if (c->rcv_nxt != before)
 		t->ops->event(t, c, MR_EVENT_READABLE);

@@ -168,6 +168,15 @@ void mr_fast_open_answered(struct mr_tcp *t, struct mr_conn *c, const struct mr_
 void mr_fast_open_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack);
 void mr_fast_open_established(struct mr_tcp *t, struct mr_conn *c);
 void mr_fast_open_lost(struct mr_tcp *t, struct mr_conn *c);
+/* ecn.c (RFC 3168, RFC 8257) */
+uint8_t mr_ecn_syn_flags(const struct mr_conn *c, uint8_t flags);
+void mr_ecn_syn_arrives(struct mr_conn *c, const struct mr_segment *seg);
+void mr_ecn_fill(const struct mr_conn *c, struct mr_segment_out *out);
+void mr_ecn_fill_new_text(const struct mr_conn *c, struct mr_segment_out *out);
+void mr_ecn_window_reduced(struct mr_conn *c);
+void mr_ecn_text_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+bool mr_ecn_is_echo(const struct mr_conn *c, const struct mr_segment *seg);
+void mr_ecn_ack_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
 
 /* rtt.c (RFC 6298) */
 void mr_rtt_sample(struct mr_conn *c, uint32_t rtt_us);

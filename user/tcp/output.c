@@ -88,6 +88,8 @@ static void fill_segment(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_
 		out->options.ts_val = t->now_ms + t->ts_offset;
 		out->options.ts_ecr = flags & MR_ACK ? c->ts_recent : 0;
 	}
+	if (c->flags & MR_CONN_ECN)
+		mr_ecn_fill(c, out);
 }
 
 /* SACK blocks beside @len bytes of text. False: no room for them, an ACK of its own follows. */
@@ -218,7 +220,7 @@ void mr_tcp_reply_rst(struct mr_tcp *t, const struct mr_segment *seg)
 /* Options and window of a SYN or SYN-ACK: Linux's options, in its order. */
 static void fill_syn(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out, uint8_t flags)
 {
-	fill_segment(t, c, out, c->iss, flags);
+	fill_segment(t, c, out, c->iss, flags | mr_ecn_syn_flags(c, flags));
 	c->rcv_wnd = min_u32(mr_tcp_select_window(t, c), 65535); /* never scaled (RFC 7323 2.2) */
 	out->wnd = (uint16_t)c->rcv_wnd;
 	out->options.mss = mss_option(t, c->remote);
@@ -304,6 +306,8 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	fill_segment(t, c, &out, r->seq, flags);
 	mr_tcp_fill_urgent(t, c, &out);
 	all = fill_sack(c, a, &out, r->len);
+	if (c->flags & MR_CONN_ECN && !r->sends)
+		mr_ecn_fill_new_text(c, &out);
 	if (r->in_tx)
 		sent = t->ops->copy(t, c, mr_frame_payload(t->frames, frame), r->len, &out);
 	else
@@ -316,6 +320,13 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	ack_left(c, a, all);
 	if (flags & MR_FIN)
 		c->flags |= MR_CONN_FIN_SENT;
+	if (out.flags & MR_CWR)
+		c->flags &= ~MR_CONN_CWR_OWED;
+	r->sent_us = (uint32_t)t->now_us;
+	if (mr_cc_of(c)->pacing_rate) {
+		mr_rate_frame_sent(t, c, r);
+		mr_pace_sent(t, c, r->len);
+	}
 	if (!r->sends) {
 		start_rtt(t, c, r->seq);
 		a->cc_sent_ms = t->now_ms;
@@ -325,7 +336,6 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	note_sent(t, c, r->seq + r->len + !!(flags & MR_FIN), !r->sends);
 	if (r->sends < UINT8_MAX)
 		r->sends++;
-	r->sent_us = (uint32_t)t->now_us;
 	if (r->state == MR_FRAME_TX)
 		mr_frame_set_state(t->frames, frame, MR_FRAME_SENT);
 	return true;
@@ -402,6 +412,8 @@ static bool send_in_window(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 			c->flags |= MR_CONN_CWND_LIMITED;
 		return false;
 	}
+	if (mr_cc_of(c)->pacing_rate && !mr_pace_allows(t, c, t->frames->record[frame].len))
+		return false;
 	return send_frame(t, c, frame);
 }
 
@@ -425,9 +437,12 @@ static bool send_lost(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 
 static void send_new(struct mr_tcp *t, struct mr_conn *c)
 {
+	bool paced = mr_cc_of(c)->pacing_rate;
 	bool any = false;
 
-	if (c->tx_next != MR_NONE && c->snd_una == c->snd_nxt)
+	/* a window that did not grow has nothing to lose by a pause */
+	if (c->tx_next != MR_NONE && c->snd_una == c->snd_nxt &&
+	    (paced || c->cwnd > (uint32_t)MR_INITIAL_SEGMENTS * c->snd_mss))
 		mr_cwv_sending_begins(t, c);
 	while (c->tx_next != MR_NONE) {
 		uint32_t frame = c->tx_next;
@@ -438,8 +453,11 @@ static void send_new(struct mr_tcp *t, struct mr_conn *c)
 		c->tx_next = r->next;
 		any = true;
 	}
-	if (c->tx_next == MR_NONE)
+	if (c->tx_next == MR_NONE) {
 		c->flags &= ~MR_CONN_CWND_LIMITED;
+		if (paced && mr_conn_flight(t, c) < c->cwnd)
+			mr_rate_app_limited(t, c);
+	}
 	if (any)
 		mr_timer_text_sent(t, c);
 }
@@ -486,7 +504,7 @@ void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c)
 		if (c->flags & MR_CONN_FIN_QUEUED && !(c->flags & MR_CONN_FIN_SENT) &&
 		    (c->tx_next == MR_NONE))
 			send_fin(t, c);
-		if (is_stuck(t, c))
+		if (is_stuck(t, c) && !mr_pace_waits(t, c))
 			mr_timer_window_closed(t, c);
 	}
 	if (c->flags & MR_CONN_ACK_NOW && mr_conn_is_synchronised(c))

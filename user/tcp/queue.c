@@ -83,8 +83,11 @@ static void deliver_head(struct mr_tcp *t, struct mr_conn *c, struct mr_active *
 		return;
 	if (n == r->len && !(r->marks & MR_FRAME_SACKED))
 		mr_frame_delivered(t, c, a, r, d);
-	else if (!(r->marks & MR_FRAME_SACKED))
+	else if (!(r->marks & MR_FRAME_SACKED)) {
 		d->delivered += n;
+		if (mr_cc_of(c)->pacing_rate)
+			mr_rate_frame_delivered(t, c, r, n);
+	}
 	mr_scoreboard_acked(t, a, c->tx_head, n);
 }
 

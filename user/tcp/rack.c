@@ -72,6 +72,8 @@ void mr_frame_delivered(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a
 	uint32_t rtt = max_u32((uint32_t)t->now_us - r->sent_us, 1);
 
 	d->delivered += r->len;
+	if (mr_cc_of(c)->pacing_rate)
+		mr_rate_frame_delivered(t, c, r, r->len);
 	if (r->sends == 1) {
 		update_min_rtt(t, a, rtt);
 		d->rtt_us = d->rtt_us ? min_u32(d->rtt_us, rtt) : rtt;

@@ -128,6 +128,7 @@ void mr_recovery_begin(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 {
 	remember(c, a);
 	c->ssthresh = mr_cc_of(c)->ssthresh(t, c, a, flight);
+	mr_ecn_window_reduced(c);
 	c->recover = c->snd_nxt;
 	c->flags |= MR_CONN_RECOVERY;
 	a->prr_delivered = 0;
@@ -202,6 +203,7 @@ static void answer_probed_loss(struct mr_tcp *t, struct mr_conn *c, struct mr_ac
 	if (c->flags & IN_RECOVERY)
 		return;
 	c->ssthresh = mr_cc_of(c)->ssthresh(t, c, a, flight);
+	mr_ecn_window_reduced(c);
 	if (!mr_cc_of(c)->rules_recovery)
 		c->cwnd = min_u32(c->cwnd, c->ssthresh);
 	mr_recovery_event(t, c, a, MR_CC_RECOVERY_ENDS);

@@ -185,6 +185,16 @@ void mr_half_open_send(struct mr_tcp *t, struct mr_half_open *h);
  */
 void mr_half_open_expand(struct mr_tcp *t, const struct mr_half_open *h, struct mr_conn *c);
 
+/**
+ * mr_half_open_choose_cc() - after mr_tcp_listen_state(): what the rule says
+ * @cc, @ecn:	enum mr_cc_algorithm, enum mr_ecn_mode
+ */
+void mr_half_open_choose_cc(struct mr_half_open *h, const struct mr_segment *syn, uint8_t cc,
+			    uint8_t ecn);
+
+/** mr_half_open_syn_again() - the same SYN once more: one that does not ask for ECN ends it */
+void mr_half_open_syn_again(struct mr_half_open *h, const struct mr_segment *syn);
+
 /** mr_time_wait_compress() - what of @c must be kept until 2 MSL are over */
 void mr_time_wait_compress(struct mr_tcp *t, const struct mr_conn *c, struct mr_time_wait *w);
 
@@ -206,6 +216,9 @@ bool mr_time_wait_arrives(struct mr_tcp *t, struct mr_time_wait *w, const struct
 /** mr_conn_init() - a block for @tuple; state CLOSED, no lists, defaults of the lane */
 void mr_conn_init(struct mr_tcp *t, struct mr_conn *c, const struct mr_tuple *tuple,
 		  const struct mr_link *link);
+
+/** mr_conn_choose_cc() - before mr_tcp_open_call(): enum mr_cc_algorithm, enum mr_ecn_mode */
+void mr_conn_choose_cc(struct mr_conn *c, uint8_t cc, uint8_t ecn);
 
 /** mr_tcp_open_call() - 3.10.1, active: SYN is sent in this turn; @mtu of the path */
 void mr_tcp_open_call(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
@@ -293,8 +306,11 @@ void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c);
  */
 void mr_tcp_timers(struct mr_tcp *t, struct mr_conn *c);
 
-/** mr_conn_next_deadline() - the earliest; 0: none is armed */
+/** mr_conn_next_deadline() - the earliest in its block; 0: none is armed */
 uint32_t mr_conn_next_deadline(const struct mr_conn *c);
+
+/** mr_tcp_next_deadline() - the same with that of pacing, which stands in the active record */
+uint32_t mr_tcp_next_deadline(const struct mr_tcp *t, const struct mr_conn *c);
 
 /** mr_conn_flight() - bytes sent and not acknowledged, FIN included */
 uint32_t mr_conn_flight(const struct mr_tcp *t, const struct mr_conn *c);

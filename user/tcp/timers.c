@@ -287,6 +287,9 @@ static void syn_timeout(struct mr_tcp *t, struct mr_conn *c)
 	c->backoff++;
 	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
 	c->flags &= ~MR_CONN_RTT_RUNNING;
+	if (c->state == MR_SYN_SENT)
+		c->flags &=
+			~MR_CONN_ECN; /* RFC 3168 6.1.1.1: it may be what does not get through */
 	t->stats->retransmits++;
 	mr_tcp_send_syn(t, c);
 }
@@ -331,23 +334,21 @@ static bool was_resent_by_timer(const struct mr_tcp *t, const struct mr_conn *c)
 static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
 {
 	struct mr_active *a = mr_active_of(t, c);
+	bool again = was_resent_by_timer(t, c);
+	uint32_t flight = mr_conn_flight(t, c);
 
 	t->stats->retransmit_timeouts++;
 	if (t->now_ms - c->unacked_ms >= r2_ms(c)) {
 		give_up(t, c);
 		return;
 	}
-	bool again = was_resent_by_timer(t, c);
-	uint32_t flight = mr_conn_flight(t, c);
-
 	mr_recovery_timeout(t, c, a);
 	if (!again)
 		c->ssthresh = mr_cc_of(c)->ssthresh(t, c, a, flight);
 	back_off(c);
 	c->cwnd = c->snd_mss;
 	a->cc_acked = 0;
-	if (mr_cc_of(c)->event)
-		mr_cc_of(c)->event(t, c, a, MR_CC_TIMEOUT);
+	mr_ecn_window_reduced(c);
 	c->dupacks = 0;
 	c->recover = c->snd_nxt;
 	c->flags = (c->flags & ~(MR_CONN_RECOVERY | MR_CONN_RTT_RUNNING)) | MR_CONN_RTO_RECOVERY;
@@ -452,6 +453,27 @@ static void keepalive_deadline(struct mr_tcp *t, struct mr_conn *c)
 	arm(t, c, MR_DEADLINE_KEEPALIVE, c->keep_interval_s * 1000u);
 }
 
+/* The bucket has filled (rate.c). */
+static void pace_deadline(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_active *a = mr_active_peek(t->actives, c);
+
+	if (!a || !a->pace_ms || mr_ms_before(t->now_ms, a->pace_ms))
+		return;
+	a->pace_ms = 0;
+	mr_tcp_want_output(t, c);
+}
+
+uint32_t mr_tcp_next_deadline(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	const struct mr_active *a = mr_active_peek(t->actives, c);
+	uint32_t next = mr_conn_next_deadline(c);
+
+	if (a && a->pace_ms && (!next || mr_ms_before(a->pace_ms, next)))
+		next = a->pace_ms;
+	return next;
+}
+
 void mr_tcp_timers(struct mr_tcp *t, struct mr_conn *c)
 {
 	if (is_due(t, c, MR_DEADLINE_RETRANSMIT)) {
@@ -462,4 +484,6 @@ void mr_tcp_timers(struct mr_tcp *t, struct mr_conn *c)
 		delack_deadline(t, c);
 	if (c->state != MR_CLOSED && is_due(t, c, MR_DEADLINE_KEEPALIVE))
 		keepalive_deadline(t, c);
+	if (c->state != MR_CLOSED)
+		pace_deadline(t, c);
 }
