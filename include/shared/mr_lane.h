@@ -61,7 +61,11 @@
 	C(xsk_tx_invalid, "XDP_STATISTICS: invalid transmit descriptors")                          \
 	C(xsk_rx_ring_full, "XDP_STATISTICS: receive ring full")                                   \
 	C(xsk_fill_empty, "XDP_STATISTICS: fill ring empty")                                       \
-	C(xsk_tx_empty, "XDP_STATISTICS: transmit ring empty")
+	C(xsk_tx_empty, "XDP_STATISTICS: transmit ring empty")                                     \
+	C(mtu_lowered, "connections whose segments became smaller")                                \
+	C(mtu_probes, "larger segments sent to probe the path")                                    \
+	C(mtu_probes_lost, "probes that were lost")                                                \
+	C(black_holes, "connections whose full segments never arrived")
 
 /* Levels, now. */
 #define MR_LANE_GAUGES(C)                                                                          \

@@ -27,6 +27,8 @@ static void enter_recovery(struct mr_tcp *t, struct mr_conn *c)
 {
 	uint32_t flight = mr_conn_flight(t, c);
 
+	if (mr_path_probe_lost(t, c))
+		return;
 	if (!mr_tcp_retransmit_head(t, c)) {
 		c->dupacks--; /* no room: the next duplicate asks again */
 		return;
@@ -88,6 +90,7 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 
 	ack.acked = mr_tcp_acked(t, c, seg->ack);
 	ack.delivered = ack.acked;
+	mr_path_acked(t, c, mr_active_of(t, c));
 	ack.limited = c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY);
 	c->dupacks = 0;
 	sample_rtt(t, c, seg);

@@ -16,7 +16,7 @@ struct mr_active *mr_active_of(struct mr_tcp *t, struct mr_conn *c)
 static bool is_idle(const struct mr_tcp *t, const struct mr_conn *c, const struct mr_active *a)
 {
 	return t->now_ms - a->used_ms >= MR_ACTIVE_IDLE_MS && c->snd_una == c->snd_nxt &&
-	       !c->tx_bytes && c->ooo_head == MR_NONE &&
+	       !c->tx_bytes && !a->mss_most && c->ooo_head == MR_NONE &&
 	       !(c->flags & (MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY));
 }
 

@@ -41,7 +41,11 @@ void mr_tcp_drop_received(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_drop_out_of_order(struct mr_tcp *t, struct mr_conn *c);
 int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
 			uint32_t frame, bool *kept);
+
+/* window.c */
 uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c);
+void mr_window_text_arrived(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+void mr_window_taken(struct mr_tcp *t, struct mr_conn *c, uint32_t n);
 
 /* ack.c */
 void mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
@@ -67,9 +71,49 @@ void mr_tcp_send_probe(struct mr_tcp *t, struct mr_conn *c);
 bool mr_tcp_retransmit_head(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_resend_fin(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_reply_rst(struct mr_tcp *t, const struct mr_segment *seg);
-void mr_tcp_path_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
 uint32_t mr_tcp_mtu_of(const struct mr_conn *c);
 void mr_tcp_set_mss(struct mr_tcp *t, struct mr_conn *c, uint32_t peer_mss, uint32_t mtu);
+
+uint32_t mr_tcp_usable_window(const struct mr_tcp *t, struct mr_conn *c);
+bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame);
+
+/* pmtu.c: sizes by the word of routers and of our own host */
+uint32_t mr_path_overhead(const struct mr_conn *c);
+uint32_t mr_path_floor(const struct mr_conn *c);
+void mr_path_lower(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t mss);
+void mr_path_resend_big(struct mr_tcp *t, struct mr_conn *c);
+void mr_path_too_big(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_error *icmp);
+bool mr_path_claim_holds(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+/* the handshake is done, before the initial window is computed */
+void mr_path_established(struct mr_tcp *t, struct mr_conn *c);
+/* a segment with @len bytes of text left for the first time */
+void mr_path_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t len, uint32_t end);
+/* snd_una moved on */
+void mr_path_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+/* take SACK blocks off that the segment has no room for (RFC 6691); false: none is left of some */
+bool mr_path_fit_options(const struct mr_conn *c, uint32_t len, struct mr_tcp_options *o);
+
+/* plpmtud.c: sizes by trying */
+void mr_path_begin_small(struct mr_tcp *t, struct mr_conn *c);
+/* the retransmission timer fired. True: a router's claim was confirmed, and what was too big is
+ * sent again: no sign of congestion */
+bool mr_path_timed_out(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+/* something is sent again: a probe in flight proves nothing any more */
+void mr_path_resent(struct mr_tcp *t, struct mr_conn *c);
+/* loss is to be recovered from. True: it is the probe alone, which was sent again in pieces; that
+ * is no sign of congestion, and no recovery begins */
+bool mr_path_probe_lost(struct mr_tcp *t, struct mr_conn *c);
+void mr_path_probe_arrived(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+bool mr_path_try_probe(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+
+/* Before new text leaves: a probe, when sizes may grow and there is text for it. False: it waits for
+ * room in the window, and the text behind it with it. */
+static inline bool mr_path_probe(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_active *a = mr_active_peek(t->actives, c);
+
+	return !a || !a->mss_most || mr_path_try_probe(t, c, a);
+}
 
 /* rtt.c (RFC 6298) */
 void mr_rtt_sample(struct mr_conn *c, uint32_t rtt_us);

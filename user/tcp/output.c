@@ -8,8 +8,6 @@
 enum {
 	IPV4_TCP_BYTES = MR_IPV4_BYTES + MR_TCP_BYTES,
 	IPV6_TCP_BYTES = MR_IPV6_BYTES + MR_TCP_BYTES,
-	MTU_MIN_IPV4 = 576, /* smaller values of ICMP are not believed (RFC 5927 7) */
-	MTU_MIN_IPV6 = 1280,
 	MSS_MIN = 64, /* a peer that offers less costs itself, not us */
 };
 
@@ -231,6 +229,7 @@ static void note_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t end, bool fi
 		if (c->retransmits < UINT16_MAX)
 			c->retransmits++;
 		c->flags &= ~MR_CONN_RTT_RUNNING; /* Karn: what is sent twice is not timed */
+		mr_path_resent(t, c);
 	}
 	if (mr_seq_lt(c->snd_nxt, end))
 		c->snd_nxt = end;
@@ -241,14 +240,16 @@ static void note_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t end, bool fi
  * One frame of the queue as a segment. A frame that the kernel still holds from an earlier
  * transmission is not touched: it goes out as a copy.
  */
-static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
+bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 {
 	struct mr_frame *r = &t->frames->record[frame];
 	uint8_t flags = text_flags(c, r);
 	struct mr_segment_out out;
-	bool sent;
+	bool sent, has_sack;
 
 	fill_segment(t, c, &out, r->seq, flags);
+	/* without its blocks it is not the ACK that is owed: that leaves by itself */
+	has_sack = mr_path_fit_options(c, r->len, &out.options);
 	if (r->in_tx)
 		sent = t->ops->copy(t, c, mr_frame_payload(t->frames, frame), r->len, &out);
 	else
@@ -258,11 +259,14 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 		return false;
 	}
 	t->stats->segments_out++;
-	ack_left(c);
+	if (has_sack)
+		ack_left(c);
 	if (flags & MR_FIN)
 		c->flags |= MR_CONN_FIN_SENT;
-	if (!r->sends)
+	if (!r->sends) {
 		start_rtt(t, c, r->seq);
+		mr_path_sent(t, c, r->len, r->seq + r->len);
+	}
 	note_sent(t, c, r->seq + r->len + !!(flags & MR_FIN), !r->sends);
 	if (r->sends < UINT8_MAX)
 		r->sends++;
@@ -273,7 +277,7 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 }
 
 /* Bytes that the windows let out behind the send point. */
-static uint32_t usable_window(const struct mr_tcp *t, struct mr_conn *c)
+uint32_t mr_tcp_usable_window(const struct mr_tcp *t, struct mr_conn *c)
 {
 	uint32_t flight = mr_conn_flight(t, c);
 	uint32_t window = min_u32(c->snd_wnd, c->cwnd);
@@ -325,7 +329,7 @@ static void send_text(struct mr_tcp *t, struct mr_conn *c)
 	while (c->tx_next != MR_NONE) {
 		uint32_t frame = c->tx_next;
 		struct mr_frame *r = &t->frames->record[frame];
-		uint32_t usable = usable_window(t, c);
+		uint32_t usable = mr_tcp_usable_window(t, c);
 
 		if (!r->len || nagle_holds(t, c, r))
 			return;
@@ -335,7 +339,7 @@ static void send_text(struct mr_tcp *t, struct mr_conn *c)
 			return;
 		}
 		c->tx_next = r->next;
-		if (!send_frame(t, c, frame)) {
+		if (!mr_tcp_send_frame(t, c, frame)) {
 			c->tx_next = frame;
 			return;
 		}
@@ -364,7 +368,8 @@ void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c)
 {
 	c->flags &= ~MR_CONN_SEND_LIMITED;
 	if (c->state >= MR_ESTABLISHED) {
-		send_text(t, c);
+		if (mr_path_probe(t, c))
+			send_text(t, c);
 		if (c->flags & MR_CONN_FIN_QUEUED && !(c->flags & MR_CONN_FIN_SENT) &&
 		    (c->tx_next == MR_NONE))
 			send_fin(t, c);
@@ -388,7 +393,7 @@ bool mr_tcp_retransmit_head(struct mr_tcp *t, struct mr_conn *c)
 	if (t->frames->record[c->tx_head].len > c->snd_mss &&
 	    !mr_tcp_split(t, c, c->tx_head, c->snd_mss))
 		return false;
-	return send_frame(t, c, c->tx_head);
+	return mr_tcp_send_frame(t, c, c->tx_head);
 }
 
 /* RFC 9293 3.8.6.2.1 (4): the override timeout sends what the small window takes. */
@@ -399,7 +404,7 @@ static bool send_what_fits(struct mr_tcp *t, struct mr_conn *c)
 
 	if (len > usable && !mr_tcp_split(t, c, c->tx_head, usable))
 		return false;
-	if (!send_frame(t, c, c->tx_head))
+	if (!mr_tcp_send_frame(t, c, c->tx_head))
 		return false;
 	c->tx_next = t->frames->record[c->tx_head].next;
 	return true;
@@ -428,18 +433,4 @@ bool mr_tcp_send_keepalive(struct mr_tcp *t, struct mr_conn *c)
 {
 	t->stats->keepalive_probes++;
 	return send_control(t, c, c->snd_una - 1, MR_ACK);
-}
-
-/* A router's word about the path's MTU: smaller segments from now on, the lost ones at once. */
-void mr_tcp_path_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu)
-{
-	uint32_t floor = mr_is_ipv4(c->remote) ? MTU_MIN_IPV4 : MTU_MIN_IPV6;
-	uint32_t options = c->flags & MR_CONN_TIMESTAMPS ? MR_TS_OPTION_BYTES : 0;
-	uint32_t mss = max_u32(mtu, floor) - header_bytes(c) - options;
-
-	if (mss >= c->snd_mss || c->state < MR_ESTABLISHED)
-		return;
-	c->snd_mss = (uint16_t)mss;
-	c->tx_next = c->tx_head;
-	mr_tcp_want_output(t, c);
 }
