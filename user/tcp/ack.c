@@ -87,17 +87,18 @@ static void ack_in_recovery(struct mr_tcp *t, struct mr_conn *c, uint32_t bytes)
 static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
 	struct mr_cc_ack ack = { .flight = mr_conn_flight(t, c) };
+	struct mr_active *a = mr_active_of(t, c);
 
 	ack.acked = mr_tcp_acked(t, c, seg->ack);
 	ack.delivered = ack.acked;
-	mr_path_acked(t, c, mr_active_of(t, c));
+	mr_path_acked(t, c, a);
 	ack.limited = c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY);
 	c->dupacks = 0;
 	sample_rtt(t, c, seg);
 	if (c->flags & MR_CONN_RECOVERY)
 		ack_in_recovery(t, c, ack.acked);
 	else
-		mr_cc_of(c)->acked(t, c, mr_active_of(t, c), &ack);
+		mr_cc_of(c)->acked(t, c, a, &ack);
 	if (c->flags & MR_CONN_RTO_RECOVERY && !mr_seq_lt(c->snd_una, c->recover))
 		c->flags &= ~MR_CONN_RTO_RECOVERY;
 	mr_timer_data_acked(t, c);

@@ -86,10 +86,7 @@ void mr_path_too_big(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_e
 bool mr_path_claim_holds(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
 /* the handshake is done, before the initial window is computed */
 void mr_path_established(struct mr_tcp *t, struct mr_conn *c);
-/* a segment with @len bytes of text left for the first time */
-void mr_path_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t len, uint32_t end);
-/* snd_una moved on */
-void mr_path_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+void mr_path_note_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
 /* take SACK blocks off that the segment has no room for (RFC 6691); false: none is left of some */
 bool mr_path_fit_options(const struct mr_conn *c, uint32_t len, struct mr_tcp_options *o);
 
@@ -113,6 +110,26 @@ static inline bool mr_path_probe(struct mr_tcp *t, struct mr_conn *c)
 	struct mr_active *a = mr_active_peek(t->actives, c);
 
 	return !a || !a->mss_most || mr_path_try_probe(t, c, a);
+}
+
+/* A segment with @len bytes of text left for the first time: is it the largest so far? */
+static inline void mr_path_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t len, uint32_t end)
+{
+	struct mr_active *a = mr_active_peek(t->actives, c);
+
+	if (!a)
+		a = mr_active_of(t, c);
+	if (len <= a->mss_acked || a->big_len)
+		return;
+	a->big_len = (uint16_t)len;
+	a->big_end = end;
+}
+
+/* snd_una moved on. */
+static inline void mr_path_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
+{
+	if (a->timeouts || a->big_len || a->claimed_mtu || a->probe_len)
+		mr_path_note_acked(t, c, a);
 }
 
 /* rtt.c (RFC 6298) */

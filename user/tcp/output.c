@@ -249,7 +249,7 @@ bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 
 	fill_segment(t, c, &out, r->seq, flags);
 	/* without its blocks it is not the ACK that is owed: that leaves by itself */
-	has_sack = mr_path_fit_options(c, r->len, &out.options);
+	has_sack = !out.options.n_sack || mr_path_fit_options(c, r->len, &out.options);
 	if (r->in_tx)
 		sent = t->ops->copy(t, c, mr_frame_payload(t->frames, frame), r->len, &out);
 	else

@@ -216,17 +216,7 @@ void mr_path_established(struct mr_tcp *t, struct mr_conn *c)
 		mr_path_begin_small(t, c);
 }
 
-void mr_path_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t len, uint32_t end)
-{
-	struct mr_active *a = mr_active_of(t, c);
-
-	if (len <= a->mss_acked || a->big_len)
-		return;
-	a->big_len = (uint16_t)len;
-	a->big_end = end;
-}
-
-void mr_path_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
+void mr_path_note_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 {
 	a->timeouts = 0;
 	if (a->big_len && mr_seq_le(a->big_end, c->snd_una)) {

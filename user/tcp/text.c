@@ -272,7 +272,7 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 		if (r->tcp_flags & MR_FIN)
 			c->flags |= MR_CONN_FIN_ARRIVED;
 		*kept = queue_text(t, c, frame);
-		if (len)
+		if (len && len >= c->rcv_mss) /* little by little needs no more than the start */
 			mr_window_text_arrived(t, c, seg);
 		drain_ooo(t, c);
 		if (len || had_gap)

@@ -31,28 +31,16 @@ static void note_round_trip(struct mr_active *a, uint32_t us, bool is_bound)
 		a->rcv_rtt_us += us / 8 - a->rcv_rtt_us / 8;
 }
 
-/* The peer's text answers what it echoes: only full segments, which did not wait for more. */
-static bool has_echo(const struct mr_conn *c, const struct mr_segment *seg)
-{
-	return c->flags & MR_CONN_TIMESTAMPS && seg->options.has_timestamps &&
-	       seg->options.ts_ecr && seg->len >= c->rcv_mss;
-}
-
-/* Text arrived in order; rcv_nxt counts it. */
+/* A full segment, which did not wait for more, arrived in order; rcv_nxt counts it. */
 void mr_window_text_arrived(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
-	struct mr_active *a = mr_active_peek(t->actives, c);
+	struct mr_active *a = mr_active_of(t, c);
 	uint32_t now = (uint32_t)t->now_us;
 
-	if (!a) {
-		if (seg->len < c->rcv_mss)
-			return; /* little by little: the start is enough */
-		a = mr_active_of(t, c);
-	}
 	if (c->flags & MR_CONN_TIMESTAMPS) {
 		uint32_t ms = t->now_ms + t->ts_offset - seg->options.ts_ecr;
 
-		if (has_echo(c, seg) && ms < MR_RTO_MAX_MS)
+		if (seg->options.has_timestamps && seg->options.ts_ecr && ms < MR_RTO_MAX_MS)
 			note_round_trip(a, ms * 1000, false);
 		return;
 	}
@@ -98,14 +86,14 @@ static void note_taken(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
 	struct mr_active *a = mr_active_peek(t->actives, c);
 	uint32_t now = (uint32_t)t->now_us;
 
-	if (!a)
+	if (!a || !a->rcv_rtt_us)
 		return;
 	if (!a->taken_us) {
 		a->taken_us = now ? now : 1;
 		a->taken_before = RECEIVE_START / 2;
 	}
 	a->taken += n;
-	if (!a->rcv_rtt_us || now - a->taken_us < a->rcv_rtt_us)
+	if (now - a->taken_us < a->rcv_rtt_us)
 		return;
 	if (a->taken > a->taken_before)
 		grow(t, c, a);
