@@ -70,7 +70,11 @@
 	C(spurious_recoveries, "window reductions undone: nothing had been lost")                  \
 	C(frto_spurious, "timeouts that F-RTO found to be spurious")                               \
 	C(sack_reneges, "peers that dropped what they had reported by SACK")                       \
-	C(ooo_pruned, "out-of-order frames dropped for earlier text")
+	C(ooo_pruned, "out-of-order frames dropped for earlier text")\
+	C(mtu_lowered, "connections whose segments became smaller")                                \
+	C(mtu_probes, "larger segments sent to probe the path")                                    \
+	C(mtu_probes_lost, "probes that were lost")                                                \
+	C(black_holes, "connections whose full segments never arrived")
 
 /* Levels, now. */
 #define MR_LANE_GAUGES(C)                                                                          \

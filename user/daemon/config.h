@@ -53,6 +53,7 @@ struct mr_settings_tcp {
 	uint32_t time_wait_ms;
 	uint32_t fin_wait_ms;
 	uint32_t delayed_ack_ms;
+	enum mr_mtu_probing mtu_probing;
 	struct mr_keepalive_settings keepalive;
 };
 
@@ -101,8 +102,9 @@ void mr_settings_free(struct mr_settings *s);
 /** mr_app_name() - name of the application with index @i in a lane's counters, or NULL */
 const char *mr_app_name(unsigned int i);
 
-/** mr_attach_mode_name(), mr_xsk_bind_name(): as the file spells them */
+/** mr_attach_mode_name(), mr_xsk_bind_name(), mr_mtu_probing_name(): as the file spells them */
 const char *mr_attach_mode_name(enum mr_attach_mode mode);
 const char *mr_xsk_bind_name(enum mr_xsk_bind bind);
+const char *mr_mtu_probing_name(enum mr_mtu_probing probing);
 
 #endif

@@ -68,6 +68,7 @@ static const cyaml_schema_field_t tcp_fields[] = {
 	NUMBER(struct mr_raw_tcp, time_wait_ms),
 	NUMBER(struct mr_raw_tcp, fin_wait_ms),
 	NUMBER(struct mr_raw_tcp, delayed_ack_ms),
+	STRING(struct mr_raw_tcp, mtu_probing),
 	CYAML_FIELD_MAPPING("keepalive", CYAML_FLAG_OPTIONAL, struct mr_raw_tcp, keepalive,
 			    keepalive_fields),
 	CYAML_FIELD_END

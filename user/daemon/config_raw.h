@@ -54,6 +54,7 @@ struct mr_raw_tcp {
 	uint64_t *time_wait_ms;
 	uint64_t *fin_wait_ms;
 	uint64_t *delayed_ack_ms;
+	char *mtu_probing;
 	struct mr_raw_keepalive keepalive;
 };
 

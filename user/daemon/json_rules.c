@@ -165,10 +165,11 @@ static json_t *lanes(const struct mr_settings_lanes *l)
 
 static json_t *tcp(const struct mr_settings_tcp *t)
 {
-	return json_pack("{s:b, s:i, s:i, s:i, s:i, s:{s:b, s:i, s:i, s:i}}", "nagle", t->nagle,
+	return json_pack("{s:b, s:i, s:i, s:i, s:i, s:s, s:{s:b, s:i, s:i, s:i}}", "nagle", t->nagle,
 			 "user_timeout_ms", (int)t->user_timeout_ms, "time_wait_ms",
 			 (int)t->time_wait_ms, "fin_wait_ms", (int)t->fin_wait_ms, "delayed_ack_ms",
-			 (int)t->delayed_ack_ms, "keepalive", "enabled", (int)t->keepalive.enabled,
+			 (int)t->delayed_ack_ms, "mtu_probing",
+			 mr_mtu_probing_name(t->mtu_probing), "keepalive", "enabled", (int)t->keepalive.enabled,
 			 "idle_s", (int)t->keepalive.idle_s, "interval_s",
 			 (int)t->keepalive.interval_s, "count", (int)t->keepalive.count);
 }
