@@ -192,6 +192,7 @@ static void established_lost_probe_is_no_congestion(void **state)
 	struct mr_conn *c = probing(&f);
 	uint32_t cwnd = c->cwnd, ssthresh = c->ssthresh;
 	uint32_t mss = c->snd_mss;
+	unsigned int k = 0;
 
 	(void)state;
 	rfc_forget(&f);
@@ -203,10 +204,12 @@ static void established_lost_probe_is_no_congestion(void **state)
 	assert_int_equal(c->ssthresh, ssthresh);
 	assert_int_equal(c->flags & MR_CONN_RECOVERY, 0);
 	assert_true(f.n_sent >= 2);
-	assert_int_equal(f.sent[0].seq, c->snd_una);
-	assert_int_equal(f.sent[0].len, mss);
-	assert_int_equal(f.sent[1].seq, c->snd_una + mss);
-	assert_int_equal(f.sent[1].len, RFC_MSS - mss);
+	while (k + 1 < f.n_sent && f.sent[k].seq != c->snd_una)
+		k++; /* new text may have left before */
+	assert_int_equal(f.sent[k].seq, c->snd_una);
+	assert_int_equal(f.sent[k].len, mss);
+	assert_int_equal(f.sent[k + 1].seq, c->snd_una + mss);
+	assert_int_equal(f.sent[k + 1].len, RFC_MSS - mss);
 	assert_text_is_right(&f);
 	assert_int_equal(c->snd_mss, mss);
 	rfc_fini(&f);
