@@ -16,7 +16,7 @@
 #include "mr_endian.h"
 
 enum {
-	MR_ARENA_LAYOUT = 4,	    /* raise it with any change of a record below */
+	MR_ARENA_LAYOUT = 5,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
 };
@@ -488,7 +488,29 @@ struct mr_active {
 	struct mr_block gap[4]; /* the one received last is first (RFC 2018 4) */
 	struct mr_block dsack;	/* to be reported once (RFC 2883), empty: none */
 
-	/* path */
+	/* path: sizes are payload bytes of a segment, as snd_mss */
+	uint16_t mss_most;    /* what was agreed on, when snd_mss is less; 0: it is not */
+	uint16_t mss_local;   /* what our own interface and route take, when less; 0: they do not */
+	uint16_t mss_bad;     /* the smallest that did not pass; 0: none is known */
+	uint16_t mss_acked;   /* the largest that was acknowledged */
+	uint16_t big_len;     /* a segment that would be larger, and waits for its ACK; 0: none */
+	uint16_t claimed_mtu; /* by a router, not believed yet (RFC 5927 7.2); 0: none */
+	uint16_t probe_len;   /* of a probe in flight; 0: none is */
+	uint8_t probe_tries;  /* probes that said nothing */
+	uint8_t timeouts;     /* in succession */
+	uint32_t big_end;
+	uint32_t claimed_seq;
+	uint32_t probe_seq;
+	uint32_t path_ms; /* no probe before; 0: now */
+
+	/* receive window */
+	uint32_t rcv_limit; /* bytes that may stand unread or offered; 0: not grown yet */
+	uint32_t rcv_rtt_us;
+	uint32_t rcv_rtt_edge; /* without timestamps: a round trip is over when this arrived */
+	uint32_t rcv_rtt_start_us;
+	uint32_t taken;	       /* by the application since taken_us */
+	uint32_t taken_us;     /* 0: nothing was yet */
+	uint32_t taken_before; /* most of a round trip so far */
 };
 
 /* mr_active.urgent */

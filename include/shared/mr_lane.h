@@ -79,7 +79,11 @@
 	C(fast_opens_out, "SYNs sent with text (TCP Fast Open)")                                   \
 	C(fast_open_fallbacks, "SYNs sent with text that the peer did not take")                   \
 	C(fast_open_overflow, "SYNs whose text was not taken: too many requests pending")          \
-	C(acks_limited, "ACKs not sent: the connection had answered such a segment just before")
+	C(acks_limited, "ACKs not sent: the connection had answered such a segment just before")   \
+	C(mtu_lowered, "connections whose segments became smaller")                                \
+	C(mtu_probes, "larger segments sent to probe the path")                                    \
+	C(mtu_probes_lost, "probes that were lost")                                                \
+	C(black_holes, "connections whose full segments never arrived")
 
 /* Levels, now. */
 #define MR_LANE_GAUGES(C)                                                                          \

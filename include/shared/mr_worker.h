@@ -132,6 +132,13 @@ struct mr_lane_rule {
 	struct mr_heartbeat_settings heartbeat;
 };
 
+/* How segment sizes are found without the word of a router (RFC 4821). */
+enum mr_mtu_probing {
+	MR_MTU_PROBING_OFF = 0,
+	MR_MTU_PROBING_BLACK_HOLE, /* only when full segments are never acknowledged */
+	MR_MTU_PROBING_ON,	   /* begin small, search upwards */
+};
+
 /* Keepalive, as RFC 9293 3.8.4 and Linux's net.ipv4.tcp_keepalive_*. */
 struct mr_keepalive_settings {
 	uint32_t enabled; /* for every connection; off by default (MUST-25) */
@@ -209,6 +216,7 @@ struct mr_lane_config {
 	struct mr_rss_settings rss; /* of the interface when the lane was made */
 	uint32_t queue;		    /* of this lane */
 	int32_t cpu;		    /* CPU to run on, -1: any */
+	uint32_t mtu_probing;	    /* enum mr_mtu_probing */
 };
 
 /* ----- paths: written by the daemon, read by lanes ----- */

@@ -101,6 +101,7 @@ static void smallest_file_gets_the_defaults(void **state)
 	assert_int_equal(s.lanes.port_lo, 61000);
 	assert_int_equal(s.lanes.port_hi, 64999);
 	assert_true(s.tcp.nagle);
+	assert_int_equal(s.tcp.mtu_probing, MR_MTU_PROBING_BLACK_HOLE);
 	assert_false(s.tcp.keepalive.enabled);
 	assert_int_equal(s.rules[0].lane.cc, MR_CC_CUBIC);
 	assert_int_equal(s.rules[0].lane.ecn, MR_ECN_PASSIVE);
@@ -162,7 +163,7 @@ static void every_key_is_taken(void **state)
 	      "  send_buffer: 6000, busy_poll_us: 0, cpus: [1, 3], capture_directory: /tmp,\n"
 	      "  ports: 40000-40999}\n"
 	      "tcp: {nagle: false, user_timeout_ms: 1, time_wait_ms: 2, fin_wait_ms: 3000,\n"
-	      "  delayed_ack_ms: 4, keepalive: {enabled: true, idle_s: 5, interval_s: 6, count: "
+	      "  delayed_ack_ms: 4, mtu_probing: on, keepalive: {enabled: true, idle_s: 5, interval_s: 6, count: "
 	      "7},\n"
 	      "  syn_cookies: always, overflow: reset, syn_ack_retries: 5,\n"
 	      "  fast_open: both, fast_open_pending: 1000,\n"
@@ -180,6 +181,7 @@ static void every_key_is_taken(void **state)
 	assert_int_equal(s.lanes.frames, 8192); /* rounded up */
 	assert_int_equal(s.lanes.message_bytes, 131072);
 	assert_int_equal(s.lanes.n_cpus, 2);
+	assert_int_equal(s.tcp.mtu_probing, MR_MTU_PROBING_ON);
 	assert_int_equal(s.lanes.cpus[1], 3);
 	assert_int_equal(s.rules[0].lane.addr[10], 0xff);
 	assert_int_equal(s.rules[0].lane.addr[12], 192);

@@ -87,6 +87,7 @@ static void init_end(struct pair *p, int i, const struct pair_options *o)
 		.open = { .syn_ack_retries = 7 },
 		.keepalive = { 0, 7200, 75, 9 },
 		.cpu = -1,
+		.mtu_probing = MR_MTU_PROBING_BLACK_HOLE,
 	};
 	memcpy(e->config.mac, mac[i], 6);
 	e->paths = calloc(1, sizeof(*e->paths));

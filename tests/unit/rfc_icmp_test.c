@@ -168,7 +168,8 @@ static void established_too_big_never_raises_and_has_a_floor(void **state)
 	rfc_fini(&f);
 }
 
-static void established_ipv6_too_big_floor_is_1280(void **state)
+/* RFC 8201 4: "it must discard it" */
+static void established_ipv6_too_big_below_1280_is_discarded(void **state)
 {
 	struct mr_icmp_error e = { .type = 2, .ipv6 = true, .mtu = 100 };
 	struct rfc f;
@@ -181,6 +182,9 @@ static void established_ipv6_too_big_floor_is_1280(void **state)
 	e.seq = c->snd_una;
 	mr_tcp_icmp_arrives(&f.tcp, c, &e);
 	rfc_output(&f, c);
+	assert_int_equal(c->snd_mss, RFC_MSS);
+	e.mtu = 1280;
+	mr_tcp_icmp_arrives(&f.tcp, c, &e);
 	assert_int_equal(c->snd_mss, 1280 - 60);
 	rfc_fini(&f);
 }
@@ -195,7 +199,7 @@ int main(void)
 		cmocka_unit_test(established_too_big_sends_smaller_segments_at_once),
 		cmocka_unit_test(established_too_big_about_other_segment_is_ignored),
 		cmocka_unit_test(established_too_big_never_raises_and_has_a_floor),
-		cmocka_unit_test(established_ipv6_too_big_floor_is_1280),
+		cmocka_unit_test(established_ipv6_too_big_below_1280_is_discarded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,6 +55,7 @@ struct mr_settings_tcp {
 	uint32_t delayed_ack_ms;
 	uint8_t cc;  /* enum mr_cc_algorithm */
 	uint8_t ecn; /* enum mr_ecn_mode */
+	enum mr_mtu_probing mtu_probing;
 	struct mr_keepalive_settings keepalive;
 	struct mr_open_settings open;
 };
@@ -108,8 +109,9 @@ void mr_settings_free(struct mr_settings *s);
 /** mr_app_name() - name of the application with index @i in a lane's counters, or NULL */
 const char *mr_app_name(unsigned int i);
 
-/** mr_attach_mode_name(), mr_xsk_bind_name(): as the file spells them */
+/** mr_attach_mode_name(), mr_xsk_bind_name(), mr_mtu_probing_name(): as the file spells them */
 const char *mr_attach_mode_name(enum mr_attach_mode mode);
 const char *mr_xsk_bind_name(enum mr_xsk_bind bind);
+const char *mr_mtu_probing_name(enum mr_mtu_probing probing);
 
 #endif

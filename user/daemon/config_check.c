@@ -16,6 +16,13 @@
 static const char *const attach_modes[] = { "auto", "native", "generic", NULL };
 static const char *const binds[] = { "auto", "zerocopy", "copy", NULL };
 
+static const char *const mtu_probings[] = { "off", "blackhole", "on", NULL };
+
+const char *mr_mtu_probing_name(enum mr_mtu_probing probing)
+{
+	return mtu_probings[probing];
+}
+
 const char *mr_attach_mode_name(enum mr_attach_mode mode)
 {
 	return attach_modes[mode];
@@ -270,13 +277,16 @@ static int check_tcp(struct mr_config_file *f, const struct mr_raw_tcp *raw,
 		{ "tcp.keepalive.count", k->count, count, 1, 127, &out->keepalive.count },
 	};
 	/* clang-format on */
-	int err = 0;
+	int probing = MR_MTU_PROBING_BLACK_HOLE;
+	int err = mr_config_choice(f, "tcp.mtu_probing", raw->mtu_probing, mtu_probings, probing,
+				   &probing);
 
 	for (size_t i = 0; !err && i < sizeof(row) / sizeof(row[0]); i++)
 		err = mr_config_number32(f, row[i].path, row[i].value, row[i].dflt, row[i].lo,
 					 row[i].hi, row[i].out);
 	if (!err)
 		err = mr_config_open(f, raw, &out->open);
+	out->mtu_probing = (enum mr_mtu_probing)probing;
 	out->nagle = !raw->nagle || *raw->nagle;
 	out->keepalive.enabled = k->enabled && *k->enabled;
 	return err ? err

@@ -83,6 +83,7 @@ static const cyaml_schema_field_t tcp_fields[] = {
 	NUMBER(struct mr_raw_tcp, fast_open_pending),
 	CYAML_FIELD_MAPPING("per_source", CYAML_FLAG_OPTIONAL, struct mr_raw_tcp, per_source,
 			    per_source_fields),
+	STRING(struct mr_raw_tcp, mtu_probing),
 	CYAML_FIELD_MAPPING("keepalive", CYAML_FLAG_OPTIONAL, struct mr_raw_tcp, keepalive,
 			    keepalive_fields),
 	CYAML_FIELD_END

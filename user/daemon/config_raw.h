@@ -68,6 +68,7 @@ struct mr_raw_tcp {
 	char *fast_open;
 	uint64_t *fast_open_pending;
 	struct mr_raw_per_source per_source;
+	char *mtu_probing;
 	struct mr_raw_keepalive keepalive;
 };
 

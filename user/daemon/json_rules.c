@@ -188,10 +188,11 @@ static json_t *opening(const struct mr_open_settings *s)
 static json_t *tcp(const struct mr_settings_tcp *t)
 {
 	json_t *all = opening(&t->open);
-	json_t *rest = json_pack("{s:b, s:i, s:i, s:i, s:i, s:{s:b, s:i, s:i, s:i}}", "nagle",
+	json_t *rest = json_pack("{s:b, s:i, s:i, s:i, s:i, s:s, s:{s:b, s:i, s:i, s:i}}", "nagle",
 				 t->nagle, "user_timeout_ms", (int)t->user_timeout_ms,
 				 "time_wait_ms", (int)t->time_wait_ms, "fin_wait_ms",
 				 (int)t->fin_wait_ms, "delayed_ack_ms", (int)t->delayed_ack_ms,
+				 "mtu_probing", mr_mtu_probing_name(t->mtu_probing),
 				 "keepalive", "enabled", (int)t->keepalive.enabled, "idle_s",
 				 (int)t->keepalive.idle_s, "interval_s",
 				 (int)t->keepalive.interval_s, "count", (int)t->keepalive.count);

@@ -184,6 +184,7 @@ static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct 
 		.time_wait_ms = s->tcp.time_wait_ms,
 		.fin_wait_ms = s->tcp.fin_wait_ms,
 		.delayed_ack_ms = s->tcp.delayed_ack_ms,
+		.mtu_probing = s->tcp.mtu_probing,
 		.beat_ms = s->stale_ms * 2 / 5,
 		.keepalive = s->tcp.keepalive,
 		.open = s->tcp.open,

@@ -171,6 +171,7 @@ void mr_paths_ask(struct mr_child *c, uint32_t lane, const uint8_t remote[16])
 	const struct mr_link *k = mr_lane_link(c->d, l);
 	uint32_t i = place_for(p, k, remote);
 	struct entry *e = &p->entries[l->link][i];
+	bool is_known = k->path_table->path[i].state == MR_PATH_VALID;
 	int err;
 
 	e->asked_ns = mr_now_ns();
@@ -181,6 +182,9 @@ void mr_paths_ask(struct mr_child *c, uint32_t lane, const uint8_t remote[16])
 	err = look_up(p, k, i);
 	if (!err) {
 		answer(p, lane, remote, (int32_t)i);
+		/* A lane may ask because nothing arrives: let the kernel see whether it is there. */
+		if (is_known)
+			ask_neighbour(p, e);
 		return;
 	}
 	if (err != -EAGAIN) {

@@ -11,6 +11,7 @@
 
 enum {
 	PATH_WAIT_MS = 5000, /* the daemon itself gives up after 3 s */
+	FOLLOW_BATCH = 512,  /* connections that follow a change of paths in one turn */
 };
 
 static bool remote_of(const struct sockaddr *sa, uint8_t addr[16], struct mr_be16 *port)
@@ -138,6 +139,78 @@ void lane_path_wait_over(struct mr_lane *l, struct mr_conn *c)
 	fail(l, c, MR_CLOSE_UNREACHABLE);
 }
 
+/* A connection that stands asked because nothing arrives: the next hop may be another one now. */
+static void move_to(struct mr_lane *l, struct mr_conn *c, const struct mr_path *path)
+{
+	memcpy(c->peer_mac, path->next_hop_mac, 6);
+	memcpy(c->vlan, path->vlan, sizeof(c->vlan));
+	if (path->mtu)
+		mr_tcp_follow_mtu(&l->tcp, c, path->mtu);
+}
+
+/*
+ * RFC 9293 3.8.3 (MUST-20), R1: advice to the layer below. The answer moves the connection; without
+ * one the next timeout asks again, and the oldest question gives way.
+ */
+void lane_path_doubt(struct mr_lane *l, struct mr_conn *c)
+{
+	bool asked = false;
+
+	for (uint32_t i = 0; i < PATH_DOUBTS; i++)
+		asked |= l->path_doubt[i] == conn_id(l, c);
+	if (!l->s.asks || !l->s.asks->path || l->s.asks->path(l->s.asks_arg, c->remote) < 0)
+		return;
+	l->stats->paths_asked++;
+	if (!asked)
+		l->path_doubt[l->next_doubt++ % PATH_DOUBTS] = conn_id(l, c);
+}
+
+static void answer_doubts(struct mr_lane *l, const uint8_t remote[16], const struct mr_path *path)
+{
+	for (uint32_t i = 0; i < PATH_DOUBTS; i++) {
+		struct mr_conn *c = l->path_doubt[i] ? lane_conn_find(l, l->path_doubt[i]) : NULL;
+
+		if (c && memcmp(c->remote, remote, 16) != 0)
+			continue;
+		l->path_doubt[i] = 0;
+		if (c && c->state != MR_CLOSED && path)
+			move_to(l, c, path);
+	}
+}
+
+/* The MTU that this host allows towards the peer now. */
+static uint32_t allowed_mtu(struct mr_lane *l, const uint8_t remote[16])
+{
+	uint32_t route = l->n_mtu_routes ? lane_route_mtu(l, remote) : 0;
+	uint32_t mtu = l->tcp_config.mtu;
+	struct mr_path path;
+
+	if (route && route < mtu)
+		mtu = route;
+	if (path_to(l, remote, &path) && path.mtu && path.mtu < mtu)
+		mtu = path.mtu;
+	return mtu;
+}
+
+/* The path table's head changed: connections that stand follow, some in each turn. */
+uint32_t lane_follow_paths(struct mr_lane *l)
+{
+	uint32_t end = l->header->conns_used;
+	uint32_t n = 0;
+
+	if (l->follow_next == UINT32_MAX)
+		return 0;
+	for (; l->follow_next < end && n < FOLLOW_BATCH; n++) {
+		struct mr_conn *c = &l->conns[l->follow_next++];
+
+		if (c->state != MR_CLOSED && !(c->flags & MR_CONN_PATH_ASKED))
+			mr_tcp_follow_mtu(&l->tcp, c, allowed_mtu(l, c->remote));
+	}
+	if (l->follow_next >= end)
+		l->follow_next = UINT32_MAX;
+	return n;
+}
+
 void mr_lane_path_answer(struct mr_lane *l, const uint8_t remote[16], int index_or_error)
 {
 	struct path_hint *hint = hint_for(l, remote);
@@ -149,6 +222,7 @@ void mr_lane_path_answer(struct mr_lane *l, const uint8_t remote[16], int index_
 		memcpy(hint->remote, remote, 16);
 	}
 	found = index_or_error >= 0 && path_to(l, remote, &path);
+	answer_doubts(l, remote, found ? &path : NULL);
 	for (uint32_t i = 0; i < l->n_path_waits; i++) {
 		struct mr_conn *c = lane_conn_find(l, l->path_wait[i]);
 

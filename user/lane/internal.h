@@ -19,6 +19,7 @@ enum {
 	HALF_LISTS = 10,  /* half-open records by SYN-ACKs sent: equal time-outs in each */
 	PATH_WAITS = 256, /* active opens that wait for a path at a time */
 	PATH_HINTS = 256,
+	PATH_DOUBTS = 64,    /* connections whose next hop is asked for at a time */
 	LISTENERS_MAX = 64,  /* listeners that applications asked for, all lanes of an interface */
 	STATE_CHUNK = 256,   /* application states allocated at a time */
 	PORT_COUNTS = 256,   /* counters of RFC 6056, algorithm 4 */
@@ -95,6 +96,7 @@ struct mr_lane {
 	uint32_t n_sessions;
 	uint32_t free_session;
 	struct mr_actives actives;
+	struct mr_pmtu_cache pmtu;
 
 	/* connections that want something in this turn, and those that wait for room */
 	struct fifo ready;
@@ -131,6 +133,8 @@ struct mr_lane {
 	/* active opens */
 	mr_conn_id path_wait[PATH_WAITS];
 	uint32_t n_path_waits;
+	mr_conn_id path_doubt[PATH_DOUBTS]; /* 0: free */
+	uint32_t next_doubt;
 	struct path_hint {
 		uint8_t remote[16];
 		uint32_t index; /* in the path table */
@@ -141,6 +145,7 @@ struct mr_lane {
 
 	/* the path table's head, when it was last read */
 	uint32_t paths_seq;
+	uint32_t follow_next; /* connections from here on have not followed it yet */
 	uint32_t n_mtu_routes;
 	struct mr_mtu_route mtu_route[MR_MTU_ROUTES];
 
@@ -281,6 +286,8 @@ bool lane_port_choose(struct mr_lane *l, struct mr_tuple *tuple);
 int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, const void *text,
 		 size_t *len, mr_conn_id *id);
 uint32_t lane_route_mtu(const struct mr_lane *l, const uint8_t remote[16]);
+void lane_path_doubt(struct mr_lane *l, struct mr_conn *c);
+uint32_t lane_follow_paths(struct mr_lane *l);
 void lane_path_wait_over(struct mr_lane *l, struct mr_conn *c);
 
 #endif

@@ -36,6 +36,7 @@ static void configure_tcp(struct mr_lane *l)
 		.receive_buffer = c->receive_buffer,
 		.send_buffer = c->send_buffer,
 		.mtu = c->mtu,
+		.mtu_probing = c->mtu_probing,
 		.user_timeout_ms = c->user_timeout_ms,
 		.time_wait_ms = c->time_wait_ms,
 		.fin_wait_ms = c->fin_wait_ms,
@@ -52,6 +53,7 @@ static void configure_tcp(struct mr_lane *l)
 	l->hash_key = (struct mr_siphash_key){ { c->hash_secret[0], c->hash_secret[1] } };
 	l->tcp.frames = &l->frames;
 	l->tcp.actives = &l->actives;
+	l->tcp.pmtu = &l->pmtu;
 	l->tcp.config = &l->tcp_config;
 	l->tcp.ops = &lane_tcp_ops;
 	l->tcp.stats = l->stats;
@@ -143,6 +145,7 @@ struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size
 	lane_transmit_begin(l);
 	reset_old_connections(l);
 	l->limbo_until_ns = l->now_ns + LIMBO_MS * 1000000ull;
+	l->follow_next = UINT32_MAX;
 	l->header->epoch = setup->epoch;
 	l->stats->epoch = setup->epoch;
 	l->stats->started_ns = l->now_ns;
@@ -187,7 +190,10 @@ static void beat(struct mr_lane *l)
 	__atomic_store_n(&l->s.beat->beat_ns, l->now_ns, __ATOMIC_RELEASE);
 }
 
-/* The daemon follows the interface: new connections take its MTU and MAC address of now. */
+/*
+ * The daemon follows the interface: its MAC address counts at once, its MTU for new connections at
+ * once and for those that stand in the turns that follow.
+ */
 static void follow_interface(struct mr_lane *l)
 {
 	const struct mr_path_table *paths = l->s.paths;
@@ -215,6 +221,7 @@ static void follow_interface(struct mr_lane *l)
 	if (mtu >= MTU_LEAST)
 		l->tcp_config.mtu = mtu;
 	memcpy(l->mac, mac, sizeof(l->mac));
+	l->follow_next = 0;
 }
 
 /* A tenth of the pool, so that a record idles hardly longer than twice MR_ACTIVE_IDLE_MS. */
@@ -256,6 +263,7 @@ unsigned int mr_lane_turn(struct mr_lane *l)
 	n = lane_complete(l);
 	lane_transmit_begin(l);
 	follow_interface(l);
+	n += lane_follow_paths(l);
 	n += lane_receive(l);
 	n += lane_mail_receive(l);
 	n += mr_wheel_advance(&l->wheel, l->tcp.now_ms, lane_timer_fires, l);
@@ -281,6 +289,8 @@ uint32_t mr_lane_sleep_ms(struct mr_lane *l)
 	uint32_t ms = next_ms(l);
 	uint32_t most = l->s.config->beat_ms;
 
+	if (l->follow_next != UINT32_MAX)
+		return 0;
 	if (l->ready.head != MR_NONE) /* an answer of the daemon came since the turn */
 		return 0;
 	if (l->waiting.head != MR_NONE || l->tx_refused) /* for frames or for room in the ring */
@@ -292,7 +302,7 @@ uint64_t mr_lane_next_ns(const struct mr_lane *l)
 {
 	uint32_t ms = next_ms(l);
 
-	if (l->ready.head != MR_NONE)
+	if (l->ready.head != MR_NONE || l->follow_next != UINT32_MAX)
 		return l->now_ns;
 	if (l->waiting.head != MR_NONE) /* looked at again as often as mr_lane_sleep_ms() says */
 		ms = ms < 1 ? ms : 1;

@@ -27,12 +27,14 @@ void lane_ready(struct mr_lane *l, struct mr_conn *c)
 	fifo_put(l, &l->ready, c);
 }
 
-/* TCP's events only make the connection ready; what to do follows from its state. */
+/* TCP's events make the connection ready; what to do follows from its state. */
 void lane_conn_event(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_event event)
 {
 	if (c->flags & MR_CONN_FAST_OPEN && c->flags & MR_CONN_PASSIVE &&
 	    (event == MR_EVENT_ESTABLISHED || event == MR_EVENT_CLOSED))
 		lane_fast_open_over(lane_of(t), c);
+	if (event == MR_EVENT_PATH_DOUBT)
+		lane_path_doubt(lane_of(t), c);
 	lane_ready(lane_of(t), c);
 }
 

@@ -5,6 +5,10 @@
  */
 #include "user/lane/internal.h"
 
+enum {
+	RECENT_BYTES = 65535, /* how far back text may lie that says where the peer is */
+};
+
 /* One received frame on its way through the stages. */
 struct arrival {
 	uint32_t frame;
@@ -62,9 +66,23 @@ static void prefetch_conn(struct mr_lane *l, const struct arrival *a)
 	}
 }
 
-/* The peer moved, or its router did: what arrives in order says where answers go. */
+/*
+ * The peer moved, or its router did: what arrives in order says where answers go. So does text that
+ * we have: it is sent again because our ACKs go where nobody is any more.
+ */
+static bool tells_path(const struct mr_segment *seg, int drop, uint32_t rcv_nxt)
+{
+	if (drop == MR_DROP_TCP_SEQUENCE)
+		return !(seg->flags & (MR_SYN | MR_RST)) && seg->len &&
+		       rcv_nxt - seg->seq <= RECENT_BYTES;
+	return drop == MR_DROP_NONE && rcv_nxt - seg->seq <= RECENT_BYTES;
+}
+
 static void learn_path(struct mr_conn *c, const struct mr_segment *seg)
 {
+	if (__builtin_memcmp(c->peer_mac, seg->link.peer_mac, sizeof(c->peer_mac)) == 0 &&
+	    c->vlan[0] == seg->link.vlan[0] && c->vlan[1] == seg->link.vlan[1])
+		return;
 	__builtin_memcpy(c->peer_mac, seg->link.peer_mac, sizeof(c->peer_mac));
 	c->vlan[0] = seg->link.vlan[0];
 	c->vlan[1] = seg->link.vlan[1];
@@ -81,8 +99,10 @@ static bool has_no_frame_for(const struct mr_lane *l, const struct mr_segment *s
 
 static void conn_arrives(struct mr_lane *l, struct mr_conn *c, struct arrival *a, bool *kept)
 {
+	uint32_t rcv_nxt = c->state == MR_SYN_SENT ? a->seg.seq : c->rcv_nxt;
+
 	a->drop = mr_tcp_segment_arrives(&l->tcp, c, &a->seg, a->frame, kept);
-	if (a->drop == MR_DROP_NONE)
+	if (tells_path(&a->seg, a->drop, rcv_nxt))
 		learn_path(c, &a->seg);
 	if (*kept)
 		l->frames.record[a->frame].owner = conn_index(l, c);

@@ -29,6 +29,8 @@ static void enter_recovery(struct mr_tcp *t, struct mr_conn *c)
 	struct mr_active *a = mr_active_of(t, c);
 	uint32_t head_bytes = c->tx_head == MR_NONE ? 0 : t->frames->record[c->tx_head].len;
 
+	if (mr_path_probe_lost(t, c))
+		return;
 	if (!mr_tcp_retransmit_head(t, c)) {
 		c->dupacks--; /* no room: the next duplicate asks again */
 		return;
@@ -127,6 +129,7 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 
 	ack.acked = mr_tcp_acked(t, c, a, seg->ack, &d);
 	ack.delivered = ack.acked;
+	mr_path_acked(t, c, a);
 	ack.rtt_us = d.rtt_us;
 	ack.limited = mr_cwv_is_limited(c, ack.flight);
 	ack.ece = mr_ecn_is_echo(c, seg);
@@ -159,6 +162,7 @@ static void selective_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_s
 		mr_scoreboard_arrives(t, c, a, seg, &d);
 	if (d.advanced) {
 		ack.acked = mr_tcp_acked(t, c, a, seg->ack, &d);
+		mr_path_acked(t, c, a);
 		sample_rtt(t, c, seg);
 	}
 	ack.delivered = d.delivered;

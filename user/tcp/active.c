@@ -29,7 +29,7 @@ void mr_tcp_set_user_timeout(struct mr_tcp *t, struct mr_conn *c, uint32_t ms)
 static bool is_idle(const struct mr_tcp *t, const struct mr_conn *c, const struct mr_active *a)
 {
 	return !a->user_timeout_ms && t->now_ms - a->used_ms >= MR_ACTIVE_IDLE_MS &&
-	       c->snd_una == c->snd_nxt && !c->tx_bytes && c->ooo_head == MR_NONE &&
+	       c->snd_una == c->snd_nxt && !c->tx_bytes && !a->mss_most && c->ooo_head == MR_NONE &&
 	       !(c->flags & (MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY));
 }
 

@@ -63,6 +63,7 @@ static void syn_sent_established(struct mr_tcp *t, struct mr_conn *c, const stru
 	else if (syn_lost)
 		c->rto_ms = MR_RTO_AFTER_SYN_LOSS_MS;
 	c->flags &= ~MR_CONN_RTT_RUNNING;
+	mr_path_established(t, c);
 	mr_cc_of(c)->init(c, syn_lost);
 	c->flags |= MR_CONN_ACK_NOW;
 	mr_tcp_set_state(t, c, MR_ESTABLISHED);
@@ -274,6 +275,7 @@ static enum step ack_in_syn_received(struct mr_tcp *t, struct mr_conn *c,
 	else if (c->flags & MR_CONN_RTT_RUNNING)
 		mr_rtt_sample(c, (uint32_t)t->now_us - c->rtt_start_us);
 	c->flags &= ~MR_CONN_RTT_RUNNING;
+	mr_path_established(t, c);
 	mr_cc_of(c)->init(c, syn_lost);
 	mr_tcp_set_state(t, c, MR_ESTABLISHED);
 	mr_fast_open_established(t, c);
@@ -481,6 +483,12 @@ static bool is_port_unreachable(const struct mr_icmp_error *icmp)
 	return icmp->ipv6 ? icmp->code == 4 : icmp->code == 3;
 }
 
+/* RFC 1191, RFC 8201: fragmentation needed, packet too big */
+static bool is_too_big(const struct mr_icmp_error *icmp)
+{
+	return icmp->ipv6 ? icmp->type == 2 : icmp->type == 3 && icmp->code == 4;
+}
+
 /* RFC 9293 3.9.2.2, RFC 5461 2: no route, no host, no address now: it may pass. */
 static bool is_hard(const struct mr_icmp_error *icmp)
 {
@@ -495,8 +503,8 @@ void mr_tcp_icmp_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_ic
 	if (!is_in_flight(c, icmp->seq))
 		return;
 	t->stats->icmp_errors++;
-	if (icmp->mtu) { /* RFC 1191, RFC 8201: fragmentation needed, packet too big */
-		mr_tcp_path_mtu(t, c, icmp->mtu);
+	if (is_too_big(icmp)) {
+		mr_path_too_big(t, c, icmp);
 		return;
 	}
 	/* RFC 5927 5.2: hard errors abort only connections that are being opened; source quench and

@@ -79,7 +79,11 @@ void mr_tcp_drop_received(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_drop_out_of_order(struct mr_tcp *t, struct mr_conn *c);
 int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
 			uint32_t frame, bool *kept);
+
+/* window.c */
 uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c);
+void mr_window_text_arrived(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+void mr_window_taken(struct mr_tcp *t, struct mr_conn *c, uint32_t n);
 
 /* ack.c */
 void mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
@@ -142,7 +146,6 @@ void mr_tcp_seal(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_drop_sent(struct mr_tcp *t, struct mr_conn *c);
 uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t ack,
 		      struct mr_delivery *d);
-void mr_tcp_resend_all(struct mr_tcp *t, struct mr_conn *c);
 bool mr_tcp_split(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t len);
 
 /* output.c */
@@ -158,9 +161,11 @@ bool mr_tcp_retransmit_head(struct mr_tcp *t, struct mr_conn *c);
 bool mr_tcp_send_tail_probe(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_resend_fin(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_reply_rst(struct mr_tcp *t, const struct mr_segment *seg);
-void mr_tcp_path_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
 uint32_t mr_tcp_mtu_of(const struct mr_conn *c);
 void mr_tcp_set_mss(struct mr_tcp *t, struct mr_conn *c, uint32_t peer_mss, uint32_t mtu);
+
+uint32_t mr_tcp_usable_window(const struct mr_tcp *t, struct mr_conn *c);
+bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame);
 
 /* fast_open.c (RFC 7413) */
 uint32_t mr_fast_open_fill(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out);
@@ -177,6 +182,59 @@ void mr_ecn_window_reduced(struct mr_conn *c);
 void mr_ecn_text_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
 bool mr_ecn_is_echo(const struct mr_conn *c, const struct mr_segment *seg);
 void mr_ecn_ack_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+
+/* pmtu.c: sizes by the word of routers and of our own host */
+uint32_t mr_path_overhead(const struct mr_conn *c);
+uint32_t mr_path_floor(const struct mr_conn *c);
+void mr_path_lower(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t mss);
+void mr_path_resend_big(struct mr_tcp *t, struct mr_conn *c);
+void mr_path_too_big(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_error *icmp);
+bool mr_path_claim_holds(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+/* the handshake is done, before the initial window is computed */
+void mr_path_established(struct mr_tcp *t, struct mr_conn *c);
+void mr_path_note_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+
+/* plpmtud.c: sizes by trying */
+void mr_path_begin_small(struct mr_tcp *t, struct mr_conn *c);
+/* the retransmission timer fired. True: a router's claim was confirmed, and what was too big is
+ * sent again: no sign of congestion */
+bool mr_path_timed_out(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+/* something is sent again: a probe in flight proves nothing any more */
+void mr_path_resent(struct mr_tcp *t, struct mr_conn *c);
+/* loss is to be recovered from. True: it is the probe alone, which was sent again in pieces; that
+ * is no sign of congestion, and no recovery begins */
+bool mr_path_probe_lost(struct mr_tcp *t, struct mr_conn *c);
+void mr_path_probe_arrived(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+bool mr_path_try_probe(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+
+/* Before new text leaves: a probe, when sizes may grow and there is text for it. False: it waits
+ * for room in the window, and the text behind it with it. */
+static inline bool mr_path_probe(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_active *a = mr_active_peek(t->actives, c);
+
+	return !a || !a->mss_most || mr_path_try_probe(t, c, a);
+}
+
+/* A segment with @len bytes of text left for the first time: is it the largest so far? */
+static inline void mr_path_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t len, uint32_t end)
+{
+	struct mr_active *a = mr_active_peek(t->actives, c);
+
+	if (!a)
+		a = mr_active_of(t, c);
+	if (len <= a->mss_acked || a->big_len)
+		return;
+	a->big_len = (uint16_t)len;
+	a->big_end = end;
+}
+
+/* snd_una moved on. */
+static inline void mr_path_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
+{
+	if (a->timeouts || a->big_len || a->claimed_mtu || a->probe_len)
+		mr_path_note_acked(t, c, a);
+}
 
 /* rtt.c (RFC 6298) */
 void mr_rtt_sample(struct mr_conn *c, uint32_t rtt_us);

@@ -8,8 +8,6 @@
 enum {
 	IPV4_TCP_BYTES = MR_IPV4_BYTES + MR_TCP_BYTES,
 	IPV6_TCP_BYTES = MR_IPV6_BYTES + MR_TCP_BYTES,
-	MTU_MIN_IPV4 = 576, /* smaller values of ICMP are not believed (RFC 5927 7) */
-	MTU_MIN_IPV6 = 1280,
 	MSS_MIN = 64, /* a peer that offers less costs itself, not us */
 };
 
@@ -284,6 +282,7 @@ static void note_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t end, bool fi
 		if (c->retransmits < UINT16_MAX)
 			c->retransmits++;
 		c->flags &= ~MR_CONN_RTT_RUNNING; /* Karn: what is sent twice is not timed */
+		mr_path_resent(t, c);
 	}
 	if (mr_seq_lt(c->snd_nxt, end))
 		c->snd_nxt = end;
@@ -295,7 +294,7 @@ static void note_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t end, bool fi
  * One frame of the queue as a segment. A frame that the kernel still holds from an earlier
  * transmission is not touched: it goes out as a copy.
  */
-static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
+bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 {
 	struct mr_frame *r = &t->frames->record[frame];
 	struct mr_active *a = mr_active_of(t, c);
@@ -330,6 +329,7 @@ static bool send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	if (!r->sends) {
 		start_rtt(t, c, r->seq);
 		a->cc_sent_ms = t->now_ms;
+		mr_path_sent(t, c, r->len, r->seq + r->len);
 	}
 	mr_scoreboard_sent(t, a, frame);
 	mr_recovery_sent(t, c, a, r->len, r->sends);
@@ -361,6 +361,11 @@ static uint32_t usable_window(const struct mr_tcp *t, struct mr_conn *c, const s
 
 	return min_u32(cwnd > pipe ? cwnd - pipe : 0,
 		       c->snd_wnd > before ? c->snd_wnd - before : 0);
+}
+
+uint32_t mr_tcp_usable_window(const struct mr_tcp *t, struct mr_conn *c)
+{
+	return c->tx_next == MR_NONE ? 0 : usable_window(t, c, &t->frames->record[c->tx_next]);
 }
 
 /* RFC 9293 3.7.4 (SHLD-7): a short segment waits while anything is unacknowledged. */
@@ -414,7 +419,7 @@ static bool send_in_window(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	}
 	if (mr_cc_of(c)->pacing_rate && !mr_pace_allows(t, c, t->frames->record[frame].len))
 		return false;
-	return send_frame(t, c, frame);
+	return mr_tcp_send_frame(t, c, frame);
 }
 
 /*
@@ -499,7 +504,8 @@ void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c)
 	if (mr_conn_is_early(c)) {
 		send_new(t, c);
 	} else if (c->state >= MR_ESTABLISHED) {
-		if (c->tx_head != MR_NONE && send_lost(t, c, mr_active_peek(t->actives, c)))
+		if (c->tx_head != MR_NONE && send_lost(t, c, mr_active_peek(t->actives, c)) &&
+		    mr_path_probe(t, c))
 			send_new(t, c);
 		if (c->flags & MR_CONN_FIN_QUEUED && !(c->flags & MR_CONN_FIN_SENT) &&
 		    (c->tx_next == MR_NONE))
@@ -523,7 +529,7 @@ bool mr_tcp_retransmit_head(struct mr_tcp *t, struct mr_conn *c)
 	if (t->frames->record[c->tx_head].len > c->snd_mss &&
 	    !mr_tcp_split(t, c, c->tx_head, c->snd_mss))
 		return false;
-	return send_frame(t, c, c->tx_head);
+	return mr_tcp_send_frame(t, c, c->tx_head);
 }
 
 /* The frame sent last, or MR_NONE. */
@@ -551,7 +557,7 @@ bool mr_tcp_send_tail_probe(struct mr_tcp *t, struct mr_conn *c)
 	if (frame != MR_NONE && r->len &&
 	    mr_seq_le(r->seq + min_u32(r->len, c->snd_mss), c->snd_una + c->snd_wnd)) {
 		a->tlp_is_retrans = 0;
-		if (!fit(t, c, frame, c->snd_mss) || !send_frame(t, c, frame))
+		if (!fit(t, c, frame, c->snd_mss) || !mr_tcp_send_frame(t, c, frame))
 			return false;
 		c->tx_next = r->next;
 		return true;
@@ -562,7 +568,7 @@ bool mr_tcp_send_tail_probe(struct mr_tcp *t, struct mr_conn *c)
 		mr_tcp_resend_fin(t, c);
 		return true;
 	}
-	return fit(t, c, frame, c->snd_mss) && send_frame(t, c, frame);
+	return fit(t, c, frame, c->snd_mss) && mr_tcp_send_frame(t, c, frame);
 }
 
 /* RFC 9293 3.8.6.2.1 (4): the override timeout sends what the small window takes. */
@@ -573,7 +579,7 @@ static bool send_what_fits(struct mr_tcp *t, struct mr_conn *c)
 
 	if (len > usable && !mr_tcp_split(t, c, c->tx_head, usable))
 		return false;
-	if (!send_frame(t, c, c->tx_head))
+	if (!mr_tcp_send_frame(t, c, c->tx_head))
 		return false;
 	if (c->tx_next == c->tx_head)
 		c->tx_next = t->frames->record[c->tx_head].next;
@@ -604,17 +610,4 @@ bool mr_tcp_send_keepalive(struct mr_tcp *t, struct mr_conn *c)
 {
 	t->stats->keepalive_probes++;
 	return send_control(t, c, c->snd_una - 1, MR_ACK);
-}
-
-/* A router's word about the path's MTU: smaller segments from now on, the lost ones at once. */
-void mr_tcp_path_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu)
-{
-	uint32_t floor = mr_is_ipv4(c->remote) ? MTU_MIN_IPV4 : MTU_MIN_IPV6;
-	uint32_t options = c->flags & MR_CONN_TIMESTAMPS ? MR_TS_OPTION_BYTES : 0;
-	uint32_t mss = max_u32(mtu, floor) - header_bytes(c) - options;
-
-	if (mss >= c->snd_mss || c->state < MR_ESTABLISHED)
-		return;
-	c->snd_mss = (uint16_t)mss;
-	mr_tcp_resend_all(t, c);
 }

@@ -119,13 +119,6 @@ uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, 
 	return bytes;
 }
 
-/* Smaller segments from now on: what is on its way is too large, and goes again. */
-void mr_tcp_resend_all(struct mr_tcp *t, struct mr_conn *c)
-{
-	mr_scoreboard_lose_all(t, c, mr_active_of(t, c));
-	mr_tcp_want_output(t, c);
-}
-
 /*
  * Cut a frame behind its first @len bytes: the rest is copied into a new frame that follows it.
  * Windows and smaller segment sizes need it, rarely. False: no frame, nothing changed.

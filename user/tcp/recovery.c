@@ -184,6 +184,9 @@ static void adapt(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, stru
 {
 	const struct mr_cc *cc = mr_cc_of(c);
 
+	if (ack->lost && !(c->flags & IN_RECOVERY) && a->lost == a->probe_len &&
+	    mr_path_probe_lost(t, c))
+		ack->lost = 0; /* RFC 4821 7.5: no sign of congestion */
 	if (ack->lost && !(c->flags & IN_RECOVERY))
 		mr_recovery_begin(t, c, a, min_u32(ack->flight, max_u32(c->cwnd, 2 * c->snd_mss)));
 	ack->recovery = c->flags & MR_CONN_RECOVERY;

@@ -21,6 +21,7 @@
 #include "shared/mr_worker.h"
 #include "user/frame/actives.h"
 #include "user/frame/frames.h"
+#include "user/tcp/pmtu.h"
 #include "user/wire/segment.h"
 #include "user/wire/siphash.h"
 
@@ -31,6 +32,7 @@ enum mr_tcp_event {
 	MR_EVENT_URGENT,      /* the peer's urgent pointer is ahead of what was read */
 	MR_EVENT_WRITABLE,    /* room again, after a sender met the end of it */
 	MR_EVENT_TIME_WAIT,   /* nothing is left but to wait: the block may become a record */
+	MR_EVENT_PATH_DOUBT,  /* R1: segments time out, nothing is heard: is the next hop right? */
 	MR_EVENT_CLOSED,      /* state is CLOSED, close_reason says why; free the block */
 };
 
@@ -71,6 +73,7 @@ struct mr_tcp_config {
 	uint32_t receive_buffer;
 	uint32_t send_buffer;
 	uint32_t mtu;		  /* of the interface */
+	uint32_t mtu_probing;	  /* enum mr_mtu_probing */
 	uint32_t user_timeout_ms; /* 0: R2 alone */
 	uint32_t time_wait_ms;
 	uint32_t fin_wait_ms;
@@ -105,6 +108,7 @@ enum {
  * struct mr_tcp - one lane's TCP: all that is not in a connection block
  * @now_us, @now_ms: the turn's clock reading; @now_ms is never 0
  * @ip:	by rule of a connection; NULL: defaults for all
+ * @pmtu:	what is known of destinations, NULL: nothing is kept
  */
 struct mr_tcp {
 	uint64_t now_us;
@@ -112,6 +116,7 @@ struct mr_tcp {
 	uint32_t ts_offset; /* added to now_ms in timestamps, so that uptime does not show */
 	struct mr_frames *frames;
 	struct mr_actives *actives;
+	struct mr_pmtu_cache *pmtu;
 	const struct mr_tcp_config *config;
 	const struct mr_tcp_ops *ops;
 	const struct mr_ip_settings *ip;
@@ -169,6 +174,15 @@ bool mr_tcp_listen_state(struct mr_tcp *t, const struct mr_segment *seg, struct 
 
 /** mr_tcp_limit_mtu() - before ESTABLISHED: send no packets larger than @mtu; never raises it */
 void mr_tcp_limit_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
+
+/**
+ * mr_tcp_follow_mtu() - the interface or this host's route to the peer takes @mtu from now on
+ * @c:	any state
+ *
+ * RFC 9293 3.7.1 (SHLD-6). Smaller: too big segments in flight are sent again in pieces. Larger:
+ * segments grow, but never beyond what was agreed on when the connection was opened.
+ */
+void mr_tcp_follow_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
 
 /** mr_tcp_icmp_arrives() - 3.9.2.2 with the checks of RFC 5927; soft errors never abort (MUST-56)
  */

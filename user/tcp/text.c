@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Received text: the out-of-order list, the receive queue, and the window that is offered.
+ * Received text: the out-of-order list and the receive queue. The window is window.c's.
  *
  * Both are lists of the frames in which the text arrived. Small pieces are copied into the room
  * behind the tail frame's text, so that a peer that sends single bytes holds a frame per frame's
- * worth and not per byte. The right window edge never moves back (RFC 9293 3.8.6.2.2).
+ * worth and not per byte.
  */
 #include "user/tcp/internal.h"
 
 #include <string.h>
 
 enum {
-	COPY_BREAK = 256,	  /* text up to this is copied into the tail frame when it fits */
-	RECEIVE_START = 64 << 10, /* window before the application has shown that it reads */
-	RECEIVE_SHORT = 8 << 10,  /* window of a connection that reads, when frames are short */
-	QUICK_SEGMENTS = 16,	  /* at the start of a connection every segment is acknowledged */
+	COPY_BREAK = 256,	/* text up to this is copied into the tail frame when it fits */
+	COPY_ALWAYS = 32 << 10, /* unread: from here on whatever fits is copied */
+	QUICK_SEGMENTS = 16,	/* at the start of a connection every segment is acknowledged */
 };
 
 void mr_tcp_drop_out_of_order(struct mr_tcp *t, struct mr_conn *c)
@@ -33,12 +32,21 @@ void mr_tcp_drop_received(struct mr_tcp *t, struct mr_conn *c)
 	c->rx_bytes = 0;
 }
 
+/*
+ * A queue that the application leaves unread fills its frames: at least half of each, whatever the
+ * size of segments, which is what the window counts on.
+ */
+static bool is_worth_copying(const struct mr_conn *c, uint32_t len)
+{
+	return len <= COPY_BREAK || c->rx_bytes - len >= COPY_ALWAYS;
+}
+
 /* Did the copy into the tail frame succeed? Then the segment's own frame is not needed. */
 static bool copied_to_tail(struct mr_tcp *t, struct mr_conn *c, const uint8_t *text, uint32_t len)
 {
 	struct mr_frame *r;
 
-	if (c->rx_tail == MR_NONE || len > COPY_BREAK)
+	if (c->rx_tail == MR_NONE || !is_worth_copying(c, len))
 		return false;
 	r = &t->frames->record[c->rx_tail];
 	if ((uint32_t)r->offset + r->len + len > t->frames->frame_bytes)
@@ -342,6 +350,8 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 			c->flags |= MR_CONN_FIN_ARRIVED;
 		report_overlap(t, c, r, c->ooo_head);
 		*kept = queue_text(t, c, frame);
+		if (len && len >= c->rcv_mss) /* little by little needs no more than the start */
+			mr_window_text_arrived(t, c, seg);
 		drain_ooo(t, c);
 		mr_sack_advance(t, c);
 		if (len || had_gap)
@@ -356,58 +366,9 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 	return drop;
 }
 
-/*
- * What the application took so far says how much it is good for: the window starts at 64 KiB and
- * grows by half of that, so that a connection that nobody reads never holds a whole buffer.
- */
-static uint32_t receive_limit(const struct mr_tcp *t, const struct mr_conn *c)
-{
-	uint32_t taken = c->rcv_nxt - c->irs - c->rx_bytes;
-	uint32_t most = t->config->receive_buffer;
-
-	if (c->rcv_wraps || taken >= 2 * most)
-		return most;
-	return min_u32(most, RECEIVE_START + taken / 2);
-}
-
-/*
- * Bytes that the receive queue may still take. When frames are short, nothing for those that have
- * some unread, and a few segments for those that read what comes.
- */
-static uint32_t receive_space(const struct mr_tcp *t, const struct mr_conn *c)
-{
-	uint32_t n_free = t->frames->n_free;
-	uint32_t limit = receive_limit(t, c);
-	uint32_t share;
-
-	if (c->rx_bytes >= limit)
-		return 0;
-	if (n_free <= 2 * t->frames->reserve)
-		return c->rx_bytes ? 0 : RECEIVE_SHORT;
-	share = (n_free - 2 * t->frames->reserve) * (t->frames->frame_bytes / 2);
-	return min_u32(limit - c->rx_bytes, max_u32(share, c->rx_bytes ? 0 : RECEIVE_SHORT));
-}
-
-/*
- * RFC 9293 3.8.6.2.2: the right edge moves on by a segment or half the buffer at least, or not
- * at all, and never back. Returns rcv_wnd to offer, a multiple of the scale that covers what was
- * offered before.
- */
-uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c)
-{
-	uint32_t unit = 1u << c->rcv_shift;
-	uint32_t space = min_u32(receive_space(t, c), 65535u << c->rcv_shift);
-	uint32_t step = min_u32(t->config->receive_buffer / 2, max_u32(c->rcv_mss, 536));
-
-	space &= ~(unit - 1);
-	if (space < c->rcv_wnd + step)
-		space = (c->rcv_wnd + unit - 1) & ~(unit - 1);
-	return min_u32(space, 65535u << c->rcv_shift);
-}
-
 void mr_tcp_consumed(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
 {
-	uint32_t window, step;
+	uint32_t taken = n;
 
 	c->rx_bytes -= n;
 	while (n) {
@@ -427,13 +388,5 @@ void mr_tcp_consumed(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
 	}
 	if (c->state == MR_LAST_ACK && !c->rx_bytes && mr_conn_fin_is_acked(c))
 		mr_tcp_close_conn(t, c, MR_CLOSE_DONE);
-	if (c->state < MR_ESTABLISHED || c->flags & MR_CONN_FIN_RECEIVED)
-		return;
-	/* a window update is worth a segment when it opens by two segments, or from little */
-	window = mr_tcp_select_window(t, c);
-	step = min_u32(t->config->receive_buffer / 2, 2 * max_u32(c->rcv_mss, 536));
-	if (window >= c->rcv_wnd + step && c->rcv_wnd <= t->config->receive_buffer / 2) {
-		c->flags |= MR_CONN_ACK_NOW;
-		mr_tcp_want_output(t, c);
-	}
+	mr_window_taken(t, c, taken);
 }

@@ -285,6 +285,8 @@ static void syn_timeout(struct mr_tcp *t, struct mr_conn *c)
 	}
 	mr_fast_open_lost(t, c);
 	c->backoff++;
+	if (c->backoff >= 3) /* MUST-20's R1 */
+		t->ops->event(t, c, MR_EVENT_PATH_DOUBT);
 	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
 	c->flags &= ~MR_CONN_RTT_RUNNING;
 	if (c->state == MR_SYN_SENT)
@@ -340,6 +342,11 @@ static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
 	t->stats->retransmit_timeouts++;
 	if (t->now_ms - c->unacked_ms >= r2_ms(c)) {
 		give_up(t, c);
+		return;
+	}
+	if (mr_path_timed_out(t, c, a)) {
+		back_off(c);
+		arm_retransmit(t, c);
 		return;
 	}
 	mr_recovery_timeout(t, c, a);

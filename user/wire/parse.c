@@ -366,6 +366,7 @@ static int parse_quoted_ipv4(const struct packet *p, struct cursor *c, struct mr
 		return MR_DROP_ICMP_BAD;
 	if (ip[9] != IPPROTO_TCP)
 		return MR_DROP_ICMP_UNKNOWN;
+	e->quoted_bytes = load_be16(ip + 2);
 	store_address(e->tuple.local, ip + 12, false);
 	store_address(e->tuple.remote, ip + 16, false);
 	return parse_quoted_tcp(c, e);
@@ -380,6 +381,7 @@ static int parse_quoted_ipv6(const struct packet *p, struct cursor *c, struct mr
 		return MR_DROP_ICMP_BAD;
 	if (ip[6] != IPPROTO_TCP)
 		return MR_DROP_ICMP_UNKNOWN;
+	e->quoted_bytes = (uint16_t)(load_be16(ip + 4) + MR_IPV6_BYTES);
 	store_address(e->tuple.local, ip + 8, true);
 	store_address(e->tuple.remote, ip + 24, true);
 	return parse_quoted_tcp(c, e);

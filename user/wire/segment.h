@@ -134,6 +134,7 @@ struct mr_icmp_error {
 	struct mr_tuple tuple; /* the quoted segment's source is our local end */
 	uint32_t seq;	       /* of the quoted segment */
 	uint32_t mtu;	       /* next-hop MTU of "fragmentation needed" / "packet too big", or 0 */
+	uint16_t quoted_bytes; /* length of the quoted packet as it says itself */
 	uint8_t type;
 	uint8_t code;
 	bool ipv6;
