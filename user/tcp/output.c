@@ -332,7 +332,8 @@ bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 		mr_path_sent(t, c, r->len, r->seq + r->len);
 	}
 	mr_scoreboard_sent(t, a, frame);
-	mr_recovery_sent(t, c, a, r->len, r->sends);
+	if (c->flags & (MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY))
+		mr_recovery_sent(t, c, a, r->len, r->sends);
 	note_sent(t, c, r->seq + r->len + !!(flags & MR_FIN), !r->sends);
 	if (r->sends < UINT8_MAX)
 		r->sends++;

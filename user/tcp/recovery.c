@@ -72,8 +72,6 @@ static void undo_by_dsack(struct mr_tcp *t, struct mr_conn *c, struct mr_active 
 void mr_recovery_sent(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t len,
 		      bool again)
 {
-	if (!(c->flags & IN_RECOVERY))
-		return;
 	if (c->flags & MR_CONN_RECOVERY)
 		a->prr_out += len;
 	if (!again)
@@ -232,7 +230,7 @@ static void rearm(struct mr_tcp *t, struct mr_conn *c, const struct mr_delivery 
 {
 	if (d->advanced)
 		mr_timer_data_acked(t, c);
-	if (is_reneged(t, c))
+	if (is_reneged(t, c) && d->advanced)
 		mr_timer_reneged(t, c);
 	else if (reorder_us)
 		mr_timer_reordered(t, c, reorder_us);

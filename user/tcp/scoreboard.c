@@ -67,8 +67,10 @@ void mr_scoreboard_sent(struct mr_tcp *t, struct mr_active *a, uint32_t frame)
 {
 	struct mr_frame *rec = t->frames->record;
 
-	unmark_lost(a, &rec[frame]);
-	time_remove(rec, a, frame);
+	if (rec[frame].marks) {
+		unmark_lost(a, &rec[frame]);
+		time_remove(rec, a, frame);
+	}
 	time_insert(rec, a, frame, a->time_tail);
 }
 

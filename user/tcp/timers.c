@@ -72,20 +72,24 @@ static enum mr_timer_kind kind_of(const struct mr_tcp *t, const struct mr_conn *
 	return a ? a->timer : MR_TIMER_RTO;
 }
 
-/* The retransmission time-out; the user time-out is not overslept. */
+/* The user time-out is not overslept. */
+static uint32_t within_user_timeout(const struct mr_tcp *t, const struct mr_conn *c, uint32_t ms)
+{
+	uint32_t limit = mr_tcp_user_timeout(t, c);
+	uint32_t waited;
+
+	if (!limit || !c->unacked_ms)
+		return ms;
+	waited = t->now_ms - c->unacked_ms;
+	return min_u32(ms, waited < limit ? limit - waited : 1);
+}
+
 static void arm_retransmit_within(struct mr_tcp *t, struct mr_conn *c, uint32_t most_ms)
 {
 	uint32_t ms = min_u32(mr_rto_backed_off(c), most_ms);
-	uint32_t limit = mr_tcp_user_timeout(t, c);
 
 	set_kind(t, c, MR_TIMER_RTO);
-
-	if (limit && c->unacked_ms) {
-		uint32_t waited = t->now_ms - c->unacked_ms;
-
-		ms = min_u32(ms, waited < limit ? limit - waited : 1);
-	}
-	arm(t, c, MR_DEADLINE_RETRANSMIT, ms);
+	arm(t, c, MR_DEADLINE_RETRANSMIT, within_user_timeout(t, c, ms));
 }
 
 static void arm_retransmit(struct mr_tcp *t, struct mr_conn *c)
@@ -105,7 +109,7 @@ static uint32_t rto_left_ms(const struct mr_tcp *t, const struct mr_conn *c)
 
 		waited = min_u32(waited, ((uint32_t)t->now_us - r->sent_us) / 1000);
 	}
-	return waited < rto ? rto - waited : 1;
+	return within_user_timeout(t, c, waited < rto ? rto - waited : 1);
 }
 
 static void arm_probe(struct mr_tcp *t, struct mr_conn *c, const struct mr_active *a)
