@@ -417,6 +417,9 @@ struct mr_active {
 	uint32_t user_timeout_ms; /* the application's own, 0: the lane's. Never given back while
 				     set */
 
+	uint32_t small_end; /* the byte behind the last segment sent that was short (Minshall) */
+	uint8_t has_small;  /* there was one */
+
 	/* congestion control */
 	uint32_t cc_acked;    /* bytes acknowledged towards the next increase (RFC 3465) */
 	uint32_t cc_sent_ms;  /* when new text last left */

@@ -116,38 +116,57 @@ static void open_by_cookie(struct mr_lane *l, const struct mr_half_open *half,
 	lane_ready(l, c);
 }
 
+static struct lane_rule *rule_for(struct mr_lane *l, const struct mr_segment *seg,
+				  const struct listener *asked)
+{
+	struct lane_rule *rule;
+
+	if (!l->s.config->open.syn_cookies || !cookies_are_about(l))
+		return NULL;
+	rule = asked ? &l->rules[asked->rule] : lane_rule_for(l, seg);
+	return rule && !rule->failed ? rule : NULL;
+}
+
+static void send_on(struct mr_lane *l, uint32_t to, const struct mr_segment *seg, uint32_t frame,
+		    int *drop)
+{
+	const struct mr_frame *r = &l->frames.record[frame];
+	const uint8_t *start = mr_frame_bytes_at(&l->frames, frame) + r->offset - seg->payload;
+
+	if (to >= l->s.n_lanes ||
+	    !lane_mail_send(l, to, MR_MAIL_YOURS, start, seg->payload + seg->len, l->s.lane, 1))
+		*drop = MR_DROP_MAIL_FULL;
+}
+
 /*
- * An ACK for no connection of any lane (all were asked). False: nothing to do with cookies, the
- * caller answers. The lane whose queue the flow comes to opens the connection, or the owner of the
- * listener; with @mail that may be another one.
+ * An ACK for no connection of this lane. False: it is no cookie of ours. The lane to whose queue it
+ * comes opens the connection at once, for more may follow it closely; unless another lane was
+ * faster (the flow moved, the segment is one sent again) or owns the listener: that one gets it.
  */
 bool lane_cookie_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
 			 uint32_t frame, bool *kept, int *drop, const struct mr_mail *mail)
 {
 	struct listener *asked = lane_listener_for(l, seg);
-	struct lane_rule *rule = asked ? &l->rules[asked->rule] : lane_rule_for(l, seg);
-	uint32_t to = asked ? asked->owner_lane : l->s.lane;
+	struct lane_rule *rule = rule_for(l, seg, asked);
 	struct mr_half_open half;
+	uint32_t to;
 
-	if (!l->s.config->open.syn_cookies || !rule || rule->failed || !cookies_are_about(l))
+	if (!rule || !mr_cookie_check(&l->tcp, seg, &half) || was_seen(l, hash, seg->ack))
 		return false;
-	if (!mr_cookie_check(&l->tcp, seg, &half) || was_seen(l, hash, seg->ack)) {
-		l->stats->cookies_failed++;
-		return false;
-	}
-	if (mail && mail->kind == MR_MAIL_FLOW && !asked)
-		to = mail->origin;
+	to = asked ? asked->owner_lane : lane_flow_hint_claim(l, hash);
 	if (to != l->s.lane && !(mail && mail->kind == MR_MAIL_YOURS)) {
-		const struct mr_frame *r = &l->frames.record[frame];
-		const uint8_t *start =
-			mr_frame_bytes_at(&l->frames, frame) + r->offset - seg->payload;
-
-		if (to < l->s.n_lanes && !lane_mail_send(l, to, MR_MAIL_YOURS, start,
-							 seg->payload + seg->len, l->s.lane, 1))
-			*drop = MR_DROP_MAIL_FULL;
+		send_on(l, to, seg, frame, drop);
 		return true;
 	}
+	lane_flow_hint_set(l, hash); /* until the connection ends */
 	half.rule = (uint16_t)(rule - l->rules);
 	open_by_cookie(l, &half, seg, hash, frame, kept, drop);
 	return true;
+}
+
+/* An ACK that no lane knows is about to be answered: was it meant for a cookie? */
+void lane_cookie_failed(struct mr_lane *l, const struct mr_segment *seg)
+{
+	if (rule_for(l, seg, lane_listener_for(l, seg)))
+		l->stats->cookies_failed++;
 }

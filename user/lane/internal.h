@@ -224,6 +224,7 @@ void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const uin
 		      int *drop);
 bool lane_cookie_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
 			 uint32_t frame, bool *kept, int *drop, const struct mr_mail *mail);
+void lane_cookie_failed(struct mr_lane *l, const struct mr_segment *seg);
 
 /* fast_open.c: text in SYNs */
 bool lane_fast_open(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
@@ -276,6 +277,7 @@ bool lane_mail_send(struct mr_lane *l, uint32_t to, enum mr_mail_kind kind, cons
 		    uint32_t len, uint32_t origin, uint32_t hops);
 bool lane_mail_waits(const struct mr_lane *l);
 void lane_flow_hint_set(struct mr_lane *l, uint64_t hash);
+uint32_t lane_flow_hint_claim(struct mr_lane *l, uint64_t hash);
 void lane_flow_hint_clear(struct mr_lane *l, uint64_t hash);
 uint32_t lane_flow_hint(const struct mr_lane *l, uint64_t hash);
 

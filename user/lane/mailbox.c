@@ -136,6 +136,18 @@ void lane_flow_hint_set(struct mr_lane *l, uint64_t hash)
 		__atomic_store_n(hint_at(l, hash), (uint8_t)(l->s.lane + 1), __ATOMIC_RELAXED);
 }
 
+/* Ours if nobody's; returns whose it is. Two lanes that ask at once get one answer. */
+uint32_t lane_flow_hint_claim(struct mr_lane *l, uint64_t hash)
+{
+	uint8_t none = 0;
+
+	if (!l->s.mailbox ||
+	    __atomic_compare_exchange_n(hint_at(l, hash), &none, (uint8_t)(l->s.lane + 1), false,
+					__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return l->s.lane;
+	return none - 1u;
+}
+
 void lane_flow_hint_clear(struct mr_lane *l, uint64_t hash)
 {
 	if (l->s.mailbox &&

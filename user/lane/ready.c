@@ -102,8 +102,10 @@ static void finish(struct mr_lane *l, struct mr_conn *c, bool in_table)
 	lane_call_closed(l, c);
 	count_close(l, c);
 	leave_accept_queue(l, c);
-	if (c->flags & MR_CONN_PASSIVE)
+	if (c->flags & MR_CONN_PASSIVE) {
 		mr_sources_sub(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
+		lane_flow_hint_clear(l, lane_hash(l, mr_conn_tuple(c)));
+	}
 	lane_listener_drop(l, c);
 	lane_state_give(rule, c);
 	lane_session_give(l, c);

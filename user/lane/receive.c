@@ -173,11 +173,13 @@ static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct m
 		if (lane_syn_arrives(l, &a->seg, a->hash, a->frame, kept, NULL, &a->drop))
 			return;
 	}
-	if (hand_over(l, a, mail))
-		return;
 	if (bits == MR_ACK &&
 	    lane_cookie_arrives(l, &a->seg, a->hash, a->frame, kept, &a->drop, mail))
 		return;
+	if (hand_over(l, a, mail))
+		return;
+	if (bits == MR_ACK)
+		lane_cookie_failed(l, &a->seg);
 	if (!bits && is_listening(l, &a->seg))
 		a->drop = MR_DROP_TCP_FLAGS; /* 3.10.7.2, fourth: drop and return */
 	else
@@ -209,8 +211,8 @@ static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 		break;
 	case MR_ENTRY_HALF:
 		if (is_foreign_ack(&l->halves[i], &a->seg) &&
-		    (hand_over(l, a, mail) ||
-		     lane_cookie_arrives(l, &a->seg, a->hash, a->frame, kept, &a->drop, mail)))
+		    (lane_cookie_arrives(l, &a->seg, a->hash, a->frame, kept, &a->drop, mail) ||
+		     hand_over(l, a, mail)))
 			break;
 		lane_half_arrives(l, i, &a->seg, a->hash, a->frame, kept, &a->drop);
 		break;

@@ -65,6 +65,12 @@ void mr_half_open_expand(struct mr_tcp *t, const struct mr_half_open *h, struct 
 	c->ts_recent = h->ts_recent;
 	c->heard_ms = t->now_ms;
 	c->backoff = h->sends > 1 ? (uint8_t)(h->sends - 1) : 0;
+	if (h->sends == 1) { /* Karn: one SYN-ACK, one answer */
+		c->flags |= MR_CONN_RTT_RUNNING;
+		c->rtt_seq = h->iss;
+		c->rtt_start_us = (uint32_t)t->now_us -
+				  (t->now_ms - (h->expire_ms - MR_RTO_INITIAL_MS)) * 1000;
+	}
 	c->rule = h->rule;
 	c->cc = h->cc;
 	if (h->flags & MR_HALF_ECN)

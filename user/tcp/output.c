@@ -335,6 +335,10 @@ bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	if (c->flags & (MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY))
 		mr_recovery_sent(t, c, a, r->len, r->sends);
 	note_sent(t, c, r->seq + r->len + !!(flags & MR_FIN), !r->sends);
+	if (!r->sends && r->len < c->snd_mss) {
+		a->small_end = r->seq + r->len;
+		a->has_small = 1;
+	}
 	if (r->sends < UINT8_MAX)
 		r->sends++;
 	if (r->state == MR_FRAME_TX)
@@ -372,9 +376,16 @@ uint32_t mr_tcp_usable_window(const struct mr_tcp *t, struct mr_conn *c)
 /* RFC 9293 3.7.4 (SHLD-7): a short segment waits while anything is unacknowledged. */
 static bool nagle_holds(const struct mr_tcp *t, const struct mr_conn *c, const struct mr_frame *r)
 {
-	return r->len < c->snd_mss && !r->sends &&
-	       !(c->flags & (MR_CONN_NODELAY | MR_CONN_FIN_QUEUED)) && mr_conn_flight(t, c) &&
-	       r->seq + r->len == mr_tcp_queue_end(c);
+	const struct mr_active *a;
+
+	if (r->len >= c->snd_mss || r->sends ||
+	    c->flags & (MR_CONN_NODELAY | MR_CONN_FIN_QUEUED) || !mr_conn_flight(t, c) ||
+	    r->seq + r->len != mr_tcp_queue_end(c))
+		return false;
+	/* Minshall: only behind another short one, so that the end of a large write goes at once */
+	a = mr_active_peek(t->actives, c);
+	return a && a->has_small && mr_seq_lt(c->snd_una, a->small_end) &&
+	       mr_seq_le(a->small_end, c->snd_nxt);
 }
 
 /*
@@ -441,6 +452,18 @@ static bool send_lost(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 	}
 }
 
+/* @r goes, and the frame behind it does not. */
+static bool ends_burst(const struct mr_tcp *t, struct mr_conn *c, const struct mr_frame *r)
+{
+	const struct mr_frame *next = r->next == MR_NONE ? NULL : &t->frames->record[r->next];
+	uint32_t usable = usable_window(t, c, r);
+
+	if (r->len > c->snd_mss || r->len > usable)
+		return false;
+	return !next || !next->len || nagle_holds(t, c, next) ||
+	       usable < r->len + min_u32(next->len, c->snd_mss);
+}
+
 static void send_new(struct mr_tcp *t, struct mr_conn *c)
 {
 	bool paced = mr_cc_of(c)->pacing_rate;
@@ -454,7 +477,12 @@ static void send_new(struct mr_tcp *t, struct mr_conn *c)
 		uint32_t frame = c->tx_next;
 		struct mr_frame *r = &t->frames->record[frame];
 
-		if (!r->len || nagle_holds(t, c, r) || !send_in_window(t, c, frame))
+		if (!r->len || nagle_holds(t, c, r))
+			break;
+		/* as Linux marks each of its large segments: the receiver need not wait for more */
+		if (any && ends_burst(t, c, r))
+			r->tcp_flags |= MR_PSH;
+		if (!send_in_window(t, c, frame))
 			break;
 		c->tx_next = r->next;
 		any = true;

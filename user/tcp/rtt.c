@@ -20,8 +20,8 @@ void mr_rtt_sample(struct mr_conn *c, uint32_t rtt_us)
 		c->rttvar_us += size - c->rttvar_us / 4;
 		c->srtt_us = max_u32(c->srtt_us + (uint32_t)error, 1);
 	}
-	rto_us = c->srtt_us / 8 + max_u32(CLOCK_GRANULARITY_US, c->rttvar_us);
-	c->rto_ms = min_u32(max_u32((rto_us + 999) / 1000, MR_RTO_MIN_MS), MR_RTO_MAX_MS);
+	rto_us = c->srtt_us / 8 + max_u32(MR_RTO_MIN_MS * 1000, c->rttvar_us);
+	c->rto_ms = min_u32((rto_us + 999) / 1000, MR_RTO_MAX_MS);
 	c->backoff = 0; /* Karn: only a valid sample ends the back-off */
 }
 
