@@ -53,7 +53,8 @@ enum mr_app_verdict {
  * @writable:	there is room again after mr_send() or mr_reserve() gave less than
  *		was wanted. May be NULL
  * @peer_shutdown: the peer sent FIN and everything before it was consumed; the
- *		other direction stays open until mr_close() or mr_shutdown().
+ *		other direction stays open until mr_close() or mr_shutdown(). When that was
+ *		shut down and acknowledged already, @closed comes instead.
  *		May be NULL: then the lane calls mr_close() when all is sent
  * @urgent:	the peer says that bytes ahead are urgent: mr_urgent() tells how many. They come in
  *line, as all others. May be NULL

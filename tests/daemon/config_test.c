@@ -163,7 +163,8 @@ static void every_key_is_taken(void **state)
 	      "  send_buffer: 6000, busy_poll_us: 0, cpus: [1, 3], capture_directory: /tmp,\n"
 	      "  ports: 40000-40999}\n"
 	      "tcp: {nagle: false, user_timeout_ms: 1, time_wait_ms: 2, fin_wait_ms: 3000,\n"
-	      "  delayed_ack_ms: 4, mtu_probing: on, keepalive: {enabled: true, idle_s: 5, interval_s: 6, count: "
+	      "  delayed_ack_ms: 4, mtu_probing: on, keepalive: {enabled: true, idle_s: 5, "
+	      "interval_s: 6, count: "
 	      "7},\n"
 	      "  syn_cookies: always, overflow: reset, syn_ack_retries: 5,\n"
 	      "  fast_open: both, fast_open_pending: 1000,\n"
@@ -226,8 +227,8 @@ static void congestion_control_of_a_rule_or_of_all(void **state)
 	assert_int_equal(s.rules[2].lane.cc, MR_CC_CUBIC);
 	assert_int_equal(s.rules[2].lane.ecn, MR_ECN_PASSIVE);
 	mr_settings_free(&s);
-	refuses(RULES "  - name: one\n    port: 1\n    app: echo\n    congestion_control: vegas\n", 8,
-		"\"vegas\" is none of cubic, newreno, dctcp, bbr");
+	refuses(RULES "  - name: one\n    port: 1\n    app: echo\n    congestion_control: vegas\n",
+		8, "\"vegas\" is none of cubic, newreno, dctcp, bbr");
 	refuses(RULES "  - name: one\n    port: 1\n    app: echo\n    ecn: maybe\n", 8,
 		"\"maybe\" is none of passive, off, on");
 	refuses(TOP "tcp:\n  congestion_control: dctcp\n  ecn: off\nrules: []\n", 6,

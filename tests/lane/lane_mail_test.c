@@ -44,7 +44,8 @@ static void spread_frames_reach_their_connection(void **state)
 	}
 	for (int i = 0; i < 2;
 	     i++) { /* what repeats text of a connection that ended may be reset */
-		assert_int_equal(net_server(n, i)->resets_out, net_server(n, i)->drop.tcp_no_connection);
+		assert_int_equal(net_server(n, i)->resets_out,
+				 net_server(n, i)->drop.tcp_no_connection);
 		assert_true(net_server(n, i)->mail_in > 100);
 		assert_int_equal(net_server(n, i)->mail_in, net_server(n, !i)->mail_out);
 	}

@@ -321,6 +321,8 @@ uint32_t lane_next_record_ms(const struct mr_lane *l)
 			       : 0;
 		next = left < next ? left : next;
 	}
+	if (!next && !l->tx_room) /* it waits for room in the ring */
+		next = 1;
 	if (l->wait_list.head != MR_NONE) {
 		uint32_t left = mr_time_wait_left_ms(&l->tcp, &l->waits[l->wait_list.head]);
 

@@ -181,7 +181,8 @@ void mr_tcp_update_send_window(struct mr_tcp *t, struct mr_conn *c, const struct
 {
 	uint32_t before = c->snd_wnd;
 
-	if (!(mr_seq_lt(c->snd_wl1, seg->seq) ||
+	/* what acknowledges more is never old, even if text overtook it (Linux, tcp_ack.c) */
+	if (!(mr_seq_lt(c->snd_wl2, seg->ack) || mr_seq_lt(c->snd_wl1, seg->seq) ||
 	      (c->snd_wl1 == seg->seq && mr_seq_le(c->snd_wl2, seg->ack))))
 		return;
 	/* a SYN's window is never scaled (RFC 7323 2.2) */

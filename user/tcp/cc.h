@@ -89,6 +89,9 @@ void mr_cc_initial_window(struct mr_conn *c, bool syn_lost);
 /** mr_cc_restart_window() - bytes that may leave at once after a long pause (RFC 5681 4.1) */
 uint32_t mr_cc_restart_window(const struct mr_conn *c);
 
+/** mr_cc_slow_start() - bytes by which cwnd grows below ssthresh */
+uint32_t mr_cc_slow_start(const struct mr_conn *c, uint32_t acked);
+
 /** mr_cc_reno_acked() - slow start and congestion avoidance of RFC 5681 3.1, RFC 3465 */
 void mr_cc_reno_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 		      const struct mr_cc_ack *ack);

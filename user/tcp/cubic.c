@@ -23,7 +23,6 @@ enum {
 	N_RTT_SAMPLE = 8,
 	CSS_GROWTH_DIVISOR = 4,
 	CSS_ROUNDS = 5,
-	SLOW_START_SEGMENTS = 8, /* L of a sender that does not pace */
 };
 
 /* ----- the curve ----- */
@@ -171,7 +170,7 @@ static void round_ends(struct mr_conn *c, struct mr_cubic *q)
 
 static void hystart(struct mr_conn *c, struct mr_cubic *q, const struct mr_cc_ack *ack)
 {
-	uint32_t grow = min_u32(ack->acked, SLOW_START_SEGMENTS * c->snd_mss);
+	uint32_t grow = ack->acked;
 
 	if (!q->in_round)
 		begin_round(c, q);
@@ -192,13 +191,10 @@ static void hystart(struct mr_conn *c, struct mr_cubic *q, const struct mr_cc_ac
  * timeout took returns by one segment an ACK. */
 static void slow_start(struct mr_conn *c, struct mr_cubic *q, const struct mr_cc_ack *ack)
 {
-	uint32_t segments = c->flags & MR_CONN_RTO_RECOVERY ? 1 : SLOW_START_SEGMENTS;
-
 	if (c->ssthresh == UINT32_MAX)
 		hystart(c, q, ack);
 	else
-		c->cwnd =
-			min_u32(c->cwnd + min_u32(ack->acked, segments * c->snd_mss), c->ssthresh);
+		c->cwnd = min_u32(c->cwnd + mr_cc_slow_start(c, ack->acked), c->ssthresh);
 }
 
 /* 5.8: the time since the last ACK was not spent growing. */

@@ -107,6 +107,7 @@ static int syn_sent_state(struct mr_tcp *t, struct mr_conn *c, const struct mr_s
 	/* simultaneous open (MUST-10): SYN-RECEIVED, and our SYN goes out again with an ACK */
 	take_syn_window(c, seg);
 	mr_tcp_set_state(t, c, MR_SYN_RECEIVED);
+	c->flags &= ~MR_CONN_RTT_RUNNING; /* Karn: the SYN leaves for the second time */
 	mr_tcp_send_syn(t, c);
 	return MR_DROP_NONE;
 }
@@ -229,8 +230,9 @@ static enum step second_check_rst_bit(struct mr_tcp *t, struct mr_conn *c,
 		break;
 	case MR_CLOSING:
 	case MR_LAST_ACK:
-	case MR_TIME_WAIT:
-		mr_tcp_close_conn(t, c, MR_CLOSE_DONE);
+	case MR_TIME_WAIT: /* bytes that the application has not read are lost by it */
+		mr_tcp_close_conn(t, c,
+				  c->rx_bytes ? MR_CLOSE_RESET_BY_PEER : MR_CLOSE_DONE);
 		break;
 	case MR_CLOSED:
 	case MR_LISTEN:

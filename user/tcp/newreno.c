@@ -18,6 +18,15 @@ uint32_t mr_cc_restart_window(const struct mr_conn *c)
 	return min_u32(MR_INITIAL_SEGMENTS * mss, max_u32(2 * mss, 14600));
 }
 
+/*
+ * RFC 3465 2.3 with L as Linux has it: all that was acknowledged counts, for receivers that answer
+ * many segments at once; but one segment an ACK for what a timeout took.
+ */
+uint32_t mr_cc_slow_start(const struct mr_conn *c, uint32_t acked)
+{
+	return c->flags & MR_CONN_RTO_RECOVERY ? min_u32(acked, c->snd_mss) : acked;
+}
+
 void mr_cc_reno_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 		      const struct mr_cc_ack *ack)
 {
@@ -26,9 +35,7 @@ void mr_cc_reno_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 	if (!ack->limited || ack->ece)
 		return;
 	if (c->cwnd < c->ssthresh) {
-		uint32_t segments = c->flags & MR_CONN_RTO_RECOVERY ? 1 : 2; /* RFC 3465 2.3 */
-
-		c->cwnd += min_u32(ack->acked, segments * c->snd_mss);
+		c->cwnd += mr_cc_slow_start(c, ack->acked);
 		return;
 	}
 	a->cc_acked += ack->acked;

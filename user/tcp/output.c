@@ -327,7 +327,8 @@ bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 		mr_pace_sent(t, c, r->len);
 	}
 	if (!r->sends) {
-		start_rtt(t, c, r->seq);
+		if (!mr_seq_lt(r->seq, c->snd_nxt)) /* no byte of it left in a probe */
+			start_rtt(t, c, r->seq);
 		a->cc_sent_ms = t->now_ms;
 		mr_path_sent(t, c, r->len, r->seq + r->len);
 	}

@@ -264,6 +264,9 @@ void mr_recovery_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 		answer_probed_loss(t, c, a, ack->flight);
 	if (d->advanced)
 		mr_recovery_undo_by_timestamp(t, c, a, seg);
+	/* what was taken for lost arrived, and nothing was sent again: spurious for sure */
+	if (c->flags & MR_CONN_RECOVERY && a->undo && !a->undo_sent && !a->lost)
+		undo(t, c, a);
 	if (c->flags & MR_CONN_RTO_RECOVERY)
 		mr_recovery_frto(t, c, a, d->original, d->sacked, d->advanced);
 	if (c->flags & IN_RECOVERY && !mr_seq_lt(c->snd_una, c->recover))
