@@ -56,10 +56,9 @@ def check(name, tests):
                 errors.append(at + f"there is no {place}")
         named = re.findall(r"`([^`]+)`", cells[3])
         errors += [at + f"there is no test {t}" for t in named if t not in tests]
-        for one in re.split(r",\s*", cells[0]):
-            if one in seen:
-                errors.append(at + f"{one} stands in line {seen[one]} already")
-            seen[one] = number
+        if cells[0] in seen:
+            errors.append(at + f"{cells[0]} stands in line {seen[cells[0]]} already")
+        seen[cells[0]] = number
         if cells[0].startswith("MUST") and not named and not cells[2].startswith("not done:"):
             errors.append(at + f"{cells[0]} has no test")
     return errors, set(seen)
