@@ -144,8 +144,6 @@ static void forge(struct sim *s, unsigned int from, const uint8_t *bytes, uint32
 		sim_seg_put(&seg, beyond, seg.ack, RST);
 		break;
 	case 1:
-		if (s->scenario.lanes > 1) /* a lane that does not know the flow would listen */
-			return;
 		sim_seg_put(&seg, beyond, seg.ack, SYN);
 		break;
 	case 2: /* acknowledges what was never sent */

@@ -42,6 +42,7 @@ static void configure_tcp(struct mr_lane *l)
 		.fin_wait_ms = c->fin_wait_ms,
 		.delayed_ack_ms = c->delayed_ack_ms,
 		.nagle = c->nagle,
+		.quiet_half_open = l->s.n_lanes > 1,
 		.keepalive = c->keepalive.enabled,
 		.keep_idle_s = c->keepalive.idle_s,
 		.keep_interval_s = c->keepalive.interval_s,

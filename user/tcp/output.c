@@ -140,8 +140,23 @@ static uint32_t control_seq(const struct mr_conn *c)
 	return c->state >= MR_ESTABLISHED && mr_seq_lt(edge, c->snd_nxt) ? edge : c->snd_nxt;
 }
 
+/*
+ * A half-open connection may stand for a SYN that somebody forged into a flow of another lane: its
+ * peer would believe an ACK and free text that nobody received. Where there are other lanes it says
+ * SYN-ACK and nothing else.
+ */
+static bool must_be_quiet(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	return t->config->quiet_half_open && c->state == MR_SYN_RECEIVED &&
+	       c->flags & MR_CONN_PASSIVE && !mr_conn_is_early(c);
+}
+
 void mr_tcp_send_ack(struct mr_tcp *t, struct mr_conn *c)
 {
+	if (must_be_quiet(t, c)) {
+		c->flags &= ~MR_CONN_ACK_NOW;
+		return;
+	}
 	if (!send_control(t, c, control_seq(c), MR_ACK))
 		c->flags |= MR_CONN_ACK_NOW;
 }

@@ -79,6 +79,7 @@ struct mr_tcp_config {
 	uint32_t fin_wait_ms;
 	uint32_t delayed_ack_ms;
 	bool nagle;
+	bool quiet_half_open; /* see mr_tcp_send_ack() */
 	bool keepalive;
 	uint32_t keep_idle_s;
 	uint32_t keep_interval_s;
