@@ -102,8 +102,8 @@ static void syn_sent(struct sim_lane *l, struct sim_end *e, const struct sim_seg
 	w = &f->end[l->side].wire;
 	if (w->has_iss && w->iss == seg->seq)
 		return;
-	if (w->has_iss && f->end[l->side].opened) {
-		f->odd = true; /* it was forgotten there meanwhile */
+	if (w->has_iss && (f->end[l->side].opened || s->scenario.lanes > 1)) {
+		f->odd = true; /* it was forgotten there meanwhile, or another lane answers too */
 		return;
 	}
 	w->has_iss = true;
