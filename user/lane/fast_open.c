@@ -40,6 +40,7 @@ bool lane_fast_open(struct mr_lane *l, const struct mr_segment *seg, uint64_t ha
 	if (!c)
 		return false;
 	half.rule = (uint16_t)(rule - l->rules);
+	mr_half_open_choose_cc(&half, seg, rule->config->cc, rule->config->ecn);
 	half.flags &= (uint8_t) ~(MR_HALF_FAST_OPEN | MR_HALF_FAST_OPEN_EXP);
 	mr_table_insert(&l->table, hash, mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
 	lane_flow_hint_set(l, hash);

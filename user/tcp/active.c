@@ -21,16 +21,11 @@ uint32_t mr_tcp_user_timeout(const struct mr_tcp *t, const struct mr_conn *c)
 	return a && a->user_timeout_ms ? a->user_timeout_ms : t->config->user_timeout_ms;
 }
 
-void mr_tcp_set_user_timeout(struct mr_tcp *t, struct mr_conn *c, uint32_t ms)
-{
-	mr_active_of(t, c)->user_timeout_ms = ms;
-}
-
-static bool is_idle(const struct mr_tcp *t, const struct mr_conn *c, const struct mr_active *a)
+static bool is_idle(struct mr_tcp *t, const struct mr_conn *c, const struct mr_active *a)
 {
 	return !a->user_timeout_ms && t->now_ms - a->used_ms >= MR_ACTIVE_IDLE_MS &&
 	       c->snd_una == c->snd_nxt && !c->tx_bytes && !a->mss_most && c->ooo_head == MR_NONE &&
-	       !(c->flags & (MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY));
+	       !(c->flags & (MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY)) && !mr_tcp_urgent(t, c);
 }
 
 void mr_tcp_give_idle(struct mr_tcp *t, uint32_t n)

@@ -224,10 +224,24 @@ static void update_mode(struct mr_tcp *t, struct mr_conn *c, struct mr_bbr *b,
 
 /* ----- what follows from it ----- */
 
-static void set_rate(struct mr_bbr *b)
+/* Before the first sample: the window in a round trip, times the gain of STARTUP. */
+static uint64_t pacing_rate(const struct mr_conn *c, const struct mr_active *a)
 {
+	uint32_t rtt_us = c->srtt_us ? max_u32(c->srtt_us / 8, 1) : 1000;
+
+	if (a->cc.bbr.rate)
+		return a->cc.bbr.rate;
+	return (uint64_t)c->cwnd * 1000000 / rtt_us * HIGH_GAIN / UNIT;
+}
+
+static void set_rate(const struct mr_conn *c, struct mr_active *a)
+{
+	struct mr_bbr *b = &a->cc.bbr;
 	uint64_t rate = bandwidth(b) * pacing_gain(b) / UNIT * MARGIN_PERCENT / 100;
 
+	if (rate && !b->rate && !b->full &&
+	    c->srtt_us) /* not below the first window in a round trip */
+		b->rate = pacing_rate(c, a);
 	if (rate && (b->full || rate > b->rate))
 		b->rate = rate;
 }
@@ -237,14 +251,15 @@ static bool recovery_sets_cwnd(struct mr_tcp *t, struct mr_conn *c, struct mr_ac
 			       const struct mr_cc_ack *ack)
 {
 	struct mr_bbr *b = &a->cc.bbr;
+	bool recovery = ack->recovery || c->flags & MR_CONN_RTO_RECOVERY;
 
 	if (ack->lost)
 		c->cwnd = max_u32(c->cwnd - min_u32(ack->lost, c->cwnd), c->snd_mss);
-	if (ack->recovery && !b->in_recovery) {
+	if (recovery && !b->in_recovery) {
 		b->in_recovery = b->conserve = true;
 		b->next_round = a->rate.delivered;
 		c->cwnd = mr_conn_flight(t, c) + ack->delivered;
-	} else if (!ack->recovery && b->in_recovery) {
+	} else if (!recovery && b->in_recovery) {
 		b->in_recovery = b->conserve = false;
 		c->cwnd = max_u32(c->cwnd, b->prior_cwnd);
 	}
@@ -278,7 +293,7 @@ static void acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 	update_bandwidth(b, a);
 	update_mode(t, c, b, ack);
 	update_min_rtt(t, c, a, ack);
-	set_rate(b);
+	set_rate(c, a);
 	set_cwnd(t, c, a, ack);
 }
 
@@ -318,16 +333,6 @@ static void event(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, enum
 			b->rate = bandwidth(b) * MARGIN_PERCENT / 100;
 		break;
 	}
-}
-
-/* Before the first sample: the window in a round trip, times the gain of STARTUP. */
-static uint64_t pacing_rate(const struct mr_conn *c, const struct mr_active *a)
-{
-	uint32_t rtt_us = c->srtt_us ? max_u32(c->srtt_us / 8, 1) : 1000;
-
-	if (a->cc.bbr.rate)
-		return a->cc.bbr.rate;
-	return (uint64_t)c->cwnd * 1000000 / rtt_us * HIGH_GAIN / UNIT;
 }
 
 const struct mr_cc mr_cc_bbr = {

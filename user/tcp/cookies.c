@@ -173,7 +173,6 @@ bool mr_cookie_check(const struct mr_tcp *t, const struct mr_segment *ack,
 		.next = MR_NONE,
 		.prev = MR_NONE,
 		.flags = MR_HALF_USED,
-		.sends = 1,
 	};
 	memcpy(half->local, ack->tuple.local, sizeof(half->local));
 	memcpy(half->remote, ack->tuple.remote, sizeof(half->remote));

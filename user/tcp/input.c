@@ -231,8 +231,7 @@ static enum step second_check_rst_bit(struct mr_tcp *t, struct mr_conn *c,
 	case MR_CLOSING:
 	case MR_LAST_ACK:
 	case MR_TIME_WAIT: /* bytes that the application has not read are lost by it */
-		mr_tcp_close_conn(t, c,
-				  c->rx_bytes ? MR_CLOSE_RESET_BY_PEER : MR_CLOSE_DONE);
+		mr_tcp_close_conn(t, c, c->rx_bytes ? MR_CLOSE_RESET_BY_PEER : MR_CLOSE_DONE);
 		break;
 	case MR_CLOSED:
 	case MR_LISTEN:

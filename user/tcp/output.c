@@ -394,9 +394,8 @@ static bool nagle_holds(const struct mr_tcp *t, const struct mr_conn *c, const s
 {
 	const struct mr_active *a;
 
-	if (r->len >= c->snd_mss || r->sends ||
-	    c->flags & (MR_CONN_NODELAY | MR_CONN_FIN_QUEUED) || !mr_conn_flight(t, c) ||
-	    r->seq + r->len != mr_tcp_queue_end(c))
+	if (r->len >= c->snd_mss || r->sends || c->flags & (MR_CONN_NODELAY | MR_CONN_FIN_QUEUED) ||
+	    !mr_conn_flight(t, c) || r->seq + r->len != mr_tcp_queue_end(c))
 		return false;
 	/* Minshall: only behind another short one, so that the end of a large write goes at once */
 	a = mr_active_peek(t->actives, c);
@@ -443,6 +442,8 @@ static bool send_in_window(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	if (!fit(t, c, frame, usable)) {
 		if (c->cwnd <= c->snd_wnd)
 			c->flags |= MR_CONN_CWND_LIMITED;
+		else
+			c->flags &= ~MR_CONN_CWND_LIMITED;
 		return false;
 	}
 	if (mr_cc_of(c)->pacing_rate && !mr_pace_allows(t, c, t->frames->record[frame].len))
@@ -619,8 +620,13 @@ bool mr_tcp_send_tail_probe(struct mr_tcp *t, struct mr_conn *c)
 /* RFC 9293 3.8.6.2.1 (4): the override timeout sends what the small window takes. */
 static bool send_what_fits(struct mr_tcp *t, struct mr_conn *c)
 {
+	struct mr_active *a = mr_active_peek(t->actives, c);
 	uint32_t len = t->frames->record[c->tx_head].len;
 	uint32_t usable = min_u32(c->snd_wnd, c->snd_mss);
+
+	/* the first text missing is what the peer had reported (RFC 2018 8) */
+	if (a && t->frames->record[c->tx_head].marks & MR_FRAME_SACKED)
+		mr_scoreboard_reneged(t, c, a);
 
 	if (len > usable && !mr_tcp_split(t, c, c->tx_head, usable))
 		return false;

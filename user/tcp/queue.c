@@ -143,6 +143,9 @@ bool mr_tcp_split(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t 
 	r->tcp_flags = 0;
 	r->next = rest;
 	s->sent_us = r->sent_us;
+	s->delivered = r->delivered;
+	s->delivered_us = r->delivered_us;
+	s->first_sent_us = r->first_sent_us;
 	if (r->sends)
 		mr_scoreboard_split(t, mr_active_of(t, c), frame, rest);
 	if (c->tx_tail == frame)

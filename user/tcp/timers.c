@@ -92,6 +92,15 @@ static void arm_retransmit_within(struct mr_tcp *t, struct mr_conn *c, uint32_t 
 	arm(t, c, MR_DEADLINE_RETRANSMIT, within_user_timeout(t, c, ms));
 }
 
+void mr_tcp_set_user_timeout(struct mr_tcp *t, struct mr_conn *c, uint32_t ms)
+{
+	uint32_t when = c->deadline[MR_DEADLINE_RETRANSMIT];
+
+	mr_active_of(t, c)->user_timeout_ms = ms;
+	if (when && mr_ms_before(t->now_ms, when))
+		arm(t, c, MR_DEADLINE_RETRANSMIT, within_user_timeout(t, c, when - t->now_ms));
+}
+
 static void arm_retransmit(struct mr_tcp *t, struct mr_conn *c)
 {
 	arm_retransmit_within(t, c, MR_RTO_MAX_MS);
@@ -201,13 +210,14 @@ void mr_timer_window_closed(struct mr_tcp *t, struct mr_conn *c)
 
 void mr_timer_window_opened(struct mr_tcp *t, struct mr_conn *c)
 {
-	(void)t;
 	if (!(c->flags & MR_CONN_PROBING))
 		return;
 	c->flags &= ~MR_CONN_PROBING;
 	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
 	c->unacked_ms = 0;
 	c->backoff = 0;
+	if (mr_conn_flight(t, c)) /* what was taken for lost may be on its way again (undo) */
+		mr_timer_data_sent(t, c);
 }
 
 void mr_timer_ack_owed(struct mr_tcp *t, struct mr_conn *c)
