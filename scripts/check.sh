@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # The checks of CI besides the tests. Without arguments all of them; or the names of some:
-#   includes format spelling shell static compilers
+#   includes format spelling shell conformance static compilers
 # format-fix rewrites the sources in the house's format.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -37,6 +37,11 @@ check_static() {
 		-Iinclude -I. user bench
 }
 
+# The checklists in docs/ name places and tests: do they exist?
+check_conformance() {
+	scripts/check-conformance.py
+}
+
 # Both compilers, everything from scratch, warnings are errors.
 check_compilers() {
 	local compiler
@@ -47,7 +52,7 @@ check_compilers() {
 	done
 }
 
-[ $# -gt 0 ] || set -- includes format spelling shell static compilers
+[ $# -gt 0 ] || set -- includes format spelling shell conformance static compilers
 for name in "$@"; do
 	"check_$name"
 	echo "check: $name ok"

@@ -12,7 +12,8 @@ packages=(
 	# run: what the scripts and the demo call
 	iproute2 ethtool procps util-linux curl ca-certificates
 	# test: unit tests, packet tests and the checks of CI
-	libcmocka-dev python3 python3-pytest python3-scapy valgrind
+	libcmocka-dev python3 python3-pytest python3-scapy valgrind libclang-rt-14-dev
+	netcat-openbsd socat
 	clang-format clang-tidy cppcheck shellcheck codespell git
 	# test: independent readers of what Millrace writes
 	tcpdump tshark

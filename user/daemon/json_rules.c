@@ -192,8 +192,8 @@ static json_t *tcp(const struct mr_settings_tcp *t)
 				 t->nagle, "user_timeout_ms", (int)t->user_timeout_ms,
 				 "time_wait_ms", (int)t->time_wait_ms, "fin_wait_ms",
 				 (int)t->fin_wait_ms, "delayed_ack_ms", (int)t->delayed_ack_ms,
-				 "mtu_probing", mr_mtu_probing_name(t->mtu_probing),
-				 "keepalive", "enabled", (int)t->keepalive.enabled, "idle_s",
+				 "mtu_probing", mr_mtu_probing_name(t->mtu_probing), "keepalive",
+				 "enabled", (int)t->keepalive.enabled, "idle_s",
 				 (int)t->keepalive.idle_s, "interval_s",
 				 (int)t->keepalive.interval_s, "count", (int)t->keepalive.count);
 

@@ -182,7 +182,8 @@ void mr_paths_ask(struct mr_child *c, uint32_t lane, const uint8_t remote[16])
 	err = look_up(p, k, i);
 	if (!err) {
 		answer(p, lane, remote, (int32_t)i);
-		/* A lane may ask because nothing arrives: let the kernel see whether it is there. */
+		/* A lane may ask because nothing arrives: let the kernel see whether it is there.
+		 */
 		if (is_known)
 			ask_neighbour(p, e);
 		return;

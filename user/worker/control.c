@@ -87,8 +87,7 @@ static void obey(struct worker *w, const union message *m, size_t n)
 		return;
 	case MR_MSG_LISTEN_ANSWER:
 		if (has_size(m, n, sizeof(m->listen)))
-			mr_lane_listen_answer(w->lane, m->listen.cookie,
-					      errno_of(m->listen.error));
+			mr_lane_listen_answer(w->lane, m->listen.cookie, errno_of(m->listen.error));
 		return;
 	case MR_MSG_LISTENER:
 	case MR_MSG_UNLISTENER:
