@@ -402,12 +402,14 @@ static void close_wait_close_with_unread_bytes_sends_rst(void **state)
 
 static void close_sends_queued_text_before_fin(void **state)
 {
-	static uint8_t data[2 * RFC_MSS + 100];
+	static uint8_t data[100 + RFC_MSS + 50];
 	struct rfc f;
 	struct mr_conn *c = begin(&f, MR_ESTABLISHED);
 
 	(void)state;
-	rfc_send(&f, c, data, sizeof(data));
+	rfc_send(&f, c, data, 100);
+	rfc_send(&f, c, data + 100, sizeof(data) - 100);
+	assert_int_equal(f.n_sent, 2); /* Nagle holds 50 bytes behind the short segment */
 	mr_tcp_close_call(&f.tcp, c);
 	rfc_output(&f, c);
 	assert_int_equal(f.n_sent, 3);
