@@ -140,6 +140,27 @@ static void established_long_steady_samples_stop_at_the_floor_of_the_variance(vo
 	rfc_fini(&f);
 }
 
+/* 3, Karn: the first byte left in a window probe before: its ACK is no sample. */
+static void established_segment_behind_a_probe_is_no_sample(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = start(&f, MR_ESTABLISHED);
+
+	(void)state;
+	c->snd_wnd = 0;
+	rfc_send(&f, c, text, 10);
+	rfc_advance(&f, c, 1000);
+	assert_int_equal(f.stats.window_probes, 1);
+	rfc_arrives(&f, c,
+		    &(struct rfc_in){ .flags = MR_ACK, .seq = c->rcv_nxt, .ack = RFC_ISS + 1,
+				      .wnd = 1000 });
+	assert_int_equal(rfc_last(&f)->len, 10);
+	rfc_advance(&f, c, 5);
+	ack(&f, c, RFC_ISS + 11);
+	assert_int_equal(c->srtt_us, 0);
+	rfc_fini(&f);
+}
+
 static void established_timeouts_double_up_to_the_ceiling(void **state)
 {
 	struct rfc f;
@@ -507,6 +528,7 @@ int main(void)
 		cmocka_unit_test(established_shorter_sample_counts_its_distance),
 		cmocka_unit_test(established_short_samples_stop_at_the_floor),
 		cmocka_unit_test(established_long_steady_samples_stop_at_the_floor_of_the_variance),
+		cmocka_unit_test(established_segment_behind_a_probe_is_no_sample),
 		cmocka_unit_test(established_timeouts_double_up_to_the_ceiling),
 		cmocka_unit_test(established_r2_over_closes_with_timeout),
 		cmocka_unit_test(established_every_segment_lost_once_does_not_count_towards_r2),
