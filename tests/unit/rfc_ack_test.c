@@ -151,6 +151,23 @@ static void window_newer_segment_updates_older_does_not(void **state)
 	rfc_fini(&f);
 }
 
+/* An ACK that acknowledges more is never old: its window counts, even if text overtook it. */
+static void window_older_sequence_newer_ack_updates(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f, MR_ESTABLISHED);
+
+	(void)state;
+	rfc_send(&f, c, "hello", 5);
+	rfc_arrives(&f, c,
+		    IN(.flags = MR_ACK, .seq = c->rcv_nxt + 100, .ack = RFC_ISS + 1, .wnd = 500));
+	rfc_arrives(&f, c,
+		    IN(.flags = MR_ACK, .seq = c->rcv_nxt + 50, .ack = RFC_ISS + 6, .wnd = 495));
+	assert_int_equal(c->snd_una, RFC_ISS + 6);
+	assert_int_equal(c->snd_wnd, 495);
+	rfc_fini(&f);
+}
+
 static void window_same_sequence_older_ack_does_not_update(void **state)
 {
 	struct rfc f;
@@ -343,6 +360,7 @@ int main(void)
 		cmocka_unit_test(established_ack_frees_whole_and_parts_of_segments),
 		cmocka_unit_test(established_ack_across_sequence_wrap_frees),
 		cmocka_unit_test(window_newer_segment_updates_older_does_not),
+		cmocka_unit_test(window_older_sequence_newer_ack_updates),
 		cmocka_unit_test(window_same_sequence_older_ack_does_not_update),
 		cmocka_unit_test(window_is_scaled_as_agreed),
 		cmocka_unit_test(fin_wait_1_ack_of_fin_enters_fin_wait_2),

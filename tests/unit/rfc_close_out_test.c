@@ -148,7 +148,7 @@ static void fin_wait_1_timeout_sends_text_with_fin_again(void **state)
 	shut(&f, c);
 	ack(&f, c, RFC_ISS + 11);
 	rfc_forget(&f);
-	rfc_advance(&f, c, MR_RTO_MIN_MS);
+	rfc_advance(&f, c, c->rto_ms);
 	assert_int_equal(f.n_sent, 1);
 	assert_int_equal(rfc_last(&f)->seq, RFC_ISS + 11);
 	assert_int_equal(rfc_last(&f)->len, 20);
@@ -171,7 +171,7 @@ static void fin_wait_1_text_acked_only_fin_is_sent_again(void **state)
 	ack(&f, c, RFC_ISS + 11);
 	assert_int_equal(c->state, MR_FIN_WAIT_1);
 	rfc_forget(&f);
-	rfc_advance(&f, c, MR_RTO_MIN_MS);
+	rfc_advance(&f, c, c->rto_ms);
 	assert_int_equal(f.n_sent, 1);
 	assert_int_equal(rfc_last(&f)->flags, MR_FIN | MR_ACK);
 	assert_int_equal(rfc_last(&f)->seq, RFC_ISS + 11);

@@ -237,6 +237,28 @@ static void simultaneous_close_goes_through_closing(void **state)
 	rfc_fini(&f);
 }
 
+/* RFC 9293 3.10.7.4: RST in LAST-ACK closes; bytes that nobody read are not lost in silence. */
+static void last_ack_rst_with_unread_bytes_is_told(void **state)
+{
+	(void)state;
+	for (int unread = 0; unread < 2; unread++) {
+		struct rfc f;
+		struct mr_conn *c = begin(&f, MR_ESTABLISHED);
+
+		rfc_arrives(&f, c,
+			    IN(.flags = MR_ACK | MR_FIN, .seq = c->rcv_nxt, .text = "abc",
+			       .len = unread ? 3 : 0));
+		mr_tcp_shutdown_send(&f.tcp, c);
+		rfc_output(&f, c);
+		assert_int_equal(c->state, MR_LAST_ACK);
+		rfc_arrives(&f, c, IN(.flags = MR_RST, .seq = c->rcv_nxt));
+		assert_int_equal(c->state, MR_CLOSED);
+		assert_int_equal(c->close_reason,
+				 unread ? MR_CLOSE_RESET_BY_PEER : MR_CLOSE_DONE);
+		rfc_fini(&f);
+	}
+}
+
 /* ----- half-closed ----- */
 
 static void half_closed_by_us_still_receives(void **state)
@@ -402,12 +424,14 @@ static void close_wait_close_with_unread_bytes_sends_rst(void **state)
 
 static void close_sends_queued_text_before_fin(void **state)
 {
-	static uint8_t data[2 * RFC_MSS + 100];
+	static uint8_t data[100 + RFC_MSS + 50];
 	struct rfc f;
 	struct mr_conn *c = begin(&f, MR_ESTABLISHED);
 
 	(void)state;
-	rfc_send(&f, c, data, sizeof(data));
+	rfc_send(&f, c, data, 100);
+	rfc_send(&f, c, data + 100, sizeof(data) - 100);
+	assert_int_equal(f.n_sent, 2); /* Nagle holds 50 bytes behind the short segment */
 	mr_tcp_close_call(&f.tcp, c);
 	rfc_output(&f, c);
 	assert_int_equal(f.n_sent, 3);
@@ -465,6 +489,7 @@ int main(void)
 		cmocka_unit_test(established_text_behind_fin_is_dropped),
 		cmocka_unit_test(close_then_peer_closes_ends_in_time_wait),
 		cmocka_unit_test(peer_closes_then_close_ends_in_closed),
+		cmocka_unit_test(last_ack_rst_with_unread_bytes_is_told),
 		cmocka_unit_test(simultaneous_close_goes_through_closing),
 		cmocka_unit_test(half_closed_by_us_still_receives),
 		cmocka_unit_test(half_closed_by_peer_still_sends),

@@ -48,21 +48,45 @@ static void established_short_segment_waits_for_the_ack(void **state)
 	rfc_fini(&f);
 }
 
-/* "If there is unacknowledged data": an ACK of a part of it releases nothing. */
+/* An ACK of a part of what is in flight, not of the short segment, releases nothing. */
 static void established_partial_ack_still_holds(void **state)
 {
 	struct rfc f;
 	struct mr_conn *c = start(&f);
 
 	(void)state;
-	rfc_send(&f, c, text, 2 * RFC_MSS);
+	rfc_send(&f, c, text, 2 * RFC_MSS + 5);
+	assert_int_equal(f.n_sent, 3); /* the end of a large write does not wait */
 	rfc_send(&f, c, text, 10);
-	assert_int_equal(f.n_sent, 2);
+	assert_int_equal(f.n_sent, 3);
 	ack(&f, c, RFC_ISS + 1 + RFC_MSS);
-	assert_int_equal(f.n_sent, 2);
 	ack(&f, c, RFC_ISS + 1 + 2 * RFC_MSS);
+	ack(&f, c, RFC_ISS + 1 + 2 * RFC_MSS + 4);
+	assert_int_equal(f.n_sent, 3);
+	ack(&f, c, RFC_ISS + 1 + 2 * RFC_MSS + 5);
+	assert_int_equal(f.n_sent, 4);
+	assert_int_equal(rfc_last(&f)->len, 10);
+	rfc_fini(&f);
+}
+
+/*
+ * Minshall, "A Suggested Modification to Nagle's Algorithm" (draft-minshall-nagle-01): "If a TCP
+ * has less than a full-sized packet to transmit, and if any previously transmitted less than
+ * full-sized packet has not yet been acknowledged, do not transmit": full ones hold nothing.
+ */
+static void established_only_full_segments_in_flight_short_one_leaves(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = start(&f);
+
+	(void)state;
+	rfc_send(&f, c, text, 2 * RFC_MSS);
+	assert_int_equal(f.n_sent, 2);
+	rfc_send(&f, c, text + 2 * RFC_MSS, 10);
 	assert_int_equal(f.n_sent, 3);
 	assert_int_equal(rfc_last(&f)->len, 10);
+	rfc_send(&f, c, text + 2 * RFC_MSS + 10, 10); /* the second waits for the first */
+	assert_int_equal(f.n_sent, 3);
 	rfc_fini(&f);
 }
 
@@ -230,6 +254,7 @@ int main(void)
 		cmocka_unit_test(established_nothing_in_flight_short_segment_leaves),
 		cmocka_unit_test(established_short_segment_waits_for_the_ack),
 		cmocka_unit_test(established_partial_ack_still_holds),
+		cmocka_unit_test(established_only_full_segments_in_flight_short_one_leaves),
 		cmocka_unit_test(established_full_segment_does_not_wait),
 		cmocka_unit_test(established_held_text_leaves_when_it_fills_a_segment),
 		cmocka_unit_test(established_nodelay_each_write_is_a_segment),

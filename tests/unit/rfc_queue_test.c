@@ -292,7 +292,7 @@ static void partial_ack_trims(bool hold)
 	ack(&f, c, byte(500));
 	assert_int_equal(c->tx_bytes, 2 * RFC_MSS - 500);
 	rfc_forget(&f);
-	rfc_advance(&f, c, MR_RTO_MIN_MS);
+	rfc_advance(&f, c, c->rto_ms);
 	assert_stream(&f, 500, RFC_MSS);
 	ack(&f, c, byte(RFC_MSS + 1));
 	assert_int_equal(frames_queued(&f, c), 1);

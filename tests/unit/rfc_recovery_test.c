@@ -362,7 +362,10 @@ static void established_initial_window_of_large_segments_is_bounded(void **state
 	}
 }
 
-/* Slow start: by bytes acknowledged, two segments at most for an ACK (RFC 3465 2.2) */
+/*
+ * Slow start: by all bytes that an ACK acknowledges (RFC 3465 2.1, with L as Linux has it); bytes,
+ * not ACKs
+ */
 static void established_slow_start_adds_what_was_acked(void **state)
 {
 	struct rfc f;
@@ -375,10 +378,22 @@ static void established_slow_start_adds_what_was_acked(void **state)
 	ack(&f, c, segment(3));
 	assert_int_equal(c->cwnd, 13 * RFC_MSS);
 	ack(&f, c, segment(8));
-	assert_int_equal(c->cwnd, 15 * RFC_MSS);
+	assert_int_equal(c->cwnd, 18 * RFC_MSS);
 	ack(&f, c, segment(8) + 100); /* ACK division gains nothing */
-	assert_int_equal(c->cwnd, 15 * RFC_MSS + 100);
+	assert_int_equal(c->cwnd, 18 * RFC_MSS + 100);
 	rfc_fini(&f);
+}
+
+/* RFC 3465 2.3: "during slow start phases that follow RTO-based loss recovery, L = 1 * SMSS" */
+static void after_a_timeout_slow_start_adds_one_segment_an_ack(void **state)
+{
+	struct mr_conn c = { .snd_mss = RFC_MSS, .flags = MR_CONN_RTO_RECOVERY };
+
+	(void)state;
+	assert_int_equal(mr_cc_slow_start(&c, 5 * RFC_MSS), RFC_MSS);
+	assert_int_equal(mr_cc_slow_start(&c, 100), 100);
+	c.flags = 0;
+	assert_int_equal(mr_cc_slow_start(&c, 5 * RFC_MSS), 5 * RFC_MSS);
 }
 
 /* Congestion avoidance: one segment a round trip */
@@ -459,6 +474,7 @@ int main(void)
 		cmocka_unit_test(established_initial_window_is_ten_segments),
 		cmocka_unit_test(established_initial_window_of_large_segments_is_bounded),
 		cmocka_unit_test(established_slow_start_adds_what_was_acked),
+		cmocka_unit_test(after_a_timeout_slow_start_adds_one_segment_an_ack),
 		cmocka_unit_test(established_congestion_avoidance_adds_one_segment_a_window),
 		cmocka_unit_test(established_unused_window_does_not_grow),
 		cmocka_unit_test(established_slow_start_after_timeout_ends_at_ssthresh),
