@@ -82,7 +82,7 @@ static void cookie_answers_a_syn_and_is_taken_back(void **state)
 	assert_int_equal(h.irs, RFC_IRS);
 	assert_int_equal(h.peer_mss, 1460);
 	assert_int_equal(h.ts_recent, 99);
-	assert_int_equal(h.sends, 1);
+	assert_int_equal(h.sends, 0); /* not timed: nobody knows when the SYN-ACK left */
 	assert_int_equal(h.vlan[1], 6);
 	assert_memory_equal(h.local, &syn.tuple, sizeof(syn.tuple));
 	rfc_fini(&f);

@@ -270,7 +270,7 @@ int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote
 	c->rule = (uint16_t)rule;
 	mr_conn_choose_cc(c, l->rules[rule].config->cc, l->rules[rule].config->ecn);
 	*id = conn_id(l, c);
-	if (text)
+	if (text && len)
 		queue_early(l, c, text, len);
 	if (lane_state_take(&l->rules[rule], c) < 0)
 		error = -ENOBUFS;

@@ -306,8 +306,8 @@ static uint32_t frames_to_post(const struct mr_lane *l)
 		return room;
 	if (l->frames.n_free <= l->frames.reserve / 2)
 		enough = l->frames.reserve / 4;
-	if (posted >= enough)
-		return 0;
+	if (posted >= enough || (posted && l->frames.n_free <= l->frames.reserve / 4))
+		return 0; /* the last ones are for ACKs, probes and resets */
 	return room < enough - posted ? room : (uint32_t)(enough - posted);
 }
 

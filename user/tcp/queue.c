@@ -178,10 +178,13 @@ static uint32_t frame_share(const struct mr_tcp *t)
 	return n_free > t->frames->reserve ? (n_free - t->frames->reserve) / 4 : 0;
 }
 
-/* Whoever has nothing queued gets a frame even when hogs took the rest: half of the reserve. */
+/*
+ * Whoever has nothing queued gets a frame even when hogs took the rest: half of the reserve; all of
+ * it for an answer, which gives back the frame that asked for it.
+ */
 static bool may_take_reserve(const struct mr_tcp *t, const struct mr_conn *c)
 {
-	return !c->tx_bytes && t->frames->n_free > t->frames->reserve / 2;
+	return !c->tx_bytes && (t->frames->n_free > t->frames->reserve / 2 || c->rx_bytes);
 }
 
 uint32_t mr_tcp_send_room(const struct mr_tcp *t, const struct mr_conn *c)
