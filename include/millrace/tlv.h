@@ -14,6 +14,13 @@
 
 enum {
 	MR_TLV_HEADER_MAX = 16, /* tag 8 + length 8 */
+	MR_TLV_CHECK_MAX = 4,
+};
+
+/* What follows a value, so that a message that was changed on its way is found. */
+enum mr_tlv_check {
+	MR_TLV_CHECK_NONE = 0,
+	MR_TLV_CHECK_CRC32C, /* RFC 3720 B.4 over tag, length and value: 4 bytes */
 };
 
 /**
@@ -23,6 +30,8 @@ enum {
  * @little_endian:	false: network order
  * @length_has_header:	the length field counts the header too
  * @max_bytes:		largest value, checked before anything is stored; 1 to 2^30
+ * @check:		enum mr_tlv_check. Neither the length field nor @max_bytes counts it;
+ *			in the byte order of tag and length
  */
 struct mr_tlv_format {
 	uint8_t tag_bytes;
@@ -30,9 +39,10 @@ struct mr_tlv_format {
 	bool little_endian;
 	bool length_has_header;
 	uint32_t max_bytes;
+	uint8_t check;
 };
 
-/* The contract's default: tag 2, length 4 (of the value), big endian, at most 1 MiB. */
+/* The contract's default: tag 2, length 4 (of the value), big endian, at most 1 MiB, no check. */
 #define MR_TLV_FORMAT_DEFAULT                                                                      \
 	((struct mr_tlv_format){ .tag_bytes = 2, .length_bytes = 4, .max_bytes = 1u << 20 })
 
@@ -55,6 +65,12 @@ static inline size_t mr_tlv_header_bytes(const struct mr_tlv_format *f)
 	return (size_t)f->tag_bytes + f->length_bytes;
 }
 
+/** mr_tlv_check_bytes() - bytes that follow the value: 0 or 4 */
+static inline size_t mr_tlv_check_bytes(const struct mr_tlv_format *f)
+{
+	return f->check == MR_TLV_CHECK_CRC32C ? MR_TLV_CHECK_MAX : 0;
+}
+
 /**
  * mr_tlv_write_header() - write tag and length of a value of @len bytes
  * @out:	at least mr_tlv_header_bytes() bytes
@@ -65,7 +81,21 @@ static inline size_t mr_tlv_header_bytes(const struct mr_tlv_format *f)
 ssize_t mr_tlv_write_header(const struct mr_tlv_format *f, uint8_t *out, uint64_t tag, size_t len);
 
 /**
+ * mr_tlv_write_check() - write what follows the value, if anything does
+ * @out:	at least mr_tlv_check_bytes() bytes
+ * @header:	as mr_tlv_write_header() wrote it
+ * @value:	@len bytes, as many as @header says
+ *
+ * Return: bytes written: mr_tlv_check_bytes()
+ */
+size_t mr_tlv_write_check(const struct mr_tlv_format *f, uint8_t *out, const uint8_t *header,
+			  const void *value, size_t len);
+
+/**
  * struct mr_tlv_nested - walks the TLVs inside a value (or inside any flat buffer)
+ *
+ * Inner messages have no check of their own, whatever the format says: that of the outer
+ * message covers them.
  */
 struct mr_tlv_nested {
 	const uint8_t *pos;

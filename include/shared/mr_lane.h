@@ -155,7 +155,8 @@
 	R(HEARTBEAT_HANDLER, heartbeat_handler, EBUSY, "heartbeat: handler blocked")               \
 	R(HEARTBEAT_SEND, heartbeat_send, ETIMEDOUT, "heartbeat: peer does not read")              \
 	R(WORKER_DIED, worker_died, ECONNRESET, "worker replaced")                                 \
-	R(SHUTDOWN, shutdown, ECONNABORTED, "lane stopped")
+	R(SHUTDOWN, shutdown, ECONNABORTED, "lane stopped")                                        \
+	R(TLV_CHECK, tlv_check, EBADMSG, "wrong checksum of a TLV")
 
 /* Where a frame is. */
 #define MR_FRAME_STATES(F)                                                                         \

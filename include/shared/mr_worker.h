@@ -95,6 +95,8 @@ struct mr_tlv_settings {
 	uint8_t little_endian;
 	uint8_t length_has_header;
 	uint32_t max_bytes;
+	uint8_t check; /* enum mr_tlv_check */
+	uint8_t pad[7];
 };
 
 /* 0 in a time: off. */

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "millrace/tlv.h"
 #include "shared/mr_cc.h"
 #include "user/daemon/config.h"
 
@@ -117,6 +118,7 @@ static void smallest_file_gets_the_defaults(void **state)
 	assert_int_equal(s.rules[0].lane.tlv.tag_bytes, 2);
 	assert_int_equal(s.rules[0].lane.tlv.length_bytes, 4);
 	assert_int_equal(s.rules[0].lane.tlv.max_bytes, 1 << 20);
+	assert_int_equal(s.rules[0].lane.tlv.check, MR_TLV_CHECK_NONE);
 	assert_int_equal(s.rules[0].lane.heartbeat.partial_ms, 30000);
 	assert_int_equal(s.rules[0].lane.directory, -1);
 	mr_settings_free(&s);
@@ -174,7 +176,7 @@ static void every_key_is_taken(void **state)
 	      "     fallback: kernel, backlog: 9, nodelay: true, ttl: 3, dscp: 46, directory: "
 	      "/var/lib/a,\n"
 	      "     tlv: {tag_bytes: 8, length_bytes: 2, order: little, length_has_header: true,\n"
-	      "           max_bytes: 1000},\n"
+	      "           max_bytes: 1000, check: crc32c},\n"
 	      "     heartbeat: {ping_tag: 0xffffffffffffffff, pong_tag: 2, idle_ms: 3,\n"
 	      "           partial_ms: 4, ping_ms: 5, pong_ms: 6, handler_ms: 7, send_ms: 8}}\n"
 	      "  - {name: b, address: '2001:db8::2', port: 1, vlan: 0, app: drill}\n",
@@ -193,6 +195,8 @@ static void every_key_is_taken(void **state)
 	assert_string_equal(s.directories[0], "/var/lib/a");
 	assert_true(s.rules[0].lane.heartbeat.ping_tag == UINT64_MAX);
 	assert_int_equal(s.rules[0].lane.heartbeat.send_ms, 8);
+	assert_int_equal(s.rules[0].lane.tlv.max_bytes, 1000);
+	assert_int_equal(s.rules[0].lane.tlv.check, MR_TLV_CHECK_CRC32C);
 	assert_int_equal(s.rules[1].lane.family, 6);
 	assert_int_equal(s.rules[0].lane.ttl, 3);
 	assert_int_equal(s.rules[0].lane.dscp, 46);
@@ -369,6 +373,7 @@ static void tlv_settings_that_make_no_sense(void **state)
 		{ "      length_bytes: 0\n", "none of 1, 2, 4, 8" },
 		{ "      order: middle\n", "none of big, little" },
 		{ "      max_bytes: 0\n", "give 1 to" },
+		{ "      check: crc32\n", "none of none, crc32c" },
 		{ "      max_bytes: 67108865\n", "give 1 to 67108864" },
 		{ "      {length_bytes: 1, max_bytes: 256}\n", "give 1 to 255" },
 		{ "      {length_bytes: 1, length_has_header: true, max_bytes: 255}\n", "to 252" },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Limits of the message layer on a lane: too long, cut, no memory, many segments; each costs the
- * sender its connection with a reason, and nobody else anything (docs/tlv.md).
+ * Limits of the message layer on a lane: too long, cut, no memory, many segments, a wrong check;
+ * each costs the sender its connection with a reason, and nobody else anything (docs/tlv.md).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "millrace/tlv.h"
 #include "tests/lane/talk.h"
 
 /* The server's application: counts, answers with the length, may keep a message waiting. */
@@ -342,6 +343,216 @@ static void refused_spanning_message_is_offered_again(void **state)
 	free(bytes);
 }
 
+/* ----- check ----- */
+
+static const struct mr_tlv_format checked = { 2, 4, false, false, 1 << 20, MR_TLV_CHECK_CRC32C };
+
+static size_t put_checked(uint8_t *to, uint16_t tag, const void *value, uint32_t len)
+{
+	size_t n = put_head(to, tag, len);
+
+	if (len)
+		memmove(to + n, value, len);
+	return n + len + mr_tlv_write_check(&checked, to + n + len, to, to + n, len);
+}
+
+static struct mr_lane_rule *begin_checked(struct pair *p, const char *app)
+{
+	static const struct mr_app *const apps[] = { &talk_app, &count_app };
+	struct mr_lane_rule *rule;
+
+	memset(&seen, 0, sizeof(seen));
+	seen.hash = TALK_HASH_BASIS;
+	pair_init(p, PAIR_OPTIONS);
+	rule = pair_rule(p, PAIR_SERVER, app, 7000);
+	rule->tlv.check = MR_TLV_CHECK_CRC32C;
+	rule->heartbeat = (struct mr_heartbeat_settings){
+		.has_ping = 1, .ping_tag = 0xfff0, .pong_tag = 0xfff1, .ping_ms = 500
+	};
+	pair_rule(p, PAIR_CLIENT, "talk", 9);
+	pair_start(p, apps, 2);
+	return rule;
+}
+
+/* Empty, short, over many segments: byte for byte what was sent comes back, with its check. */
+static void echo_answers_with_the_check(void **state)
+{
+	uint8_t *bytes = malloc(120000);
+	size_t len = 0;
+	struct talk t = { .out = bytes, .half_close = true };
+	struct pair p;
+
+	(void)state;
+	len += put_checked(bytes + len, 1, NULL, 0);
+	len += put_checked(bytes + len, 2, "hello", 5);
+	for (size_t i = 0; i < 100000; i++)
+		bytes[len + 6 + i] = (uint8_t)(i * 13 + (i >> 9));
+	len += put_checked(bytes + len, 3, bytes + len + 6, 100000);
+	len += put_checked(bytes + len, 4, "end", 3);
+	t.out_len = len;
+	begin_checked(&p, "echo");
+	talk_begin(&p, &t, 7000, false);
+	assert_true(pair_run(&p, 5000, talk_is_closed, &t));
+	assert_int_equal(t.reason, MR_CLOSE_DONE);
+	assert_int_equal(t.in_len, len);
+	assert_memory_equal(t.in, bytes, TALK_KEPT);
+	assert_int_equal(t.in_hash, talk_hash(TALK_HASH_BASIS, bytes, len));
+	assert_int_equal(p.end[PAIR_SERVER].stats.messages_in, 4);
+	assert_int_equal(p.end[PAIR_SERVER].stats.messages_out, 4);
+	talk_end(&p);
+	free(bytes);
+}
+
+static void pings_and_pongs_carry_the_check(void **state)
+{
+	uint8_t out[64], want[64];
+	size_t len = put_checked(out, 0xfff0, "time", 4), n = put_checked(want, 0xfff1, "time", 4);
+	struct talk t = { .out = out, .out_len = len };
+	struct pair p;
+
+	(void)state;
+	n += put_checked(want + n, 0xfff0, NULL, 0); /* the lane's own, after 500 ms */
+	begin_checked(&p, "count");
+	talk_begin(&p, &t, 7000, false);
+	pair_run(&p, 800, NULL, NULL);
+	assert_int_equal(t.in_len, n);
+	assert_memory_equal(t.in, want, n);
+	talk_say(&t, want, put_checked(want, 0xfff1, NULL, 0)); /* our pong */
+	pair_run(&p, 100, NULL, NULL);
+	assert_int_equal(p.end[PAIR_SERVER].stats.pongs_in, 1);
+	assert_int_equal(p.end[PAIR_SERVER].stats.pings_in, 1);
+	assert_int_equal(seen.messages, 0);
+	assert_int_equal(seen.closed, 0);
+	talk_close(&t);
+	assert_true(pair_run(&p, 5000, talk_is_closed, &t));
+	talk_end(&p);
+}
+
+/* One good message, then one of @len bytes with a bit flipped, then zeros as large as the limit. */
+static void expect_damage_found(uint32_t len, size_t at, size_t piece)
+{
+	const size_t room = 2u << 20;
+	uint8_t *bytes = calloc(1, room);
+	size_t good = put_checked(bytes, 1, "good", 4);
+	struct talk t = { 0 };
+	struct pair p;
+
+	put_checked(bytes + good, 2, bytes + good + 6, len); /* zeros */
+	bytes[good + at] ^= 0x10;
+	begin_checked(&p, "count");
+	t.out = bytes;
+	t.out_len = piece ? 0 : room;
+	talk_begin(&p, &t, 7000, false);
+	if (piece) {
+		assert_true(pair_run(&p, 100, talk_is_open, &t));
+		for (size_t sent = 0; sent < good + 6 + len + 4 && !t.closed; sent += piece) {
+			while (pair_step(&p))
+				;
+			if (!t.closed)
+				talk_say(&t, bytes + sent, piece);
+			pair_run(&p, 1, NULL, NULL);
+		}
+	}
+	assert_true(pair_run(&p, 20000, talk_is_closed, &t));
+	assert_int_equal(t.reason, MR_CLOSE_RESET_BY_PEER);
+	assert_int_equal(seen.reason, MR_CLOSE_TLV_CHECK);
+	assert_int_equal(p.end[PAIR_SERVER].stats.closed.tlv_check, 1);
+	assert_int_equal(seen.messages, 1);
+	assert_int_equal(seen.bytes, 4);
+	assert_int_equal(p.end[PAIR_SERVER].stats.message_bytes, 0);
+	talk_end(&p);
+	free(bytes);
+}
+
+static void damage_that_tcp_did_not_see_resets(void **state)
+{
+	(void)state;
+	expect_damage_found(40, 0, 0);	    /* tag */
+	expect_damage_found(40, 5, 0);	    /* length: too short or too long by 16 */
+	expect_damage_found(40, 4, 0);	    /* by 4096 */
+	expect_damage_found(40, 20, 0);	    /* value */
+	expect_damage_found(40, 6 + 43, 0); /* check */
+	expect_damage_found(40, 20, 1);	    /* byte by byte */
+	expect_damage_found(40, 6 + 42, 1);
+	expect_damage_found(100000, 50000, 0); /* over many segments */
+	expect_damage_found(100000, 4, 0);
+}
+
+static void checked_messages_byte_by_byte_arrive(void **state)
+{
+	uint8_t bytes[300];
+	uint32_t hash = TALK_HASH_BASIS;
+	size_t len = 0;
+	struct talk t = { 0 };
+	struct pair p;
+
+	(void)state;
+	for (uint32_t n = 0; n < 8; n++) {
+		hash = talk_hash(hash, "abcdefghijklmnop", n * 2);
+		len += put_checked(bytes + len, (uint16_t)n, "abcdefghijklmnop", n * 2);
+	}
+	begin_checked(&p, "count");
+	talk_begin(&p, &t, 7000, false);
+	assert_true(pair_run(&p, 100, talk_is_open, &t));
+	send_in_pieces(&p, &t, bytes, len, 1);
+	pair_run(&p, 300, NULL, NULL);
+	assert_int_equal(seen.messages, 8);
+	assert_int_equal(seen.hash, hash);
+	talk_close(&t);
+	assert_true(pair_run(&p, 5000, talk_is_closed, &t));
+	assert_int_equal(t.reason, MR_CLOSE_DONE);
+	talk_end(&p);
+}
+
+static void end_before_the_check_is_a_cut(void **state)
+{
+	uint8_t bytes[64];
+	size_t len = put_checked(bytes, 1, "hello", 5);
+
+	(void)state;
+	for (size_t n = len - 4; n < len; n++) {
+		struct talk t = { .out = bytes, .out_len = n, .half_close = true };
+		struct pair p;
+
+		begin_checked(&p, "count");
+		talk_begin(&p, &t, 7000, false);
+		assert_true(pair_run(&p, 5000, talk_is_closed, &t));
+		assert_int_equal(seen.reason, MR_CLOSE_TLV_CUT);
+		assert_int_equal(seen.messages, 0);
+		talk_end(&p);
+	}
+}
+
+/* A spanning message that is refused for a while: its check is right each time. */
+static void refused_checked_message_is_offered_again(void **state)
+{
+	uint8_t *bytes = calloc(1, 40000);
+	size_t len = put_checked(bytes, 1, bytes + 6, 20000);
+	struct talk t = { .out = bytes, .half_close = true };
+	struct pair p;
+
+	(void)state;
+	len += put_checked(bytes + len, 2, "short", 5);
+	t.out_len = len;
+	begin_checked(&p, "count");
+	seen.hold = true;
+	talk_begin(&p, &t, 7000, false);
+	pair_run(&p, 300, NULL, NULL);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(mr_resume(mr_lane_host(p.end[PAIR_SERVER].lane), seen.id), 0);
+		pair_run(&p, 10, NULL, NULL);
+	}
+	assert_int_equal(seen.messages, 0);
+	seen.hold = false;
+	assert_int_equal(mr_resume(mr_lane_host(p.end[PAIR_SERVER].lane), seen.id), 0);
+	assert_true(pair_run(&p, 5000, talk_is_closed, &t));
+	assert_int_equal(t.reason, MR_CLOSE_DONE);
+	assert_int_equal(seen.messages, 2);
+	assert_int_equal(seen.bytes, 20005);
+	talk_end(&p);
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,6 +565,12 @@ int main(void)
 		cmocka_unit_test(largest_message_over_700_segments_arrives),
 		cmocka_unit_test(messages_byte_by_byte_arrive),
 		cmocka_unit_test(refused_spanning_message_is_offered_again),
+		cmocka_unit_test(echo_answers_with_the_check),
+		cmocka_unit_test(pings_and_pongs_carry_the_check),
+		cmocka_unit_test(damage_that_tcp_did_not_see_resets),
+		cmocka_unit_test(checked_messages_byte_by_byte_arrive),
+		cmocka_unit_test(end_before_the_check_is_a_cut),
+		cmocka_unit_test(refused_checked_message_is_offered_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,13 +82,13 @@ static void headers_are_byte_for_byte_those_of_the_document(void **state)
 		struct mr_tlv_format f;
 		uint8_t bytes[MR_TLV_HEADER_MAX];
 	} want[] = {
-		{ { 1, 1, false, false, 255 }, { 0x12, 5 } },
-		{ { 1, 1, false, true, 200 }, { 0x12, 7 } },
-		{ { 2, 2, true, false, 9 }, { 0x12, 0, 5, 0 } },
-		{ { 4, 2, true, true, 9 }, { 0x12, 0, 0, 0, 11, 0 } },
-		{ { 8, 8, false, false, 9 },
+		{ { 1, 1, false, false, 255, 0 }, { 0x12, 5 } },
+		{ { 1, 1, false, true, 200, 0 }, { 0x12, 7 } },
+		{ { 2, 2, true, false, 9, 0 }, { 0x12, 0, 5, 0 } },
+		{ { 4, 2, true, true, 9, 0 }, { 0x12, 0, 0, 0, 11, 0 } },
+		{ { 8, 8, false, false, 9, 0 },
 		  { 0, 0, 0, 0, 0, 0, 0, 0x12, 0, 0, 0, 0, 0, 0, 0, 5 } },
-		{ { 8, 8, true, true, 9 }, { 0x12, 0, 0, 0, 0, 0, 0, 0, 21 } },
+		{ { 8, 8, true, true, 9, 0 }, { 0x12, 0, 0, 0, 0, 0, 0, 0, 21 } },
 	};
 	size_t i;
 
@@ -117,7 +117,7 @@ static void written_headers_read_back_in_every_layout(void **state)
 			for (order = 0; order < 2; order++)
 				for (counts = 0; counts < 2; counts++) {
 					struct mr_tlv_format f = { widths[t], widths[l], order,
-								   counts, 200 };
+								   counts,    200,	 0 };
 					uint64_t tag, want = largest(widths[t]) - 3;
 					uint8_t out[MR_TLV_HEADER_MAX];
 					uint32_t len;
@@ -134,7 +134,7 @@ static void written_headers_read_back_in_every_layout(void **state)
 
 static void value_over_the_limit_is_not_written(void **state)
 {
-	struct mr_tlv_format f = { 2, 4, false, false, 10 };
+	struct mr_tlv_format f = { 2, 4, false, false, 10, 0 };
 	uint8_t out[6], untouched[6];
 
 	(void)state;
@@ -148,7 +148,7 @@ static void value_over_the_limit_is_not_written(void **state)
 
 static void length_that_does_not_fit_its_field_is_not_written(void **state)
 {
-	struct mr_tlv_format f = { 1, 1, false, false, 1000 };
+	struct mr_tlv_format f = { 1, 1, false, false, 1000, 0 };
 	uint8_t out[2] = { 0 };
 
 	(void)state;
@@ -166,7 +166,7 @@ static void tag_that_does_not_fit_its_field_is_not_written(void **state)
 
 	(void)state;
 	for (i = 0; i < 3; i++) {
-		struct mr_tlv_format f = { widths[i], 4, false, false, 1000 };
+		struct mr_tlv_format f = { widths[i], 4, false, false, 1000, 0 };
 		uint8_t out[MR_TLV_HEADER_MAX];
 
 		assert_int_equal(mr_tlv_write_header(&f, out, largest(widths[i]), 1),

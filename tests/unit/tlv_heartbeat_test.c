@@ -367,7 +367,7 @@ static void config_check_refuses_what_cannot_work(void **state)
 
 static void config_check_takes_the_widest_tags(void **state)
 {
-	const struct mr_tlv_format f = { 8, 4, false, false, 100 };
+	const struct mr_tlv_format f = { 8, 4, false, false, 100, 0 };
 	struct mr_heartbeat_config cfg = all;
 
 	(void)state;

@@ -11,7 +11,7 @@
 
 #include "millrace/tlv.h"
 
-static const struct mr_tlv_format small = { 1, 1, false, false, 200 };
+static const struct mr_tlv_format small = { 1, 1, false, false, 200, 0 };
 
 static void empty_value_ends_at_once(void **state)
 {
@@ -102,11 +102,13 @@ static void lying_lengths_are_refused(void **state)
 		uint8_t bytes[16];
 		size_t len;
 	} bad[] = {
-		{ { 1, 1, false, true, 200 }, { 1, 1, 'x' }, 3 },	   /* below the header */
-		{ { 1, 1, false, false, 2 }, { 1, 3, 'a', 'b', 'c' }, 5 }, /* over the limit */
-		{ { 1, 8, false, false, 200 }, { 1, 255, 255, 255, 255, 255, 255, 255, 255 }, 9 },
-		{ { 1, 8, true, true, 200 }, { 1, 255, 255, 255, 255, 255, 255, 255, 255 }, 9 },
-		{ { 1, 4, false, false, 1u << 30 },
+		{ { 1, 1, false, true, 200, 0 }, { 1, 1, 'x' }, 3 },	      /* below the header */
+		{ { 1, 1, false, false, 2, 0 }, { 1, 3, 'a', 'b', 'c' }, 5 }, /* over the limit */
+		{ { 1, 8, false, false, 200, 0 },
+		  { 1, 255, 255, 255, 255, 255, 255, 255, 255 },
+		  9 },
+		{ { 1, 8, true, true, 200, 0 }, { 1, 255, 255, 255, 255, 255, 255, 255, 255 }, 9 },
+		{ { 1, 4, false, false, 1u << 30, 0 },
 		  { 1, 0x40, 0, 0, 0, 'a' },
 		  6 }, /* past the end */
 	};

@@ -14,6 +14,7 @@
 enum {
 	STREAM_MAX = 400,
 	MESSAGES_MAX = 16,
+	LAYOUTS = 128,
 	STORE_MAX = 256,
 };
 
@@ -53,6 +54,9 @@ static void add_message(struct stream *s, uint32_t *seed, uint32_t len)
 	s->m[s->n++].at = s->len;
 	for (i = 0; i < len; i++)
 		s->bytes[s->len++] = (uint8_t)next_random(seed);
+	s->len += mr_tlv_write_check(&s->f, s->bytes + s->len,
+				     s->bytes + s->m[s->n - 1].at - header,
+				     s->bytes + s->m[s->n - 1].at, len);
 	assert_true(s->len <= STREAM_MAX && s->n <= MESSAGES_MAX);
 }
 
@@ -101,12 +105,12 @@ static void check_message(struct reading *rd, const struct mr_tlv *m, const uint
 			  size_t piece_at)
 {
 	const struct stream *s = rd->s;
-	size_t at = s->m[rd->n].at;
+	size_t at = s->m[rd->n].at, check = mr_tlv_check_bytes(&s->f);
 
 	assert_true(rd->n < s->n);
 	assert_true(m->tag == s->m[rd->n].tag);
 	assert_int_equal(m->len, s->m[rd->n].len);
-	assert_int_equal(rd->at, at + m->len);
+	assert_int_equal(rd->at, at + m->len + check);
 	if (at >= piece_at)
 		assert_ptr_equal(m->value, piece + (at - piece_at));
 	else if (m->len)
@@ -176,7 +180,7 @@ static void read_in_pieces(const struct stream *s, size_t first, size_t second)
 	finish_reading(&rd);
 }
 
-/* All 64 layouts. */
+/* All 64 layouts, without and with check. */
 static struct mr_tlv_format layout(unsigned int i)
 {
 	static const uint8_t widths[] = { 1, 2, 4, 8 };
@@ -185,7 +189,8 @@ static struct mr_tlv_format layout(unsigned int i)
 				       .length_bytes = widths[i >> 2 & 3],
 				       .little_endian = i >> 4 & 1,
 				       .length_has_header = i >> 5 & 1,
-				       .max_bytes = 13 };
+				       .max_bytes = 13,
+				       .check = i >> 6 & 1 };
 }
 
 static void every_layout_in_one_piece_reads_all_messages(void **state)
@@ -194,7 +199,7 @@ static void every_layout_in_one_piece_reads_all_messages(void **state)
 	unsigned int i;
 
 	(void)state;
-	for (i = 0; i < 64; i++) {
+	for (i = 0; i < LAYOUTS; i++) {
 		make_stream(&s, layout(i), i);
 		read_in_pieces(&s, s.len, s.len);
 	}
@@ -207,7 +212,7 @@ static void every_layout_in_two_and_three_pieces_reads_the_same(void **state)
 	unsigned int i;
 
 	(void)state;
-	for (i = 0; i < 64; i++) {
+	for (i = 0; i < LAYOUTS; i++) {
 		make_stream(&s, layout(i), 1000 + i);
 		for (first = 0; first <= s.len; first++)
 			for (second = first; second <= s.len; second++)
@@ -222,7 +227,7 @@ static void every_layout_byte_by_byte_reads_the_same(void **state)
 	size_t at;
 
 	(void)state;
-	for (i = 0; i < 64; i++) {
+	for (i = 0; i < LAYOUTS; i++) {
 		struct reading rd = { .s = &s };
 
 		make_stream(&s, layout(i), 2000 + i);
@@ -238,7 +243,7 @@ static void random_messages_in_random_pieces_read_the_same(void **state)
 
 	(void)state;
 	for (round = 0; round < 5000; round++) {
-		struct mr_tlv_format f = layout(round % 64);
+		struct mr_tlv_format f = layout(round % LAYOUTS);
 		struct stream s = { 0 };
 		struct reading rd = { .s = &s };
 
@@ -434,7 +439,7 @@ static void lengths_beyond_the_address_space_are_refused(void **state)
 	static const uint8_t most[] = { 1, 255, 255, 255, 255, 255, 255, 255, 255, 'x' };
 	static const uint8_t only_high_bits[] = { 1, 0, 0, 0, 1, 0, 0, 0, 0, 'x' };
 	static const uint8_t four[] = { 1, 255, 255, 255, 255, 'x' };
-	struct mr_tlv_format f = { 1, 8, false, false, 1u << 30 };
+	struct mr_tlv_format f = { 1, 8, false, false, 1u << 30, 0 };
 
 	(void)state;
 	expect_refused(&f, most, sizeof(most), MR_TLV_TOO_LONG);
@@ -468,7 +473,7 @@ static void length_that_counts_the_header_and_is_less_is_refused(void **state)
 static void good_message_before_a_bad_one_is_still_read(void **state)
 {
 	static const uint8_t bytes[] = { 1, 1, 'a', 2, 200, 'x' };
-	const struct mr_tlv_format f = { 1, 1, false, false, 100 };
+	const struct mr_tlv_format f = { 1, 1, false, false, 100, 0 };
 	struct mr_tlv_reader r = { 0 };
 	struct mr_tlv m;
 	size_t used;

@@ -95,6 +95,7 @@ static const cyaml_schema_field_t tlv_fields[] = {
 	STRING(struct mr_raw_tlv, order),
 	BOOLEAN(struct mr_raw_tlv, length_has_header),
 	NUMBER(struct mr_raw_tlv, max_bytes),
+	STRING(struct mr_raw_tlv, check),
 	CYAML_FIELD_END
 };
 

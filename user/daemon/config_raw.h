@@ -78,6 +78,7 @@ struct mr_raw_tlv {
 	char *order;
 	bool *length_has_header;
 	uint64_t *max_bytes;
+	char *check;
 };
 
 struct mr_raw_rule_heartbeat {

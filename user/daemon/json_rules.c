@@ -13,9 +13,11 @@ static json_t *tlv(const struct mr_settings_rule *r)
 
 	if (!r->messages)
 		return json_null();
-	return json_pack("{s:i, s:i, s:s, s:b, s:i}", "tag_bytes", t->tag_bytes, "length_bytes",
-			 t->length_bytes, "order", t->little_endian ? "little" : "big",
-			 "length_has_header", t->length_has_header, "max_bytes", (int)t->max_bytes);
+	return json_pack("{s:i, s:i, s:s, s:b, s:i, s:s}", "tag_bytes", t->tag_bytes,
+			 "length_bytes", t->length_bytes, "order",
+			 t->little_endian ? "little" : "big", "length_has_header",
+			 t->length_has_header, "max_bytes", (int)t->max_bytes, "check",
+			 t->check ? "crc32c" : "none");
 }
 
 static json_t *tag(const struct mr_heartbeat_settings *h, uint64_t value)

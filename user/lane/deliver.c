@@ -172,6 +172,9 @@ static enum mr_app_verdict offer_message(struct mr_lane *l, struct mr_conn *c,
 	return verdict;
 }
 
+_Static_assert(sizeof(struct mr_tlv_reader) <= sizeof(((struct mr_session *)0)->reader),
+	       "a reader fits into its session record");
+
 /* The reader of this connection: its own while a message is incomplete, else a fresh one. */
 static struct mr_tlv_reader *reader_of(struct mr_session *s, struct mr_tlv_reader *fresh)
 {
@@ -266,6 +269,9 @@ static uint32_t read_message(struct mr_lane *l, struct mr_conn *c, const uint8_t
 		return UINT32_MAX;
 	case MR_TLV_BAD_LENGTH:
 		give_up(l, c, MR_CLOSE_TLV_BAD);
+		return UINT32_MAX;
+	case MR_TLV_BAD_CHECK:
+		give_up(l, c, MR_CLOSE_TLV_CHECK);
 		return UINT32_MAX;
 	}
 	give_up(l, c, MR_CLOSE_TLV_MEMORY);

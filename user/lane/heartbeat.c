@@ -10,6 +10,24 @@
 
 #include <errno.h>
 
+/* The check is not summed up before there is room. */
+static int send_checked(struct mr_lane *l, struct mr_conn *c, const struct mr_tlv_format *f,
+			const uint8_t *head, const void *value, uint32_t len)
+{
+	uint32_t head_len = (uint32_t)mr_tlv_header_bytes(f);
+	uint8_t check[MR_TLV_CHECK_MAX];
+	size_t check_len = mr_tlv_check_bytes(f);
+	int error = mr_tcp_send_begin(&l->tcp, c, (uint64_t)head_len + len + check_len);
+
+	if (error)
+		return error;
+	mr_tlv_write_check(f, check, head, value, len);
+	mr_tcp_send_part(&l->tcp, c, head, head_len);
+	mr_tcp_send_part(&l->tcp, c, value, len);
+	mr_tcp_send_part(&l->tcp, c, check, (uint32_t)check_len);
+	return 0;
+}
+
 int lane_send_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, const void *value,
 		      size_t len)
 {
@@ -23,7 +41,11 @@ int lane_send_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, const 
 	head_len = mr_tlv_write_header(f, head, tag, len);
 	if (head_len < 0)
 		return -EMSGSIZE;
-	error = mr_tcp_send_whole(&l->tcp, c, head, (uint32_t)head_len, value, (uint32_t)len);
+	if (f->check == MR_TLV_CHECK_NONE)
+		error = mr_tcp_send_whole(&l->tcp, c, head, (uint32_t)head_len, value,
+					  (uint32_t)len);
+	else
+		error = send_checked(l, c, f, head, value, (uint32_t)len);
 	if (!error)
 		l->stats->messages_out++;
 	return error;

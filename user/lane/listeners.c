@@ -34,6 +34,7 @@ static void read_settings(struct lane_rule *r)
 		.little_endian = t->little_endian,
 		.length_has_header = t->length_has_header,
 		.max_bytes = t->max_bytes,
+		.check = t->check,
 	};
 	r->heartbeat = (struct mr_heartbeat_config){
 		.has_ping = h->has_ping,

@@ -303,10 +303,8 @@ static void queue_bytes(struct mr_tcp *t, struct mr_conn *c, const uint8_t *data
  * An empty queue takes a message that is larger than the buffer, else it could never leave: what
  * one connection holds is still bounded by its share of the frames.
  */
-int mr_tcp_send_whole(struct mr_tcp *t, struct mr_conn *c, const void *head, uint32_t head_len,
-		      const void *body, uint32_t body_len)
+static inline int find_room(const struct mr_tcp *t, struct mr_conn *c, uint64_t len)
 {
-	uint64_t len = (uint64_t)head_len + body_len;
 	uint64_t share = (uint64_t)frame_share(t) * c->snd_mss;
 	uint64_t buffer = t->config->send_buffer;
 
@@ -317,9 +315,29 @@ int mr_tcp_send_whole(struct mr_tcp *t, struct mr_conn *c, const void *head, uin
 		c->flags |= MR_CONN_WANT_WRITE;
 		return -EAGAIN;
 	}
+	return 0;
+}
+
+int mr_tcp_send_whole(struct mr_tcp *t, struct mr_conn *c, const void *head, uint32_t head_len,
+		      const void *body, uint32_t body_len)
+{
+	int error = find_room(t, c, (uint64_t)head_len + body_len);
+
+	if (error)
+		return error;
 	queue_bytes(t, c, head, head_len);
 	queue_bytes(t, c, body, body_len);
 	return 0;
+}
+
+int mr_tcp_send_begin(struct mr_tcp *t, struct mr_conn *c, uint64_t len)
+{
+	return find_room(t, c, len);
+}
+
+void mr_tcp_send_part(struct mr_tcp *t, struct mr_conn *c, const void *part, uint32_t len)
+{
+	queue_bytes(t, c, part, len);
 }
 
 /*

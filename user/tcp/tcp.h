@@ -255,6 +255,17 @@ int64_t mr_tcp_early_call(struct mr_tcp *t, struct mr_conn *c, const void *data,
 int64_t mr_tcp_send_call(struct mr_tcp *t, struct mr_conn *c, const void *data, size_t len);
 
 /**
+ * mr_tcp_send_begin() - is there room for @len bytes in one go?
+ *
+ * Return: 0: mr_tcp_send_part() takes that many, in parts, before anything else is called;
+ *	   else as mr_tcp_send_whole()
+ */
+int mr_tcp_send_begin(struct mr_tcp *t, struct mr_conn *c, uint64_t len);
+
+/** mr_tcp_send_part() - queue a part of what mr_tcp_send_begin() found room for; copied */
+void mr_tcp_send_part(struct mr_tcp *t, struct mr_conn *c, const void *part, uint32_t len);
+
+/**
  * mr_tcp_send_whole() - queue a head and a body, both or nothing
  *
  * Return: 0; -EAGAIN no room now (MR_EVENT_WRITABLE follows); -EMSGSIZE it would never fit.

@@ -2,9 +2,10 @@
 /*
  * Reads messages from a stream that arrives in pieces.
  *
- * A message that lies whole in one piece is a view into it: nothing is copied,
- * and the reader is not touched. One that spans pieces leaves its header in the
- * reader and its value in a store that the caller lends. At a message's boundary
+ * A message that lies whole in one piece is a view into it: its value is not
+ * copied. One that spans pieces leaves its header (and its check, if the format
+ * has one) in the reader and its value in a store that the caller lends; the sum
+ * goes along with the bytes, so that nothing is read twice. At a message's boundary
  * the reader is all zero bytes, so an idle connection needs to keep neither.
  *
  * A caller's loop:
@@ -37,6 +38,7 @@ enum mr_tlv_status {
 	MR_TLV_STORE,	   /* a value spans pieces and the store is full or absent */
 	MR_TLV_TOO_LONG,   /* a length over the maximum; lasting */
 	MR_TLV_BAD_LENGTH, /* a length that counts the header and is less than it; lasting */
+	MR_TLV_BAD_CHECK,  /* what follows a value is not its check; lasting */
 };
 
 /**
@@ -51,10 +53,13 @@ struct mr_tlv_reader {
 	uint32_t value_gathered; /* of them in the store */
 	uint8_t header_gathered;
 	uint8_t failed; /* enum mr_tlv_status, MR_TLV_TOO_LONG or later; 0 none */
-	uint8_t reserved[2];
+	uint8_t check_gathered;
+	uint8_t reserved;
+	uint32_t sum; /* CRC-32C of what was gathered, in a format with check */
+	uint8_t check[MR_TLV_CHECK_MAX];
 };
 
-_Static_assert(sizeof(struct mr_tlv_reader) == 28, "memory of a connection in mid-message");
+_Static_assert(sizeof(struct mr_tlv_reader) == 36, "memory of a connection in mid-message");
 
 /** mr_tlv_reader_is_idle() - at a message's boundary: all zero, need not be kept */
 static inline bool mr_tlv_reader_is_idle(const struct mr_tlv_reader *r)
@@ -100,7 +105,7 @@ static inline bool mr_tlv_is_whole_default(uint32_t max_bytes, const uint8_t *da
 	return out->len <= max_bytes && out->len <= len - HEADER;
 }
 
-/* mr_tlv_read() for what does not lie whole in one piece, and for errors. */
+/* mr_tlv_read() for what does not lie whole in one piece, for formats with check, for errors. */
 enum mr_tlv_status mr_tlv_read_spanning(struct mr_tlv_reader *r, const struct mr_tlv_format *f,
 					const uint8_t *data, size_t len, uint8_t *store,
 					size_t store_bytes, size_t *used, struct mr_tlv *out);
@@ -115,8 +120,8 @@ enum mr_tlv_status mr_tlv_read_spanning(struct mr_tlv_reader *r, const struct mr
  * @store_bytes: size of @store; mr_tlv_reader_wanted() is enough
  * @used:	out: bytes of @data consumed; the rest is for the next call
  * @out:	out with MR_TLV_MESSAGE, else undefined: its value points into @data when
- *		it lies there whole (even if its header came earlier), else to @store,
- *		and is borrowed until that memory changes
+ *		it lies there whole with its check (even if its header came earlier), else to
+ *@store, and is borrowed until that memory changes
  *
  * The maximum is checked as soon as the length field is whole, before a store
  * is asked for.
@@ -125,14 +130,15 @@ enum mr_tlv_status mr_tlv_read_spanning(struct mr_tlv_reader *r, const struct mr
  *	   MR_TLV_MESSAGE	one message in @out; @r is zero again
  *	   MR_TLV_STORE		@store is full or NULL: call again with a larger one, its
  *				front unchanged, and with the rest of @data
- *	   MR_TLV_TOO_LONG, MR_TLV_BAD_LENGTH	close the connection; every later call
- *				gives the same and consumes nothing
+ *	   MR_TLV_TOO_LONG, MR_TLV_BAD_LENGTH, MR_TLV_BAD_CHECK	close the connection: what
+ *				follows cannot be told apart; every later call gives the
+ *				same and consumes nothing
  */
 static inline enum mr_tlv_status mr_tlv_read(struct mr_tlv_reader *r, const struct mr_tlv_format *f,
 					     const uint8_t *data, size_t len, uint8_t *store,
 					     size_t store_bytes, size_t *used, struct mr_tlv *out)
 {
-	if (__builtin_expect(mr_tlv_reader_is_idle(r), 1) &&
+	if (__builtin_expect(mr_tlv_reader_is_idle(r) && f->check == MR_TLV_CHECK_NONE, 1) &&
 	    (mr_tlv_is_default_layout(f) ? mr_tlv_is_whole_default(f->max_bytes, data, len, out)
 					 : mr_tlv_is_whole(f, data, len, out))) {
 		*used = mr_tlv_header_bytes(f) + out->len;
