@@ -71,7 +71,15 @@ static void fill_ip(const struct mr_tcp *t, const struct mr_conn *c, struct mr_s
 static void fill_segment(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out,
 			 uint32_t seq, uint8_t flags)
 {
-	*out = (struct mr_segment_out){ .seq = seq, .flags = flags };
+	out->seq = seq;
+	out->ack = 0;
+	out->wnd = 0;
+	out->urgent = 0;
+	out->flags = flags;
+	out->ecn = 0;
+	out->ttl = 0;
+	out->dscp = 0;
+	mr_tcp_options_clear(&out->options);
 	fill_ip(t, c, out);
 	if (flags & MR_ACK) {
 		c->rcv_wnd = mr_tcp_select_window(t, c);
