@@ -18,7 +18,10 @@ endif
 
 CFLAGS  ?= -O2 -g
 # The lane's small functions stand in many files: gcc sees them together at link time.
-LTO     ?= $(if $(findstring clang,$(CC)),,-flto=auto)
+INLINE  := -finline-functions -fipa-cp-clone $(addprefix --param ,inline-unit-growth=400 \
+	max-inline-insns-auto=200 max-inline-insns-single=1000 large-function-growth=1000 \
+	large-stack-frame-growth=10000)
+LTO     ?= $(if $(findstring clang,$(CC)),,-flto=auto $(INLINE))
 WARN    := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fno-strict-aliasing -Iinclude -I. -MMD -MP
 SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer

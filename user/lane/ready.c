@@ -178,6 +178,7 @@ static bool run_one(struct mr_lane *l, struct mr_conn *c)
 		application(l, c);
 	if (c->state != MR_CLOSED && c->flags & (MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
 		run_asked(l, c);
+	c->flags &= ~MR_CONN_READY; /* what was asked for until now is done below */
 	if (c->state != MR_CLOSED)
 		mr_tcp_output(&l->tcp, c);
 	/* what ended while it ran stands on the list once more, and a block that does is not freed
@@ -224,7 +225,6 @@ unsigned int lane_run_ready(struct mr_lane *l)
 		l->ready.head = c->ready_next;
 		if (l->ready.head == MR_NONE)
 			l->ready.tail = MR_NONE;
-		c->flags &= ~MR_CONN_READY;
 		n += run_one(l, c);
 	}
 	return n;

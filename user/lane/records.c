@@ -43,8 +43,21 @@ void lane_records_init(struct mr_lane *l)
 
 /* ----- keys ----- */
 
+/* Of IPv4 addresses the prefix says nothing: the twelve bytes that differ. */
 uint64_t lane_hash(const struct mr_lane *l, const struct mr_tuple *tuple)
 {
+	struct {
+		uint8_t local[4];
+		uint8_t remote[4];
+		struct mr_be16 ports[2];
+	} v4;
+
+	if (mr_is_ipv4(tuple->remote)) {
+		memcpy(v4.local, tuple->local + 12, 4);
+		memcpy(v4.remote, tuple->remote + 12, 4);
+		memcpy(v4.ports, &tuple->local_port, 4);
+		return mr_siphash13(&l->hash_key, &v4, sizeof(v4));
+	}
 	return mr_siphash13(&l->hash_key, tuple, sizeof(*tuple));
 }
 
@@ -80,7 +93,7 @@ uint64_t lane_hash_of(void *arg, uint32_t entry)
 {
 	struct mr_lane *l = arg;
 
-	return mr_siphash13(&l->hash_key, tuple_of(l, entry), sizeof(struct mr_tuple));
+	return lane_hash(l, tuple_of(l, entry));
 }
 
 /* ----- connection blocks ----- */

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum {
 	MOVE_STEP = 2, /* old buckets moved at each insertion: done before the next growth */
@@ -58,6 +61,23 @@ void mr_table_fini(struct mr_table *t)
 	buckets_fini(&t->old);
 }
 
+/* One bit for each slot that has the tag. */
+static uint32_t slots_with(const struct mr_bucket *bucket, uint8_t tag)
+{
+#ifdef __SSE2__ /* the tags are the first twelve of the bucket's last sixteen bytes */
+	const __m128i all = _mm_loadu_si128((const __m128i *)(const void *)bucket->tag);
+	const __m128i hits = _mm_cmpeq_epi8(all, _mm_set1_epi8((char)tag));
+
+	return (uint32_t)_mm_movemask_epi8(hits) & ((1u << MR_BUCKET_SLOTS) - 1);
+#else
+	uint32_t hits = 0;
+
+	for (int s = 0; s < MR_BUCKET_SLOTS; s++)
+		hits |= (uint32_t)(bucket->tag[s] == tag) << s;
+	return hits;
+#endif
+}
+
 /* Calls @fn for every slot with the hash's tag until it says stop; returns that slot or NULL. */
 static uint32_t *find_slot(struct mr_table *t, struct mr_buckets *b, uint64_t hash, uint32_t entry,
 			   const void *key)
@@ -68,9 +88,9 @@ static uint32_t *find_slot(struct mr_table *t, struct mr_buckets *b, uint64_t ha
 	for (uint32_t n = 0; n <= b->mask; n++, i = (i + 1) & b->mask) {
 		struct mr_bucket *bucket = &b->bucket[i];
 
-		for (int s = 0; s < MR_BUCKET_SLOTS; s++) {
-			if (bucket->tag[s] != tag)
-				continue;
+		for (uint32_t hits = slots_with(bucket, tag); hits; hits &= hits - 1) {
+			int s = __builtin_ctz(hits);
+
 			if (key ? t->matches(t->arg, bucket->entry[s], key)
 				: bucket->entry[s] == entry)
 				return &bucket->entry[s];

@@ -13,11 +13,9 @@ struct mr_active *mr_active_of(struct mr_tcp *t, struct mr_conn *c)
 	return a;
 }
 
-/* The connection's own limit, or the lane's (RFC 9293 3.10.8); 0: R2 alone. */
-uint32_t mr_tcp_user_timeout(const struct mr_tcp *t, const struct mr_conn *c)
+/* The connection's own limit, or the lane's (RFC 9293 3.10.8); 0: R2 alone. @a may be NULL. */
+uint32_t mr_tcp_user_timeout(const struct mr_tcp *t, const struct mr_active *a)
 {
-	const struct mr_active *a = mr_active_peek(t->actives, c);
-
 	return a && a->user_timeout_ms ? a->user_timeout_ms : t->config->user_timeout_ms;
 }
 

@@ -62,7 +62,7 @@ static inline bool mr_conn_is_early(const struct mr_conn *c)
 
 /* active.c */
 struct mr_active *mr_active_of(struct mr_tcp *t, struct mr_conn *c);
-uint32_t mr_tcp_user_timeout(const struct mr_tcp *t, const struct mr_conn *c);
+uint32_t mr_tcp_user_timeout(const struct mr_tcp *t, const struct mr_active *a);
 
 /* urgent.c */
 void mr_tcp_check_urg_bit(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
@@ -209,20 +209,14 @@ bool mr_path_try_probe(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 
 /* Before new text leaves: a probe, when sizes may grow and there is text for it. False: it waits
  * for room in the window, and the text behind it with it. */
-static inline bool mr_path_probe(struct mr_tcp *t, struct mr_conn *c)
+static inline bool mr_path_probe(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 {
-	struct mr_active *a = mr_active_peek(t->actives, c);
-
 	return !a || !a->mss_most || mr_path_try_probe(t, c, a);
 }
 
 /* A segment with @len bytes of text left for the first time: is it the largest so far? */
-static inline void mr_path_sent(struct mr_tcp *t, struct mr_conn *c, uint32_t len, uint32_t end)
+static inline void mr_path_sent(struct mr_active *a, uint32_t len, uint32_t end)
 {
-	struct mr_active *a = mr_active_peek(t->actives, c);
-
-	if (!a)
-		a = mr_active_of(t, c);
 	if (len <= a->mss_acked || a->big_len)
 		return;
 	a->big_len = (uint16_t)len;

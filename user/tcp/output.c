@@ -71,7 +71,15 @@ static void fill_ip(const struct mr_tcp *t, const struct mr_conn *c, struct mr_s
 static void fill_segment(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out,
 			 uint32_t seq, uint8_t flags)
 {
-	*out = (struct mr_segment_out){ .seq = seq, .flags = flags };
+	out->seq = seq;
+	out->ack = 0;
+	out->wnd = 0;
+	out->urgent = 0;
+	out->flags = flags;
+	out->ecn = 0;
+	out->ttl = 0;
+	out->dscp = 0;
+	mr_tcp_options_clear(&out->options);
 	fill_ip(t, c, out);
 	if (flags & MR_ACK) {
 		c->rcv_wnd = mr_tcp_select_window(t, c);
@@ -318,7 +326,8 @@ bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	bool sent, all;
 
 	fill_segment(t, c, &out, r->seq, flags);
-	mr_tcp_fill_urgent(t, c, &out);
+	if (a->urgent & MR_URGENT_OUT)
+		mr_tcp_fill_urgent(t, c, &out);
 	all = fill_sack(c, a, &out, r->len);
 	if (c->flags & MR_CONN_ECN && !r->sends)
 		mr_ecn_fill_new_text(c, &out);
@@ -345,7 +354,7 @@ bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 		if (!mr_seq_lt(r->seq, c->snd_nxt)) /* no byte of it left in a probe */
 			start_rtt(t, c, r->seq);
 		a->cc_sent_ms = t->now_ms;
-		mr_path_sent(t, c, r->len, r->seq + r->len);
+		mr_path_sent(a, r->len, r->seq + r->len);
 	}
 	mr_scoreboard_sent(t, a, frame);
 	if (c->flags & (MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY))
@@ -546,12 +555,13 @@ static bool is_stuck(const struct mr_tcp *t, const struct mr_conn *c)
 
 void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c)
 {
+	struct mr_active *a = mr_active_peek(t->actives, c);
+
 	c->flags &= ~MR_CONN_SEND_LIMITED;
 	if (mr_conn_is_early(c)) {
 		send_new(t, c);
 	} else if (c->state >= MR_ESTABLISHED) {
-		if (c->tx_head != MR_NONE && send_lost(t, c, mr_active_peek(t->actives, c)) &&
-		    mr_path_probe(t, c))
+		if (c->tx_head != MR_NONE && send_lost(t, c, a) && mr_path_probe(t, c, a))
 			send_new(t, c);
 		if (c->flags & MR_CONN_FIN_QUEUED && !(c->flags & MR_CONN_FIN_SENT) &&
 		    (c->tx_next == MR_NONE))

@@ -299,6 +299,22 @@ static void queue_bytes(struct mr_tcp *t, struct mr_conn *c, const uint8_t *data
 	}
 }
 
+/* Both in the tail frame, when they fit there: nearly every message does. */
+static bool queue_in_one(struct mr_tcp *t, struct mr_conn *c, const void *head, uint32_t head_len,
+			 const void *body, uint32_t body_len)
+{
+	uint32_t room;
+	uint8_t *to = place(t, c, &room);
+
+	if (!to || room < head_len || room - head_len < body_len)
+		return false;
+	memcpy(to, head, head_len);
+	if (body_len)
+		memcpy(to + head_len, body, body_len);
+	mr_tcp_commit(t, c, head_len + body_len);
+	return true;
+}
+
 /*
  * An empty queue takes a message that is larger than the buffer, else it could never leave: what
  * one connection holds is still bounded by its share of the frames.
@@ -325,8 +341,10 @@ int mr_tcp_send_whole(struct mr_tcp *t, struct mr_conn *c, const void *head, uin
 
 	if (error)
 		return error;
-	queue_bytes(t, c, head, head_len);
-	queue_bytes(t, c, body, body_len);
+	if (!queue_in_one(t, c, head, head_len, body, body_len)) {
+		queue_bytes(t, c, head, head_len);
+		queue_bytes(t, c, body, body_len);
+	}
 	return 0;
 }
 

@@ -73,9 +73,10 @@ static enum mr_timer_kind kind_of(const struct mr_tcp *t, const struct mr_conn *
 }
 
 /* The user time-out is not overslept. */
-static uint32_t within_user_timeout(const struct mr_tcp *t, const struct mr_conn *c, uint32_t ms)
+static uint32_t within_user_timeout(const struct mr_tcp *t, const struct mr_conn *c,
+				    const struct mr_active *a, uint32_t ms)
 {
-	uint32_t limit = mr_tcp_user_timeout(t, c);
+	uint32_t limit = mr_tcp_user_timeout(t, a);
 	uint32_t waited;
 
 	if (!limit || !c->unacked_ms)
@@ -87,18 +88,20 @@ static uint32_t within_user_timeout(const struct mr_tcp *t, const struct mr_conn
 static void arm_retransmit_within(struct mr_tcp *t, struct mr_conn *c, uint32_t most_ms)
 {
 	uint32_t ms = min_u32(mr_rto_backed_off(c), most_ms);
+	const struct mr_active *a = mr_active_peek(t->actives, c);
 
 	set_kind(t, c, MR_TIMER_RTO);
-	arm(t, c, MR_DEADLINE_RETRANSMIT, within_user_timeout(t, c, ms));
+	arm(t, c, MR_DEADLINE_RETRANSMIT, within_user_timeout(t, c, a, ms));
 }
 
 void mr_tcp_set_user_timeout(struct mr_tcp *t, struct mr_conn *c, uint32_t ms)
 {
 	uint32_t when = c->deadline[MR_DEADLINE_RETRANSMIT];
+	struct mr_active *a = mr_active_of(t, c);
 
-	mr_active_of(t, c)->user_timeout_ms = ms;
+	a->user_timeout_ms = ms;
 	if (when && mr_ms_before(t->now_ms, when))
-		arm(t, c, MR_DEADLINE_RETRANSMIT, within_user_timeout(t, c, when - t->now_ms));
+		arm(t, c, MR_DEADLINE_RETRANSMIT, within_user_timeout(t, c, a, when - t->now_ms));
 }
 
 static void arm_retransmit(struct mr_tcp *t, struct mr_conn *c)
@@ -108,31 +111,32 @@ static void arm_retransmit(struct mr_tcp *t, struct mr_conn *c)
 
 /* What is left of the retransmission time-out: it began with the last progress, or with the last
  * transmission of the oldest text. */
-static uint32_t rto_left_ms(const struct mr_tcp *t, const struct mr_conn *c)
+static uint32_t rto_left_ms(const struct mr_tcp *t, const struct mr_conn *c,
+			    const struct mr_active *a)
 {
 	uint32_t rto = mr_rto_backed_off(c);
 	uint32_t waited = c->unacked_ms ? t->now_ms - c->unacked_ms : 0;
 
-	if (c->tx_head != c->tx_next) {
+	if (waited && c->tx_head != c->tx_next) {
 		const struct mr_frame *r = &t->frames->record[c->tx_head];
 
 		waited = min_u32(waited, ((uint32_t)t->now_us - r->sent_us) / 1000);
 	}
-	return within_user_timeout(t, c, waited < rto ? rto - waited : 1);
+	return within_user_timeout(t, c, a, waited < rto ? rto - waited : 1);
 }
 
-static void arm_probe(struct mr_tcp *t, struct mr_conn *c, const struct mr_active *a)
+static void arm_probe(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 {
 	uint32_t us = mr_tlp_timeout_us(c, a, mr_conn_flight(t, c));
 
-	set_kind(t, c, MR_TIMER_PROBE);
-	arm(t, c, MR_DEADLINE_RETRANSMIT, min_u32((us + 999) / 1000, rto_left_ms(t, c)));
+	a->timer = MR_TIMER_PROBE;
+	arm(t, c, MR_DEADLINE_RETRANSMIT, min_u32((us + 999) / 1000, rto_left_ms(t, c, a)));
 }
 
 /* RFC 8985 7.2: new text moves the probe on; it never comes after the time-out. */
 void mr_timer_text_sent(struct mr_tcp *t, struct mr_conn *c)
 {
-	const struct mr_active *a = mr_active_peek(t->actives, c);
+	struct mr_active *a = mr_active_peek(t->actives, c);
 
 	if (!c->unacked_ms)
 		c->unacked_ms = at(t, 0);
@@ -156,7 +160,7 @@ void mr_timer_sacked(struct mr_tcp *t, struct mr_conn *c)
 		return;
 	set_kind(t, c, MR_TIMER_RTO);
 	if (c->snd_una != c->snd_nxt)
-		arm(t, c, MR_DEADLINE_RETRANSMIT, rto_left_ms(t, c));
+		arm(t, c, MR_DEADLINE_RETRANSMIT, rto_left_ms(t, c, mr_active_peek(t->actives, c)));
 }
 
 /* The peer may have dropped what it reported: not a whole time-out, but time for an ACK that was
@@ -181,7 +185,7 @@ void mr_timer_data_sent(struct mr_tcp *t, struct mr_conn *c)
 /* RFC 6298 5.2 and 5.3 */
 void mr_timer_data_acked(struct mr_tcp *t, struct mr_conn *c)
 {
-	const struct mr_active *a = mr_active_peek(t->actives, c);
+	struct mr_active *a;
 
 	if (c->snd_una == c->snd_nxt) {
 		c->unacked_ms = 0;
@@ -190,6 +194,7 @@ void mr_timer_data_acked(struct mr_tcp *t, struct mr_conn *c)
 		return;
 	}
 	c->unacked_ms = at(t, 0);
+	a = mr_active_peek(t->actives, c);
 	if (a && mr_tlp_may(t, c, a))
 		arm_probe(t, c, a);
 	else
@@ -276,7 +281,7 @@ void mr_tcp_set_keepalive(struct mr_tcp *t, struct mr_conn *c, uint32_t idle_s, 
 
 static bool user_timeout_is_over(const struct mr_tcp *t, const struct mr_conn *c)
 {
-	uint32_t limit = mr_tcp_user_timeout(t, c);
+	uint32_t limit = mr_tcp_user_timeout(t, mr_active_peek(t->actives, c));
 
 	return limit && c->unacked_ms && t->now_ms - c->unacked_ms >= limit;
 }

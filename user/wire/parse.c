@@ -496,11 +496,10 @@ static inline void read_plain(const uint8_t *f, size_t ip_len, struct mr_segment
 	seg->ecn = f[PLAIN_IP + 1] & 3;
 	seg->payload = PLAIN_BYTES;
 	seg->len = (uint16_t)(ip_len - (PLAIN_BYTES - PLAIN_IP));
-	seg->options = (struct mr_tcp_options){
-		.has_timestamps = true,
-		.ts_val = load_be32(f + PLAIN_OPTIONS + 4),
-		.ts_ecr = load_be32(f + PLAIN_OPTIONS + 8),
-	};
+	mr_tcp_options_clear(&seg->options);
+	seg->options.has_timestamps = true;
+	seg->options.ts_val = load_be32(f + PLAIN_OPTIONS + 4);
+	seg->options.ts_ecr = load_be32(f + PLAIN_OPTIONS + 8);
 }
 
 /* False when there is anything to look at more closely; @seg is then undefined. */

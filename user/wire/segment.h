@@ -61,18 +61,25 @@ struct mr_tcp_options {
 	uint8_t window_shift; /* at most 14 (RFC 7323 2.3) */
 	bool sack_permitted;
 	bool has_timestamps;
-	uint32_t ts_val;
-	uint32_t ts_ecr;
+	uint8_t n_sack;	    /* SACK blocks, at most 4 */
 	bool has_fast_open; /* RFC 7413; for SYNs only */
 	bool fast_open_experimental;
 	uint8_t fast_open_bytes; /* 0: asks for a cookie; else 4 to 16 */
+	uint32_t ts_val;
+	uint32_t ts_ecr;
+	/* what follows is undefined as far as the counts above do not say that it is there */
 	uint8_t fast_open[16];
-	uint8_t n_sack; /* SACK blocks, at most 4 */
 	struct {
 		uint32_t left;
 		uint32_t right;
 	} sack[4];
 };
+
+/** mr_tcp_options_clear() - none is there */
+static inline void mr_tcp_options_clear(struct mr_tcp_options *o)
+{
+	__builtin_memset(o, 0, __builtin_offsetof(struct mr_tcp_options, fast_open));
+}
 
 /**
  * struct mr_segment - one parsed segment, host order

@@ -27,11 +27,19 @@ static inline uint64_t load_le64(const uint8_t *p)
 /* The last word: the bytes that are left, and the length modulo 256 on top. */
 static inline uint64_t last_word(const uint8_t *p, size_t left, size_t len)
 {
-	uint64_t m = (uint64_t)len << 56;
+	uint64_t m = 0;
+	uint32_t four;
 
-	for (size_t i = 0; i < left; i++)
-		m |= (uint64_t)p[i] << (8 * i);
-	return m;
+	for (size_t i = left; i > (left & 4); i--)
+		m = m << 8 | p[i - 1];
+	if (left & 4) {
+		memcpy(&four, p, sizeof(four));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+		four = __builtin_bswap32(four);
+#endif
+		m = m << 32 | four;
+	}
+	return m | (uint64_t)len << 56;
 }
 
 static inline void rounds(struct state *s, unsigned int n)
