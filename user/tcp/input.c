@@ -204,6 +204,22 @@ static enum step first_check_sequence_number(struct mr_tcp *t, struct mr_conn *c
 	return STEP_NEXT;
 }
 
+/*
+ * Both sides have ended. Text of ours that was not acknowledged is lost; else the peer is only done
+ * with us, and what the application has not read yet stays for it: mr_tcp_consumed() closes then.
+ */
+static void reset_while_closing(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (!c->rx_bytes || c->tx_bytes) {
+		mr_tcp_close_conn(t, c, c->rx_bytes ? MR_CLOSE_RESET_BY_PEER : MR_CLOSE_DONE);
+		return;
+	}
+	c->snd_una = c->snd_nxt;
+	mr_timer_data_acked(t, c);
+	if (c->state == MR_CLOSING)
+		mr_tcp_set_state(t, c, MR_TIME_WAIT);
+}
+
 /* Second, check the RST bit (RFC 5961 3.2: only RCV.NXT exactly resets). */
 static enum step second_check_rst_bit(struct mr_tcp *t, struct mr_conn *c,
 				      const struct mr_segment *seg, int *drop)
@@ -230,8 +246,8 @@ static enum step second_check_rst_bit(struct mr_tcp *t, struct mr_conn *c,
 		break;
 	case MR_CLOSING:
 	case MR_LAST_ACK:
-	case MR_TIME_WAIT: /* bytes that the application has not read are lost by it */
-		mr_tcp_close_conn(t, c, c->rx_bytes ? MR_CLOSE_RESET_BY_PEER : MR_CLOSE_DONE);
+	case MR_TIME_WAIT:
+		reset_while_closing(t, c);
 		break;
 	case MR_CLOSED:
 	case MR_LISTEN:
