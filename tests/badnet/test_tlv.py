@@ -19,7 +19,7 @@ import badlink
 import lib
 
 DAMAGE = ["--match", "data", "--dir", "ab", "--where", "data", "--repair"]
-REASONS = ("tlv_too_long", "tlv_bad", "tlv_cut", "tlv_memory", "heartbeat_partial")
+REASONS = ("tlv_too_long", "tlv_bad", "tlv_cut", "tlv_memory", "tlv_check", "heartbeat_partial")
 
 
 def high_bytes(generator, n):

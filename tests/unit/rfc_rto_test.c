@@ -152,8 +152,8 @@ static void established_segment_behind_a_probe_is_no_sample(void **state)
 	rfc_advance(&f, c, 1000);
 	assert_int_equal(f.stats.window_probes, 1);
 	rfc_arrives(&f, c,
-		    &(struct rfc_in){ .flags = MR_ACK, .seq = c->rcv_nxt, .ack = RFC_ISS + 1,
-				      .wnd = 1000 });
+		    &(struct rfc_in){
+			    .flags = MR_ACK, .seq = c->rcv_nxt, .ack = RFC_ISS + 1, .wnd = 1000 });
 	assert_int_equal(rfc_last(&f)->len, 10);
 	rfc_advance(&f, c, 5);
 	ack(&f, c, RFC_ISS + 11);

@@ -159,14 +159,13 @@ static uint32_t plateau_below(uint32_t bytes)
 /* What a message claims, 0: nothing that counts. */
 static uint32_t claim_of(const struct mr_conn *c, const struct mr_icmp_error *icmp)
 {
-	uint32_t quoted = icmp->quoted_bytes ? icmp->quoted_bytes : mr_tcp_mtu_of(c);
 	uint32_t mtu = icmp->mtu;
 
 	if (!mr_is_ipv4(c->remote))
-		return mtu < MTU_MIN_IPV6 || quoted <= mtu ? 0 : mtu; /* RFC 8201 4: discard */
-	if (!mtu) /* RFC 1191 5: a router from before */
-		mtu = plateau_below(quoted);
-	return quoted <= mtu ? 0 : max_u32(mtu, MTU_MIN_IPV4);
+		return mtu < MTU_MIN_IPV6 ? 0 : mtu; /* RFC 8201 4: discard */
+	if (!mtu)				     /* RFC 1191 5: a router from before */
+		mtu = plateau_below(icmp->quoted_bytes ? icmp->quoted_bytes : mr_tcp_mtu_of(c));
+	return max_u32(mtu, MTU_MIN_IPV4);
 }
 
 void mr_path_too_big(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_error *icmp)
