@@ -24,7 +24,7 @@ check_format-fix() {
 }
 
 check_spelling() {
-	codespell --skip './build,./.git,./vmlinux' --ignore-words-list 'fo,ue,ser,nd,fpr,isn,ede,ot' .
+	codespell --skip './build,./.git,./vmlinux,./tests/fuzz/corpus,./tests/fuzz/crashes' --ignore-words-list 'fo,ue,ser,nd,fpr,isn,ede,ot,ect,inflight' .
 }
 
 check_shell() {
