@@ -248,7 +248,7 @@ static void server_follows_its_interface_down_and_up(void **state)
 	publish_mtu(&p, 1280);
 	pair_run(&p, 1, NULL, NULL);
 	r.largest = 0;
-	r.from = BYTES / 2;
+	r.from = BYTES * 5 / 16; /* while some of it is not queued yet, in small segments */
 	assert_true(pair_run(&p, 10000, has_come, &r));
 	assert_int_equal(r.largest, 1280);
 	publish_mtu(&p, 1500);
