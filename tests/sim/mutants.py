@@ -32,8 +32,8 @@ MUTANTS = [Mutant(*fields) for fields in [
     ("peer_window_scaled_twice", "tcp/ack.c",
      "(uint32_t)seg->wnd << (seg->flags & MR_SYN ? 0 : c->snd_shift);",
      "(uint32_t)seg->wnd << (seg->flags & MR_SYN ? 0 : 2 * c->snd_shift);"),
-    ("window_never_updated", "tcp/ack.c", "\tc->snd_wl1 = seg->seq;",
-     "\tc->snd_wl1 = seg->seq + 0x10000000;"),
+    ("window_never_updated", "tcp/ack.c", "\tc->snd_wl2 = seg->ack;",
+     "\tc->snd_wl2 = seg->ack + 0x10000000;"),
     # timers
     ("retransmission_timer_forgotten", "tcp/timers.c",
      "\tc->flags &= ~MR_CONN_PROBING;\n\tarm_retransmit(t, c);\n",
