@@ -374,7 +374,7 @@ class Wellbehaved:
     and within `patience` seconds.
     """
 
-    def __init__(self, family=4, patience=10.0):
+    def __init__(self, family=4, patience=3.0):
         self._socket = connect(ECHO, family, timeout=patience)
         self._stop = threading.Event()
         self._thread = Background(self._talk)
@@ -386,7 +386,7 @@ class Wellbehaved:
             echo_once(self._socket, self.answers & 0xffff, value)
             self.answers += 1
 
-    def more(self, seconds=10):
+    def more(self, seconds=3):
         """Wait until it has been answered anew: alive now, not only at the start."""
         before = self.answers
         wait_for(lambda: self.answers >= before + 3, seconds, "answers to the other connection")
