@@ -178,7 +178,7 @@ def test_conn_list_is_like_ss(millrace):
                    "rtt:0.180/0.040", "mss:1448", "cwnd:14600", "ssthresh:-", "snd_wnd:64256",
                    "rcv_wnd:65535", "wscale:7,7", "bytes_sent:8812", "bytes_received:8812",
                    "retrans:0", "cc:cubic", "age:5120", "idle:3", "mac:02:00:00:00:00:01",
-                   "timer:(delayed_ack,12ms)", "timer:(keepalive,7100000ms)", "flags:ready"):
+                   "timer:(delayed_ack,12ms)", "timer:(keepalive,7100000ms)", "flags:ready", "sack"):
         assert f" {figure}" in f"{figures} "
     for absent in ("nodelay", "probes", "backoff", "vlan", "close_reason"):
         assert absent not in figures

@@ -161,7 +161,6 @@ bool lane_cookie_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64
 	lane_flow_hint_set(l, hash); /* until the connection ends */
 	half.rule = (uint16_t)(rule - l->rules);
 	half.cc = rule->config->cc;
-	half.flags &= (uint8_t)~MR_HALF_ECN; /* no SYN-ACK with a cookie agrees on it */
 	open_by_cookie(l, &half, seg, hash, frame, kept, drop);
 	return true;
 }

@@ -8,8 +8,9 @@
  * SYN of the peer moves the number on as RFC 9293 3.4.1 wants it. A forger hits one of 2^32 / 16.
  *
  * What does not fit goes through the timestamp that the peer echoes, in its lowest six bits: shift
- * of the peer's window (15: none), SACK, ECN; the layout of Linux (net/ipv4/syncookies.c). These
- * bits are not protected: the peer can only lie about what it had offered itself.
+ * of the peer's window (15: none), SACK; the layout of Linux (net/ipv4/syncookies.c), whose bit for
+ * ECN stays 0: no SYN-ACK with a cookie agrees on it. These bits are not protected: the peer can
+ * only lie about what it had offered itself.
  */
 #include "user/tcp/cookies.h"
 
@@ -24,7 +25,6 @@ enum {
 	TS_SHIFT_MASK = 0xf,
 	TS_SHIFT_NONE = 0xf,
 	TS_SACK = 1 << 4,
-	TS_ECN = 1 << 5,
 	TS_BITS = 6,
 	TS_MASK = (1 << TS_BITS) - 1,
 };
@@ -99,7 +99,6 @@ static void hide_options(struct mr_segment_out *out, uint8_t peer_shift)
 	uint32_t bits = o->has_window_scale ? peer_shift : TS_SHIFT_NONE;
 
 	bits |= o->sack_permitted ? TS_SACK : 0;
-	bits |= out->flags & MR_ECE ? TS_ECN : 0;
 	o->ts_val = (now & ~(uint32_t)TS_MASK) | bits;
 	if (mr_seq_lt(now, o->ts_val))
 		o->ts_val -= 1 << TS_BITS;
@@ -109,7 +108,6 @@ static void strip_options(struct mr_segment_out *out)
 {
 	out->options.has_window_scale = false;
 	out->options.sack_permitted = false;
-	out->flags &= (uint8_t)~MR_ECE;
 }
 
 bool mr_cookie_send(struct mr_tcp *t, const struct mr_segment *syn, const uint32_t *used)
@@ -149,8 +147,6 @@ static void find_options(const struct mr_segment *ack, struct mr_half_open *half
 	}
 	if (bits & TS_SACK)
 		half->flags |= MR_HALF_SACK;
-	if (bits & TS_ECN)
-		half->flags |= MR_HALF_ECN;
 }
 
 bool mr_cookie_check(const struct mr_tcp *t, const struct mr_segment *ack,
