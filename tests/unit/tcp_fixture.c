@@ -88,7 +88,8 @@ struct pair {
 	uint32_t n_channel; /* none is used from here on */
 	uint32_t now_ms;
 	uint32_t seed;
-	uint16_t n_full; /* full segments that the client has sent */
+	uint16_t n_full;   /* full segments that the client has sent, each counted the first time */
+	uint32_t full_end; /* behind the last of them */
 };
 
 static bool chance(struct pair *p, uint32_t per_cent)
@@ -140,9 +141,14 @@ static void collect(struct pair *p, uint8_t from)
 	struct rfc *f = &p->end[from].f;
 
 	for (unsigned int i = 0; i < f->n_sent; i++) {
-		bool full = !from && f->sent[i].len >= 1400;
+		uint32_t end = f->sent[i].seq + f->sent[i].len;
+		bool full = !from && f->sent[i].len >= 1400 &&
+			    (!p->n_full || mr_seq_lt(p->full_end, end));
 
-		p->n_full += full;
+		if (full) {
+			p->n_full++;
+			p->full_end = end;
+		}
 		if ((full && is_listed(p->o.lose, p->n_full)) || chance(p, p->o.loss))
 			continue;
 		put(p, !from, &f->sent[i], full && is_listed(p->o.overtaken, p->n_full) ? 3 : 0);

@@ -44,7 +44,8 @@ struct tcp_pair_options {
 	uint8_t loss, dup, reorder;	     /* per cent */
 	bool no_timestamps, no_scale, no_sack;
 	uint32_t delay_ms;	   /* each way, 0: 1 */
-	const uint16_t *lose;	   /* numbers of the client's full segments that are lost, 0 ends */
+	const uint16_t *lose;	   /* numbers of the client's full segments that are lost when they
+				    * are sent first, 0 ends */
 	const uint16_t *overtaken; /* the same: they come three milliseconds later than the next */
 	struct mr_lane_stats *stats; /* out: of the client */
 	bool hold_tx;		     /* the kernel keeps sent frames for a while */
