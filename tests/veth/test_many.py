@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Many connections: at once, and one after the other."""
 import contextlib
+import errno
 import os
 import random
 import selectors
@@ -135,6 +136,14 @@ def test_all_reset_at_once():
         other.more()
 
 
+def opened(s):
+    """Connects; False while the kernel still holds the last connection's port, in LAST-ACK."""
+    error = s.connect_ex((lib.SERVER[4], lib.DRILL))
+    if error and error != errno.EADDRNOTAVAIL:
+        raise OSError(error, os.strerror(error))
+    return not error
+
+
 def test_ports_are_used_again():
     """The same client port again and again, closed by the server first each time -> every SYN
     opens: TIME-WAIT gives way to a newer SYN (RFC 6191, RFC 9293 3.6.1)."""
@@ -144,7 +153,7 @@ def test_ports_are_used_again():
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind(("", source))
         source = s.getsockname()[1]
-        s.connect((lib.SERVER[4], lib.DRILL))
+        lib.wait_for(lambda s=s: opened(s), 3, "the FIN of the connection before is acknowledged")
         s.sendall(b"C\n")
         assert lib.recv_all(s) == b""
         s.close()
