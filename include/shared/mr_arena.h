@@ -310,6 +310,7 @@ enum mr_timer_kind {
 	MR_TIMER_RTO = 0, /* RFC 6298 */
 	MR_TIMER_REORDER, /* RFC 8985 6.2, step 5 */
 	MR_TIMER_PROBE,	  /* RFC 8985 7.2: the probe timeout, PTO */
+	MR_TIMER_RENEGED, /* RFC 2018 8: an RTO that comes soon, whatever else arrives */
 };
 
 enum mr_frto {

@@ -246,6 +246,25 @@ static void timeout_with_head_reported_forgets_all_marks(void **state)
 	assert_int_equal(mr_tcp_pipe(&f->tcp, c), 0);
 }
 
+/* 8: "the retransmission timeout": reports that go on, and what they make us send, do not delay it */
+static void head_reported_and_missing_reports_go_on_it_is_sent_again(void **state)
+{
+	struct rfc *f = *state;
+	struct mr_conn *c = begin(f);
+
+	queue(f, c, SENT_SEGMENTS);
+	rfc_advance(f, c, RTT);
+	sack(f, c, 0, 1, 4);
+	ack(f, c, 1); /* 1 to 3 were dropped by the peer */
+	assert_int_equal(times_sent(f, 1), 1);
+	for (uint32_t i = 0; i < 20; i++) {
+		rfc_advance(f, c, 4);
+		sack(f, c, 1, 5 + i % 5, 6 + i % 5);
+	}
+	assert_int_equal(f->stats.sack_reneges, 1);
+	assert_true(times_sent(f, 1) > 1);
+}
+
 static void timeout_keeps_marks_behind_a_hole(void **state)
 {
 	struct rfc *f = *state;
@@ -607,6 +626,7 @@ int main(void)
 		TEST(blocks_outside_what_was_sent_are_ignored),
 		TEST(part_of_a_frame_is_not_marked),
 		TEST(timeout_with_head_reported_forgets_all_marks),
+		TEST(head_reported_and_missing_reports_go_on_it_is_sent_again),
 		TEST(timeout_keeps_marks_behind_a_hole),
 		TEST(every_second_segment_reported_alone_is_marked),
 		TEST(random_blocks_and_acks_keep_the_scoreboard_right),

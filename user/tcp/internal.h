@@ -243,7 +243,7 @@ void mr_timer_data_acked(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_text_sent(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_reordered(struct mr_tcp *t, struct mr_conn *c, uint32_t us);
 void mr_timer_sacked(struct mr_tcp *t, struct mr_conn *c);
-void mr_timer_reneged(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_reneged(struct mr_tcp *t, struct mr_conn *c, bool advanced);
 void mr_timer_window_closed(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_window_opened(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_ack_owed(struct mr_tcp *t, struct mr_conn *c);

@@ -230,8 +230,8 @@ static void rearm(struct mr_tcp *t, struct mr_conn *c, const struct mr_delivery 
 {
 	if (d->advanced)
 		mr_timer_data_acked(t, c);
-	if (is_reneged(t, c) && d->advanced)
-		mr_timer_reneged(t, c);
+	if (is_reneged(t, c))
+		mr_timer_reneged(t, c, d->advanced);
 	else if (reorder_us)
 		mr_timer_reordered(t, c, reorder_us);
 	else if (d->sacked)
@@ -288,7 +288,9 @@ void mr_recovery_reorder_timeout(struct mr_tcp *t, struct mr_conn *c)
 
 	ack.lost = a->lost - lost;
 	adapt(t, c, a, &ack);
-	if (reorder_us)
+	if (is_reneged(t, c))
+		mr_timer_reneged(t, c, false);
+	else if (reorder_us)
 		mr_timer_reordered(t, c, reorder_us);
 	else
 		mr_timer_sacked(t, c);

@@ -163,11 +163,16 @@ void mr_timer_sacked(struct mr_tcp *t, struct mr_conn *c)
 		arm(t, c, MR_DEADLINE_RETRANSMIT, rto_left_ms(t, c, mr_active_peek(t->actives, c)));
 }
 
-/* The peer may have dropped what it reported: not a whole time-out, but time for an ACK that was
- * overtaken. */
-void mr_timer_reneged(struct mr_tcp *t, struct mr_conn *c)
+/*
+ * The peer may have dropped what it reported: not a whole time-out, but time for an ACK that was
+ * overtaken. Only progress begins it anew: as long as what is left goes out again and is reported
+ * again, nothing else would ever send the text that is missing.
+ */
+void mr_timer_reneged(struct mr_tcp *t, struct mr_conn *c, bool advanced)
 {
-	set_kind(t, c, MR_TIMER_RTO);
+	if (!advanced && c->deadline[MR_DEADLINE_RETRANSMIT] && kind_of(t, c) == MR_TIMER_RENEGED)
+		return;
+	set_kind(t, c, MR_TIMER_RENEGED);
 	arm(t, c, MR_DEADLINE_RETRANSMIT, max_u32(c->srtt_us / 16000, RENEGE_MS));
 }
 
