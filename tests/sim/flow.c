@@ -423,6 +423,7 @@ static void app_closed(struct mr_host *h, mr_conn_id id, int reason)
 		sim_fail(e->sim, "a connection was closed twice");
 	e->closed = true;
 	e->reason = reason;
+	e->closed_ns = e->sim->now_ns;
 	if (!e->flow->done_ns && sim_flow_is_over(e->flow))
 		e->flow->done_ns = e->sim->now_ns;
 	sim_moved(e->sim);

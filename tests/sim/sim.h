@@ -71,6 +71,7 @@ struct sim_end {
 	uint64_t written, received, say_ms, read_ms;
 	bool opened, closed, eof, shut, gave_back, stalled, shut_read, reaped;
 	int reason;
+	uint64_t closed_ns;
 	uint32_t stuck_una; /* see laws of progress */
 	struct sim_wire wire;
 };
