@@ -121,19 +121,24 @@ static uint32_t receive_space(const struct mr_tcp *t, const struct mr_conn *c)
 
 /*
  * RFC 9293 3.8.6.2.2: the right edge moves on by a segment or half the buffer at least, or not
- * at all, and never back. Returns rcv_wnd to offer, a multiple of the scale that covers what was
- * offered before.
+ * at all, and never back. That keeps peers that the window holds back from sending in crumbs. One
+ * that has half of the limit ahead of it is not held back, and while all it sent is read the edge
+ * follows byte by byte, as Linux's does: the field stays as it was from segment to segment, which
+ * is what the peer's header prediction waits for. Returns rcv_wnd to offer, a multiple of the scale
+ * that covers what was offered before.
  */
 uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c)
 {
 	uint32_t unit = 1u << c->rcv_shift;
-	uint32_t space = min_u32(receive_space(t, c), 65535u << c->rcv_shift);
+	uint32_t most = 65535u << c->rcv_shift;
+	uint32_t space = min_u32(receive_space(t, c), most) & ~(unit - 1);
+	uint32_t offered = (c->rcv_wnd + unit - 1) & ~(unit - 1);
 	uint32_t step = min_u32(t->config->receive_buffer / 2, max_u32(c->rcv_mss, SEGMENT_LEAST));
 
-	space &= ~(unit - 1);
-	if (space < c->rcv_wnd + step)
-		space = (c->rcv_wnd + unit - 1) & ~(unit - 1);
-	return min_u32(space, 65535u << c->rcv_shift);
+	if (space < c->rcv_wnd + step &&
+	    (c->rx_bytes || space < offered || c->rcv_wnd < space / 2))
+		space = offered;
+	return min_u32(space, most);
 }
 
 /*
