@@ -16,7 +16,7 @@
 #include "mr_endian.h"
 
 enum {
-	MR_ARENA_LAYOUT = 5,	    /* raise it with any change of a record below */
+	MR_ARENA_LAYOUT = 6,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
 };
@@ -76,7 +76,8 @@ struct mr_frame {
 	uint32_t delivered;
 	uint32_t delivered_us;
 	uint32_t first_sent_us;
-	/* by transmission time, while MR_FRAME_TIMED; of a SACKED frame: a later one of its run */
+	/* by transmission time, while MR_FRAME_TIMED; of a SACKED frame: a later one of its run.
+	 * Out of order: the other end of its run, and the frame before it (user/tcp/gaps.h) */
 	uint32_t time_next;
 	uint32_t time_prev;
 };
@@ -490,6 +491,9 @@ struct mr_active {
 	uint8_t n_gap;		/* blocks that stand in `gap` */
 	struct mr_block gap[4]; /* the one received last is first (RFC 2018 4) */
 	struct mr_block dsack;	/* to be reported once (RFC 2883), empty: none */
+	uint32_t ooo_tail;	/* last frame, while mr_conn.ooo_head is one */
+	uint32_t ooo_frames;	/* how many there are */
+	uint32_t ooo_runs;	/* without a gap in them */
 
 	/* path: sizes are payload bytes of a segment, as snd_mss */
 	uint16_t mss_most;    /* what was agreed on, when snd_mss is less; 0: it is not */
