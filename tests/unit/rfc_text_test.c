@@ -381,6 +381,32 @@ static void frames_short_out_of_order_is_refused_in_order_is_read(void **state)
 	rfc_fini(&f);
 }
 
+/*
+ * The small segments of one burst, which nobody could read yet: what is copied behind the first one
+ * takes no frame, and is not refused, until the frame is full.
+ */
+static void frames_short_small_segments_of_a_burst_share_the_frame(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f);
+	uint32_t taken[RFC_FRAMES];
+	uint32_t n = 0, n_free, at;
+
+	(void)state;
+	piece(&f, c, RFC_IRS + 1, 0, 10, 0);
+	while (f.frames.n_free > 2 * f.frames.reserve)
+		taken[n++] = mr_frame_take(&f.frames, MR_FRAME_HAND, true);
+	n_free = f.frames.n_free;
+	for (at = 10; piece(&f, c, RFC_IRS + 1, at, 100, 0) == MR_DROP_NONE; at += 100)
+		assert_int_equal(c->rcv_nxt, RFC_IRS + 1 + at + 100);
+	assert_true(at > 1000 && at < RFC_FRAME_BYTES);
+	assert_int_equal(piece(&f, c, RFC_IRS + 1, at, 100, 0), MR_DROP_RX_LIMIT);
+	assert_int_equal(f.frames.n_free, n_free);
+	while (n)
+		mr_frame_give(&f.frames, taken[--n]);
+	rfc_fini(&f);
+}
+
 /* While frames are short some text out of order is held all the same, by each up to a share. */
 static void frames_short_a_few_are_held_out_of_order(void **state)
 {
@@ -455,6 +481,7 @@ int main(void)
 		cmocka_unit_test(one_byte_segments_share_frames),
 		cmocka_unit_test(one_byte_gaps_hold_no_more_than_the_limit),
 		cmocka_unit_test(frames_short_out_of_order_is_refused_in_order_is_read),
+		cmocka_unit_test(frames_short_small_segments_of_a_burst_share_the_frame),
 		cmocka_unit_test(frames_short_a_few_are_held_out_of_order),
 		cmocka_unit_test(text_beyond_window_is_cut),
 		cmocka_unit_test(close_wait_and_later_text_is_not_read),

@@ -146,12 +146,15 @@ static void owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap)
 
 /*
  * The application leaves what came, and frames are short, or a peer lived on what rounding to the
- * window scale adds with each ACK: this connection gets no more of them.
+ * window scale adds with each ACK: this connection gets no more of them. What is copied behind the
+ * last text takes none: the small segments of one burst, which nobody could read yet.
  */
-static bool is_hog(const struct mr_tcp *t, const struct mr_conn *c)
+static bool is_hog(const struct mr_tcp *t, const struct mr_conn *c, const struct mr_frame *r)
 {
-	return (t->frames->n_free <= 2 * t->frames->reserve && c->rx_bytes) ||
-	       c->rx_bytes >= 2 * t->config->receive_buffer;
+	if (c->rx_bytes >= 2 * t->config->receive_buffer)
+		return true;
+	return t->frames->n_free <= 2 * t->frames->reserve && c->rx_bytes &&
+	       !(r->seq == c->rcv_nxt && r->len <= COPY_BREAK && fits_tail(t, c, r->len));
 }
 
 /*
@@ -178,7 +181,7 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 		return MR_DROP_NONE;
 	}
 	mr_text_cut_back(r, c->rcv_nxt + c->rcv_wnd);
-	if (is_hog(t, c) && r->len)
+	if (r->len && is_hog(t, c, r))
 		return MR_DROP_RX_LIMIT; /* not acknowledged: the peer sends it again */
 	if (r->seq == c->rcv_nxt) {
 		uint32_t len = r->len;
