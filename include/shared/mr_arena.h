@@ -18,6 +18,7 @@
 enum {
 	MR_ARENA_LAYOUT = 6,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
+	MR_SACK_RUNS = 16,	    /* runs out of order that are remembered to be reported */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
 };
 
@@ -488,12 +489,13 @@ struct mr_active {
 	uint8_t urgent;	 /* MR_URGENT_IN, ... */
 
 	/* received: gaps */
-	uint8_t n_gap;		/* blocks that stand in `gap` */
-	struct mr_block gap[4]; /* the one received last is first (RFC 2018 4) */
-	struct mr_block dsack;	/* to be reported once (RFC 2883), empty: none */
-	uint32_t ooo_tail;	/* last frame, while mr_conn.ooo_head is one */
-	uint32_t ooo_frames;	/* how many there are */
-	uint32_t ooo_runs;	/* without a gap in them */
+	uint8_t n_gap;			   /* blocks that stand in `gap` */
+	uint8_t n_untold;		   /* the first of them: changed, and in no ACK yet */
+	struct mr_block gap[MR_SACK_RUNS]; /* the one received last is first (RFC 2018 4) */
+	struct mr_block dsack;		   /* to be reported once (RFC 2883), empty: none */
+	uint32_t ooo_tail;		   /* last frame, while mr_conn.ooo_head is one */
+	uint32_t ooo_frames;		   /* how many there are */
+	uint32_t ooo_runs;		   /* without a gap in them */
 
 	/* path: sizes are payload bytes of a segment, as snd_mss */
 	uint16_t mss_most;    /* what was agreed on, when snd_mss is less; 0: it is not */
