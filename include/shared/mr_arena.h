@@ -491,11 +491,11 @@ struct mr_active {
 	/* received: gaps */
 	uint8_t n_gap;			   /* blocks that stand in `gap` */
 	uint8_t n_untold;		   /* the first of them: changed, and in no ACK yet */
+	uint16_t ooo_runs;		   /* of text out of order, without a gap in them */
 	struct mr_block gap[MR_SACK_RUNS]; /* the one received last is first (RFC 2018 4) */
 	struct mr_block dsack;		   /* to be reported once (RFC 2883), empty: none */
 	uint32_t ooo_tail;		   /* last frame, while mr_conn.ooo_head is one */
 	uint32_t ooo_frames;		   /* how many there are */
-	uint32_t ooo_runs;		   /* without a gap in them */
 
 	/* path: sizes are payload bytes of a segment, as snd_mss */
 	uint16_t mss_most;    /* what was agreed on, when snd_mss is less; 0: it is not */

@@ -193,9 +193,10 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 		*kept = queue_text(t, c, frame);
 		if (len && len >= c->rcv_mss) /* little by little needs no more than the start */
 			mr_window_text_arrived(t, c, seg);
-		if (had_gap)
+		if (had_gap) {
 			drain_ooo(t, c);
-		mr_sack_advance(t, c);
+			mr_sack_advance(t, c);
+		}
 		if (len || had_gap)
 			owe_ack(t, c, len, had_gap);
 		return MR_DROP_NONE;
