@@ -16,8 +16,9 @@
 #include "mr_endian.h"
 
 enum {
-	MR_ARENA_LAYOUT = 5,	    /* raise it with any change of a record below */
+	MR_ARENA_LAYOUT = 6,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
+	MR_SACK_RUNS = 16,	    /* runs out of order that are remembered to be reported */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
 };
 
@@ -76,7 +77,8 @@ struct mr_frame {
 	uint32_t delivered;
 	uint32_t delivered_us;
 	uint32_t first_sent_us;
-	/* by transmission time, while MR_FRAME_TIMED; of a SACKED frame: a later one of its run */
+	/* by transmission time, while MR_FRAME_TIMED; of a SACKED frame: a later one of its run.
+	 * Out of order: the other end of its run, and the frame before it (user/tcp/gaps.h) */
 	uint32_t time_next;
 	uint32_t time_prev;
 };
@@ -488,9 +490,13 @@ struct mr_active {
 	uint8_t urgent;	 /* MR_URGENT_IN, ... */
 
 	/* received: gaps */
-	uint8_t n_gap;		/* blocks that stand in `gap` */
-	struct mr_block gap[4]; /* the one received last is first (RFC 2018 4) */
-	struct mr_block dsack;	/* to be reported once (RFC 2883), empty: none */
+	uint8_t n_gap;			   /* blocks that stand in `gap` */
+	uint8_t n_untold;		   /* the first of them: changed, and in no ACK yet */
+	uint16_t ooo_runs;		   /* of text out of order, without a gap in them */
+	struct mr_block gap[MR_SACK_RUNS]; /* the one received last is first (RFC 2018 4) */
+	struct mr_block dsack;		   /* to be reported once (RFC 2883), empty: none */
+	uint32_t ooo_tail;		   /* last frame, while mr_conn.ooo_head is one */
+	uint32_t ooo_frames;		   /* how many there are */
 
 	/* path: sizes are payload bytes of a segment, as snd_mss */
 	uint16_t mss_most;    /* what was agreed on, when snd_mss is less; 0: it is not */

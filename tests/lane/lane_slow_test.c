@@ -81,9 +81,12 @@ static void begin_slow(struct pair *p, struct talk *t, const void *out, size_t l
 
 static void end_slow(struct pair *p, struct talk *t)
 {
-	for (int i = 0; i < SLOW; i++)
+	/* a reset beside text that was lost is answered by a challenge, and those are limited */
+	for (int i = 0; i < SLOW; i++) {
 		if (!t[i].closed)
 			talk_abort(&t[i]);
+		pair_run(p, 20, NULL, NULL);
+	}
 	pair_run(p, 130000, NULL, NULL); /* a reset that was lost is said again to a probe */
 	talk_end(p);
 }

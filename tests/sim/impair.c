@@ -120,7 +120,9 @@ static void alter(struct sim *s, const struct sim_link *l, struct sim_seg *seg)
 
 /*
  * A stranger, or a segment out of the past, at the receiver's door: nothing of it may be believed.
- * RFC 5961 for RST, SYN and ACK that do not fit exactly; RFC 7323 5 for text with an old timestamp.
+ * RFC 5961 for RST, SYN and ACK that do not fit exactly; RFC 7323 5 for text with a timestamp that
+ * is older than what the receiver has shown to know: the sender's clock may have jumped since by
+ * days.
  */
 static void forge(struct sim *s, unsigned int from, const uint8_t *bytes, uint32_t len)
 {
@@ -129,7 +131,7 @@ static void forge(struct sim *s, unsigned int from, const uint8_t *bytes, uint32
 	struct sim_flow *f;
 	struct sim_seg seg;
 	struct sim_end *e;
-	uint32_t beyond;
+	uint32_t beyond, known;
 
 	memcpy(copy, bytes, len);
 	if (!sim_seg_parse(&seg, copy, len) || seg.flags & (SYN | RST | FIN) ||
@@ -139,6 +141,7 @@ static void forge(struct sim *s, unsigned int from, const uint8_t *bytes, uint32
 	if (!e->wire.has_iss || !sim_peer(e)->wire.has_iss || !e->opened)
 		return;
 	beyond = e->wire.snd_max + 3 + (uint32_t)sim_between(r, 0, 4000);
+	known = sim_peer(e)->wire.ts_ecr;
 	switch (sim_draw(r) % 5) {
 	case 0:
 		sim_seg_put(&seg, beyond, seg.ack, RST);
@@ -152,10 +155,10 @@ static void forge(struct sim *s, unsigned int from, const uint8_t *bytes, uint32
 			    ACK);
 		break;
 	default: /* wrong text in the window, from before the sequence numbers wrapped */
-		if (!seg.text_len || !seg.has_ts)
+		if (!seg.text_len || !seg.has_ts || !known)
 			return;
 		sim_seg_put(&seg, e->wire.snd_max, seg.ack, ACK);
-		sim_store32(seg.ts + 2, seg.ts_val - (uint32_t)sim_between(r, 1u << 20, 1u << 30));
+		sim_store32(seg.ts + 2, known - (uint32_t)sim_between(r, 1u << 20, 1u << 30));
 		memset(seg.text, 0x5a, seg.text_len);
 		break;
 	}

@@ -40,7 +40,7 @@ struct sim_wire {
 	uint32_t last_ack, edge; /* sent: never back */
 	uint32_t heard_edge;	 /* the right edge that arrived here */
 	uint32_t heard_most;	 /* the largest window that arrived here */
-	uint32_t ts_val;
+	uint32_t ts_val, ts_ecr;
 	uint8_t shift;
 	uint16_t mss;
 	struct sim_sent sent[SIM_SENDS];

@@ -243,6 +243,7 @@ static void law_of_stamps(struct sim_end *e, const struct sim_seg *seg)
 	    w->ts_val - seg->ts_val - 1 < 1u << 30) /* no jump of days */
 		wrong(e, seg, "a timestamp went back");
 	w->ts_val = seg->has_ts ? seg->ts_val : w->ts_val;
+	w->ts_ecr = seg->has_ts && seg->flags & ACK ? seg->ts_ecr : w->ts_ecr;
 }
 
 static void remember(struct sim_end *e, const struct sim_seg *seg)

@@ -103,12 +103,17 @@ static void set_clock(struct rfc *f, uint32_t ms)
 
 void rfc_init(struct rfc *f)
 {
+	rfc_init_frames(f, RFC_FRAMES);
+}
+
+void rfc_init_frames(struct rfc *f, uint32_t count)
+{
 	memset(f, 0, sizeof(*f));
-	f->memory = calloc(RFC_FRAMES, RFC_FRAME_BYTES);
-	f->records = calloc(RFC_FRAMES, sizeof(*f->records));
+	f->memory = calloc(count, RFC_FRAME_BYTES);
+	f->records = calloc(count, sizeof(*f->records));
 	f->sent = calloc(RFC_SENT, sizeof(*f->sent));
 	assert_true(f->memory && f->records && f->sent);
-	mr_frames_init(&f->frames, f->memory, f->records, RFC_FRAMES, RFC_FRAME_BYTES, NULL,
+	mr_frames_init(&f->frames, f->memory, f->records, count, RFC_FRAME_BYTES, NULL,
 		       (uint64_t *)&f->stats.frames);
 	mr_actives_init(&f->actives, f->active, RFC_ACTIVES, &f->conn);
 	f->config = (struct mr_tcp_config){
@@ -340,7 +345,7 @@ void rfc_advance(struct rfc *f, struct mr_conn *c, uint32_t ms)
 
 void rfc_complete(struct rfc *f)
 {
-	for (uint32_t i = 0; i < RFC_FRAMES; i++)
+	for (uint32_t i = 0; i < f->frames.count; i++)
 		if (f->records[i].in_tx)
 			mr_frame_completed(&f->frames, i);
 }
@@ -378,7 +383,7 @@ static uint32_t walk(struct rfc *f, uint8_t *seen, uint32_t head, uint32_t *byte
 	uint32_t n = 0;
 
 	for (; head != MR_NONE; head = f->records[head].next, n++) {
-		assert_true(head < RFC_FRAMES);
+		assert_true(head < f->frames.count);
 		assert_int_equal(seen[head], 0);
 		seen[head] = 1;
 		*bytes += f->records[head].len;
@@ -386,13 +391,47 @@ static uint32_t walk(struct rfc *f, uint8_t *seen, uint32_t head, uint32_t *byte
 	return n;
 }
 
+uint32_t rfc_check_gaps(struct rfc *f, const struct mr_conn *c)
+{
+	const struct mr_active *a = mr_active_peek(&f->actives, c);
+	const struct mr_frame *rec = f->records;
+	uint32_t n = 0, n_runs = 0, before = MR_NONE, first = MR_NONE;
+	uint32_t edge = c->rcv_nxt + 1;
+
+	for (uint32_t i = c->ooo_head; i != MR_NONE; before = i, i = rec[i].next, n++) {
+		bool is_first = before == MR_NONE || rec[before].tcp_flags & MR_FIN ||
+				edge != rec[i].seq;
+
+		assert_int_equal(rec[i].state, MR_FRAME_OOO);
+		assert_int_equal(rec[i].time_prev, before);
+		assert_true(mr_seq_le(edge, rec[i].seq));
+		if (is_first && first != MR_NONE)
+			assert_int_equal(rec[first].time_next, before);
+		if (!is_first)
+			assert_true(rec[before].len + rec[i].len > RFC_FRAME_BYTES - MR_TX_OFFSET);
+		first = is_first ? i : first;
+		n_runs += is_first;
+		edge = rec[i].seq + rec[i].len;
+		if (rec[i].next == MR_NONE || rec[rec[i].next].seq != edge)
+			assert_int_equal(rec[i].time_next, first);
+	}
+	if (n) {
+		assert_int_equal(rec[first].time_next, before);
+		assert_int_equal(a->ooo_tail, before);
+		assert_int_equal(a->ooo_frames, n);
+		assert_int_equal(a->ooo_runs, n_runs);
+	}
+	return n;
+}
+
 void rfc_fini(struct rfc *f)
 {
 	struct mr_conn *c = &f->conn;
-	uint8_t seen[RFC_FRAMES] = { 0 };
+	uint8_t *seen = calloc(f->frames.count, 1);
 	uint32_t free_bytes = 0, rx = 0, tx = 0, ooo = 0;
 	uint32_t held = 0, n;
 
+	assert_non_null(seen);
 	rfc_complete(f);
 	n = walk(f, seen, f->frames.free_head, &free_bytes);
 	assert_int_equal(n, f->frames.n_free);
@@ -400,11 +439,13 @@ void rfc_fini(struct rfc *f)
 	if (mr_conn_tuple(c)->local_port.raw) {
 		held += walk(f, seen, c->rx_head, &rx);
 		held += walk(f, seen, c->ooo_head, &ooo);
+		rfc_check_gaps(f, c);
 		held += walk(f, seen, c->tx_head, &tx);
 		assert_int_equal(rx, c->rx_bytes);
 		assert_int_equal(tx, c->tx_bytes);
 	}
-	assert_int_equal(n + held, RFC_FRAMES);
+	assert_int_equal(n + held, f->frames.count);
+	free(seen);
 	free(f->memory);
 	free(f->records);
 	free(f->sent);

@@ -91,6 +91,9 @@ struct rfc_in {
 /** rfc_init() - frames, clock at RFC_START_MS, defaults of a lane (Nagle on, no keepalive) */
 void rfc_init(struct rfc *f);
 
+/** rfc_init_frames() - the same with @count frames instead of RFC_FRAMES */
+void rfc_init_frames(struct rfc *f, uint32_t count);
+
 /** rfc_fini() - fails the test when a frame is lost, in two places, or counters disagree */
 void rfc_fini(struct rfc *f);
 
@@ -114,6 +117,14 @@ void rfc_output(struct rfc *f, struct mr_conn *c);
 
 /** rfc_check_scoreboard() - fails the test when marks and sums of the send queue disagree */
 void rfc_check_scoreboard(struct rfc *f, const struct mr_conn *c);
+
+/**
+ * rfc_check_gaps() - fails the test when the list of text out of order is not as user/tcp/gaps.h
+ * says, or two neighbours in a run would fit into one frame
+ *
+ * Return: frames in it
+ */
+uint32_t rfc_check_gaps(struct rfc *f, const struct mr_conn *c);
 
 /** rfc_send() - SEND call with the output stage; returns bytes queued */
 int64_t rfc_send(struct rfc *f, struct mr_conn *c, const void *data, size_t len);

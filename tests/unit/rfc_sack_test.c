@@ -152,6 +152,111 @@ static void more_gaps_than_blocks_newest_are_told(void **state)
 	ACKED(f, 0, { 13, 14 }, { 11, 12 }, { 9, 10 });
 }
 
+/* Segments @from, @from + 2, ... (@n of them) in one burst: no output between them. */
+static void burst(struct rfc *f, struct mr_conn *c, uint32_t from, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t at = (from + 2 * i) * SEG;
+
+		rfc_arrives_only(f, c,
+				 &(struct rfc_in){ .flags = MR_ACK,
+						   .seq = c->irs + 1 + at,
+						   .text = tcp_bytes(at, SEG),
+						   .len = SEG });
+	}
+}
+
+/* What the ACKs since the last rfc_forget() report, by segment: how often each. */
+static void count_told(const struct rfc *f, uint8_t *told, uint32_t n)
+{
+	memset(told, 0, n);
+	for (unsigned int i = 0; i < f->n_sent; i++) {
+		const struct rfc_sent *s = &f->sent[i];
+
+		assert_int_equal(s->len, 0);
+		assert_int_equal(s->ack, RFC_IRS + 1);
+		for (uint8_t k = 0; k < s->options.n_sack; k++)
+			for (uint32_t at = s->options.sack[k].left; at != s->options.sack[k].right;
+			     at += SEG)
+				told[(at - RFC_IRS - 1) / SEG]++;
+	}
+}
+
+/* 4, for a burst that one ACK would answer: as many as tell all, those that changed first ahead */
+static void burst_with_more_gaps_than_blocks_tells_all(void **state)
+{
+	struct rfc *f = *state;
+	struct mr_conn *c = begin(f);
+
+	piece(f, c, 1);
+	rfc_forget(f);
+	burst(f, c, 3, 3); /* with what is known already as many as fit */
+	rfc_output(f, c);
+	assert_int_equal(f->n_sent, 1);
+	ACKED(f, 0, { 7, 8 }, { 5, 6 }, { 3, 4 }, { 1, 2 });
+	rfc_forget(f);
+	burst(f, c, 9, 7);
+	rfc_output(f, c);
+	assert_int_equal(f->n_sent, 2);
+	ACKED(f, 0, { 21, 22 }, { 19, 20 }, { 17, 18 }, { 15, 16 });
+	f->n_sent = 1;
+	ACKED(f, 0, { 13, 14 }, { 11, 12 }, { 9, 10 });
+	rfc_forget(f);
+	piece(f, c, 23); /* nothing is left over */
+	assert_int_equal(f->n_sent, 1);
+}
+
+/* With timestamps, a duplicate to tell, or without room at first: all is told, once, and bounded */
+static void bursts_of_any_size_tell_all_in_few_acks(void **state)
+{
+	(void)state;
+	for (int way = 0; way < 8; way++) {
+		for (uint32_t n = 1; n <= 40; n++) {
+			uint32_t room = way & 1 ? 3 : 4, known = min_u32(n, MR_SACK_RUNS);
+			struct rfc f;
+			struct mr_conn *c;
+			uint8_t told[100];
+
+			rfc_init(&f);
+			c = begin(&f);
+			c->flags |= way & 1 ? MR_CONN_TIMESTAMPS : 0;
+			burst(&f, c, 1, n);
+			if (way & 2)
+				burst(&f, c, 2 * n - 1, 1);
+			f.no_room = way & 4;
+			rfc_output(&f, c);
+			f.no_room = false;
+			f.ready = true;
+			rfc_output(&f, c);
+			assert_int_equal(f.n_sent, (known + !!(way & 2) + room - 1) / room);
+			assert_true(f.n_sent <= n + !!(way & 2));
+			count_told(&f, told, sizeof(told));
+			for (uint32_t i = 0; i < known; i++)
+				assert_int_equal(told[2 * (n - i) - 1],
+						 1 + (way & 2 && i == 0)); /* in DSACK and run */
+			rfc_fini(&f);
+		}
+	}
+}
+
+/* Text of ours that would tell only a part is followed by ACKs that tell all; the duplicate once */
+static void burst_beside_text_is_told_by_acks_alone(void **state)
+{
+	struct rfc *f = *state;
+	struct mr_conn *c = begin(f);
+
+	burst(f, c, 1, 6);
+	burst(f, c, 11, 1);
+	mr_tcp_send_call(&f->tcp, c, tcp_bytes(0, 100), 100);
+	rfc_output(f, c);
+	assert_int_equal(f->n_sent, 3);
+	assert_int_equal(f->sent[0].len, 100);
+	assert_int_equal(f->sent[0].options.n_sack, 0);
+	ACKED(f, 0, { 11, 12 }, { 11, 12 }, { 9, 10 }, { 7, 8 });
+	f->n_sent = 2;
+	ACKED(f, 0, { 5, 6 }, { 3, 4 }, { 1, 2 });
+}
+
 /* 4: a block forgotten is told again when it grows, with both its edges */
 static void forgotten_block_grows_and_is_whole(void **state)
 {
@@ -317,6 +422,9 @@ int main(void)
 		TEST(case_2_first_lost_one_growing_block),
 		TEST(case_3_every_second_lost_newest_first_and_merged),
 		TEST(more_gaps_than_blocks_newest_are_told),
+		TEST(burst_with_more_gaps_than_blocks_tells_all),
+		cmocka_unit_test(bursts_of_any_size_tell_all_in_few_acks),
+		TEST(burst_beside_text_is_told_by_acks_alone),
 		TEST(forgotten_block_grows_and_is_whole),
 		TEST(full_segment_leaves_blocks_to_an_ack),
 		TEST(out_of_frames_earlier_text_is_kept_and_the_last_not_told),

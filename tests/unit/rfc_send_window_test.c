@@ -323,6 +323,32 @@ static void established_unanswered_probes_close_after_r2(void **state)
 	rfc_fini(&f);
 }
 
+/* The probe's byte is on its way: without room for its text the timer must see to it (RFC
+ * 6298 5.1). */
+static void probing_window_opens_without_room_timer_runs(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = start(&f);
+
+	(void)state;
+	ack(&f, c, byte(0), 0);
+	rfc_send(&f, c, text, 100);
+	rfc_advance(&f, c, 3000);
+	f.no_room = true;
+	ack(&f, c, byte(0), 1000);
+	assert_int_equal(c->snd_nxt - c->snd_una, 1);
+	assert_int_not_equal(c->deadline[MR_DEADLINE_RETRANSMIT], 0);
+	f.no_room = false;
+	rfc_forget(&f);
+	rfc_advance(&f, c, 1000);
+	assert_int_equal(f.n_sent, 1);
+	assert_int_equal(rfc_last(&f)->seq, byte(0));
+	assert_int_equal(rfc_last(&f)->len, 100);
+	ack(&f, c, byte(100), 1000);
+	assert_int_equal(c->tx_bytes, 0);
+	rfc_fini(&f);
+}
+
 static void probing_window_opens_sends_all_text(void **state)
 {
 	struct rfc f;
@@ -474,6 +500,7 @@ int main(void)
 		cmocka_unit_test(established_answered_probes_go_on_for_ever),
 		cmocka_unit_test(established_unanswered_probes_close_after_r2),
 		cmocka_unit_test(probing_window_opens_sends_all_text),
+		cmocka_unit_test(probing_window_opens_without_room_timer_runs),
 		cmocka_unit_test(probing_peer_takes_the_byte_probes_the_next),
 		cmocka_unit_test(established_window_closes_behind_acked_text_is_probed),
 		cmocka_unit_test(established_nothing_queued_zero_window_is_not_probed),

@@ -41,20 +41,6 @@ static int piece(struct rfc *f, struct mr_conn *c, uint32_t base, uint32_t from,
 			      .len = (uint16_t)len));
 }
 
-/* Sorted, apart, behind rcv_nxt; returns how many. */
-static uint32_t check_out_of_order(const struct rfc *f, const struct mr_conn *c)
-{
-	uint32_t n = 0;
-	uint32_t edge = c->rcv_nxt + 1;
-
-	for (uint32_t i = c->ooo_head; i != MR_NONE; i = f->records[i].next, n++) {
-		assert_true(mr_seq_le(edge, f->records[i].seq));
-		assert_int_equal(f->records[i].state, MR_FRAME_OOO);
-		edge = f->records[i].seq + f->records[i].len;
-	}
-	return n;
-}
-
 /* ----- gaps ----- */
 
 static void gap_is_kept_and_answered_at_once(void **state)
@@ -86,7 +72,7 @@ static void gaps_filled_one_by_one_each_answered_at_once(void **state)
 	c->irs -= 1000000; /* no longer at the start, where every segment is acknowledged */
 	piece(&f, c, base, 30, 10, 0);
 	piece(&f, c, base, 10, 10, 0);
-	assert_int_equal(check_out_of_order(&f, c), 2);
+	assert_int_equal(rfc_check_gaps(&f, c), 2);
 	rfc_forget(&f);
 	piece(&f, c, base, 0, 10, 0); /* fills the first, the second stays */
 	assert_int_equal(f.n_sent, 1);
@@ -94,7 +80,7 @@ static void gaps_filled_one_by_one_each_answered_at_once(void **state)
 	piece(&f, c, base, 20, 10, 0);
 	assert_int_equal(f.n_sent, 2);
 	assert_int_equal(rfc_last(&f)->ack, base + 40);
-	assert_int_equal(check_out_of_order(&f, c), 0);
+	assert_int_equal(rfc_check_gaps(&f, c), 0);
 	rfc_fini(&f);
 }
 
@@ -140,9 +126,9 @@ static void overlap_that_covers_pieces_frees_them(void **state)
 	piece(&f, c, RFC_IRS + 1, 10, 1, 0);
 	piece(&f, c, RFC_IRS + 1, 20, 5, 0);
 	piece(&f, c, RFC_IRS + 1, 30, 10, 0);
-	assert_int_equal(check_out_of_order(&f, c), 3);
+	assert_int_equal(rfc_check_gaps(&f, c), 3);
 	piece(&f, c, RFC_IRS + 1, 9, 31, 0); /* all three */
-	assert_int_equal(check_out_of_order(&f, c), 1);
+	assert_int_equal(rfc_check_gaps(&f, c), 1);
 	assert_int_equal(f.records[c->ooo_head].len, 31);
 	assert_int_equal(f.frames.n_free, RFC_FRAMES - 1);
 	rfc_fini(&f);
@@ -157,7 +143,7 @@ static void text_behind_out_of_order_fin_is_not_kept(void **state)
 	piece(&f, c, RFC_IRS + 1, 10, 5, MR_FIN);
 	assert_int_equal(piece(&f, c, RFC_IRS + 1, 15, 5, 0), MR_DROP_TCP_SEQUENCE);
 	assert_int_equal(piece(&f, c, RFC_IRS + 1, 12, 8, 0), MR_DROP_TCP_SEQUENCE);
-	assert_int_equal(check_out_of_order(&f, c), 1);
+	assert_int_equal(rfc_check_gaps(&f, c), 1);
 	piece(&f, c, RFC_IRS + 1, 0, 10, 0);
 	assert_int_equal(c->state, MR_CLOSE_WAIT);
 	assert_int_equal(c->rx_bytes, 15);
@@ -187,7 +173,7 @@ static void overlaps_three_pieces_in_every_way_give_the_stream(void **state)
 		piece(&f, c, base, p[i % n].from, p[i % n].len, 0);
 		piece(&f, c, base, p[i / n % n].from, p[i / n % n].len, 0);
 		piece(&f, c, base, p[i / n / n].from, p[i / n / n].len, 0);
-		check_out_of_order(&f, c);
+		rfc_check_gaps(&f, c);
 		for (uint32_t k = 0; k < SMALL; k++)
 			piece(&f, c, base, k, 1, 0);
 		assert_int_equal(c->ooo_head, MR_NONE);
@@ -264,7 +250,7 @@ static void deliver(struct rfc *f, struct mr_conn *c, uint32_t base, const struc
 	uint32_t edge = c->rcv_nxt + c->rcv_wnd;
 
 	piece(f, c, base, cut->from, cut->len, cut->flags);
-	assert_true(check_out_of_order(f, c) <= MR_OOO_FRAMES);
+	rfc_check_gaps(f, c);
 	assert_true(mr_seq_le(edge, c->rcv_nxt + c->rcv_wnd));
 	if (next_random(r) % 4 == 0)
 		read_some(f, c, to, next_random(r) % 5000);
@@ -358,8 +344,8 @@ static void one_byte_gaps_hold_no_more_than_the_limit(void **state)
 		for (uint32_t i = 1; i <= 1000; i++)
 			refused += piece(&f, c, RFC_IRS + 1, 2 * (falling ? 1001 - i : i), 1, 0) ==
 				   MR_DROP_OOO_LIMIT;
-		n = check_out_of_order(&f, c);
-		assert_true(n <= (RFC_FRAMES - f.frames.reserve) / 8 + 1);
+		n = rfc_check_gaps(&f, c);
+		assert_true(n <= (RFC_FRAMES - f.frames.reserve) / 2);
 		assert_true(n > 50);
 		/* falling: each makes room for itself, so that the lowest are held */
 		assert_int_equal(refused + f.stats.ooo_pruned, 1000 - n);
@@ -386,12 +372,58 @@ static void frames_short_out_of_order_is_refused_in_order_is_read(void **state)
 	assert_int_equal(piece(&f, c, RFC_IRS + 1, 10, 5, 0), MR_DROP_OOO_LIMIT);
 	assert_int_equal(piece(&f, c, RFC_IRS + 1, 0, 10, 0), MR_DROP_NONE);
 	/* it left bytes unread: it gets no more, and they are not acknowledged */
-	assert_int_equal(piece(&f, c, RFC_IRS + 1, 10, 5, 0), MR_DROP_RX_LIMIT);
+	assert_int_equal(piece(&f, c, RFC_IRS + 1, 10, 300, 0), MR_DROP_RX_LIMIT);
 	assert_int_equal(c->rcv_nxt, RFC_IRS + 11);
 	while (n)
 		mr_frame_give(&f.frames, taken[--n]);
-	assert_int_equal(piece(&f, c, RFC_IRS + 1, 10, 5, 0), MR_DROP_NONE);
-	assert_int_equal(c->rx_bytes, 15);
+	assert_int_equal(piece(&f, c, RFC_IRS + 1, 10, 300, 0), MR_DROP_NONE);
+	assert_int_equal(c->rx_bytes, 310);
+	rfc_fini(&f);
+}
+
+/*
+ * The small segments of one burst, which nobody could read yet: what is copied behind the first one
+ * takes no frame, and is not refused, until the frame is full.
+ */
+static void frames_short_small_segments_of_a_burst_share_the_frame(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f);
+	uint32_t taken[RFC_FRAMES];
+	uint32_t n = 0, n_free, at;
+
+	(void)state;
+	piece(&f, c, RFC_IRS + 1, 0, 10, 0);
+	while (f.frames.n_free > 2 * f.frames.reserve)
+		taken[n++] = mr_frame_take(&f.frames, MR_FRAME_HAND, true);
+	n_free = f.frames.n_free;
+	for (at = 10; piece(&f, c, RFC_IRS + 1, at, 100, 0) == MR_DROP_NONE; at += 100)
+		assert_int_equal(c->rcv_nxt, RFC_IRS + 1 + at + 100);
+	assert_true(at > 1000 && at < RFC_FRAME_BYTES);
+	assert_int_equal(piece(&f, c, RFC_IRS + 1, at, 100, 0), MR_DROP_RX_LIMIT);
+	assert_int_equal(f.frames.n_free, n_free);
+	while (n)
+		mr_frame_give(&f.frames, taken[--n]);
+	rfc_fini(&f);
+}
+
+/* While frames are short some text out of order is held all the same, by each up to a share. */
+static void frames_short_a_few_are_held_out_of_order(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f);
+	uint32_t taken[RFC_FRAMES];
+	uint32_t n = 0, held = 0, reserve = f.frames.reserve;
+
+	(void)state;
+	while (f.frames.n_free > 2 * reserve)
+		taken[n++] = mr_frame_take(&f.frames, MR_FRAME_HAND, true);
+	while (piece(&f, c, RFC_IRS + 1, 10 + 20 * held, 5, 0) == MR_DROP_NONE)
+		held++;
+	assert_int_equal(rfc_check_gaps(&f, c), held);
+	assert_in_range(held, 2, reserve / 8 + 1);
+	while (n)
+		mr_frame_give(&f.frames, taken[--n]);
 	rfc_fini(&f);
 }
 
@@ -449,6 +481,8 @@ int main(void)
 		cmocka_unit_test(one_byte_segments_share_frames),
 		cmocka_unit_test(one_byte_gaps_hold_no_more_than_the_limit),
 		cmocka_unit_test(frames_short_out_of_order_is_refused_in_order_is_read),
+		cmocka_unit_test(frames_short_small_segments_of_a_burst_share_the_frame),
+		cmocka_unit_test(frames_short_a_few_are_held_out_of_order),
 		cmocka_unit_test(text_beyond_window_is_cut),
 		cmocka_unit_test(close_wait_and_later_text_is_not_read),
 	};

@@ -92,6 +92,36 @@ static void established_bulk_read_at_once_widens_the_window(void **state)
 	}
 }
 
+/*
+ * A sender in slow start: each ACK of a segment lets it have twice in flight what was acknowledged
+ * in the last round trip. The window is never what holds it back, up to the buffer (three segments
+ * less: two that an ACK waits for, and the scale).
+ */
+static void established_slow_start_is_not_held_back(void **state)
+{
+	(void)state;
+	for (uint32_t initial = 2; initial <= 20; initial++) {
+		struct rfc f;
+		struct mr_conn *c = begin(&f, true);
+		uint32_t cwnd = initial * RFC_MSS;
+
+		while (cwnd < BUFFER) {
+			for (uint32_t flight = cwnd; flight; flight -= min_u32(flight, RFC_MSS)) {
+				uint32_t len = min_u32(flight, RFC_MSS);
+
+				text_at(&f, c, c->rcv_nxt, len, 100);
+				rfc_read(&f, c, data, BUFFER);
+				cwnd += len;
+				assert_true(c->rcv_wnd + 3 * RFC_MSS >=
+					    min_u32(cwnd, BUFFER - 4 * RFC_MSS));
+				rfc_forget(&f);
+			}
+			rfc_advance(&f, c, 100);
+		}
+		rfc_fini(&f);
+	}
+}
+
 /* A peer that sends little in a round trip needs no more than the start, for however long. */
 static void established_slow_peer_stays_at_the_start(void **state)
 {
@@ -326,6 +356,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(established_bulk_read_at_once_widens_the_window),
+		cmocka_unit_test(established_slow_start_is_not_held_back),
 		cmocka_unit_test(established_slow_peer_stays_at_the_start),
 		cmocka_unit_test(established_unread_queue_stays_at_the_start),
 		cmocka_unit_test(established_idle_window_is_kept),

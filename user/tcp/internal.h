@@ -96,6 +96,7 @@ void mr_sack_renege(struct mr_tcp *t, struct mr_conn *c, uint32_t edge);
 void mr_sack_duplicate(struct mr_tcp *t, struct mr_conn *c, uint32_t left, uint32_t right);
 bool mr_sack_fill(const struct mr_conn *c, const struct mr_active *a, uint32_t len,
 		  struct mr_segment_out *out);
+uint8_t mr_sack_fill_older(const struct mr_active *a, struct mr_segment_out *out);
 
 /* scoreboard.c (RFC 2018, RFC 6675: received) */
 void mr_scoreboard_sent(struct mr_tcp *t, struct mr_active *a, uint32_t frame);

@@ -8,7 +8,8 @@
 enum {
 	IPV4_TCP_BYTES = MR_IPV4_BYTES + MR_TCP_BYTES,
 	IPV6_TCP_BYTES = MR_IPV6_BYTES + MR_TCP_BYTES,
-	MSS_MIN = 64, /* a peer that offers less costs itself, not us */
+	MSS_MIN = 64,	 /* a peer that offers less costs itself, not us */
+	SACKS_LEAST = 2, /* beside timestamps and a duplicate */
 };
 
 static uint32_t header_bytes(const struct mr_conn *c)
@@ -110,8 +111,10 @@ static void ack_left(struct mr_conn *c, struct mr_active *a, bool all)
 {
 	if (all) {
 		c->flags &= ~MR_CONN_ACK_NOW;
-		if (a)
+		if (a) {
 			a->dsack = (struct mr_block){ 0 };
+			a->n_untold = 0;
+		}
 	}
 	c->segs_unacked = 0;
 	c->last_ack_sent = c->rcv_nxt;
@@ -159,10 +162,36 @@ static bool must_be_quiet(const struct mr_tcp *t, const struct mr_conn *c)
 	       c->flags & MR_CONN_PASSIVE && !mr_conn_is_early(c);
 }
 
+/* The runs that the ACK which follows has no room for. False: no room to send. */
+static bool send_older_sacks(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
+{
+	struct mr_segment_out out;
+	uint8_t left;
+
+	for (;;) {
+		fill_segment(t, c, &out, control_seq(c), MR_ACK);
+		left = mr_sack_fill_older(a, &out);
+		if (left == a->n_untold)
+			return true;
+		if (!t->ops->transmit(t, c, MR_NONE, &out)) {
+			c->flags |= MR_CONN_SEND_LIMITED;
+			return false;
+		}
+		a->n_untold = left;
+		t->stats->segments_out++;
+	}
+}
+
 void mr_tcp_send_ack(struct mr_tcp *t, struct mr_conn *c)
 {
+	struct mr_active *a = mr_active_peek(t->actives, c);
+
 	if (must_be_quiet(t, c)) {
 		c->flags &= ~MR_CONN_ACK_NOW;
+		return;
+	}
+	if (a && a->n_untold > SACKS_LEAST && !send_older_sacks(t, c, a)) {
+		c->flags |= MR_CONN_ACK_NOW;
 		return;
 	}
 	if (!send_control(t, c, control_seq(c), MR_ACK))

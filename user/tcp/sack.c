@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Selective acknowledgments that we send (RFC 2018 3, 4): up to four runs of what came out of
- * order, the one received last first; and duplicates, each reported once in front (RFC 2883).
+ * Selective acknowledgments that we send (RFC 2018 3, 4): runs of what came out of order, the one
+ * received last first; and duplicates, each reported once in front (RFC 2883). One ACK answers a
+ * burst, and names up to four runs: what a burst changed beyond that is told in ACKs before it.
  */
 #include "user/tcp/internal.h"
 
@@ -18,16 +19,6 @@ static bool touches(const struct mr_block *a, const struct mr_block *b)
 	return mr_seq_le(a->left, b->right) && mr_seq_le(b->left, a->right);
 }
 
-/* Keep what is not @run and not before rcv_nxt, in its order, behind @n blocks. */
-static uint8_t keep_others(struct mr_active *a, const struct mr_block *run, struct mr_block *out,
-			   uint8_t n)
-{
-	for (uint8_t i = 0; i < a->n_gap && n < BLOCKS; i++)
-		if (!touches(&a->gap[i], run))
-			out[n++] = a->gap[i];
-	return n;
-}
-
 /*
  * RFC 2018 4: "The first SACK block MUST specify the contiguous block of data containing the
  * segment which triggered this ACK", then those reported before, the most recent first.
@@ -35,44 +26,66 @@ static uint8_t keep_others(struct mr_active *a, const struct mr_block *run, stru
 void mr_sack_gap(struct mr_tcp *t, struct mr_conn *c, uint32_t left, uint32_t right)
 {
 	struct mr_active *a = mr_active_of(t, c);
-	struct mr_block out[BLOCKS] = { { left, right } };
-	uint8_t n = keep_others(a, &out[0], out, 1);
+	const struct mr_block run = { left, right };
+	struct mr_block moved = run;
+	uint8_t n = 0, n_untold = 1;
 
-	memcpy(a->gap, out, sizeof(out));
+	for (uint8_t i = 0; i < a->n_gap; i++) {
+		struct mr_block b = a->gap[i];
+
+		if (touches(&b, &run))
+			continue;
+		a->gap[n++] = moved;
+		moved = b;
+		n_untold += i < a->n_untold;
+	}
+	if (n < MR_SACK_RUNS)
+		a->gap[n++] = moved;
 	a->n_gap = n;
+	a->n_untold = n_untold < n ? n_untold : n;
+}
+
+/* Keep those of the blocks that lie in (@left, @right), and of the others what does. */
+static void keep_between(struct mr_active *a, uint32_t left, uint32_t right)
+{
+	uint8_t n = 0, n_untold = 0;
+
+	for (uint8_t i = 0; i < a->n_gap; i++) {
+		struct mr_block b = a->gap[i];
+
+		if (mr_seq_lt(right, b.right))
+			b.right = right;
+		if (!mr_seq_lt(left, b.left) || !mr_seq_lt(b.left, b.right))
+			continue;
+		a->gap[n++] = b;
+		n_untold += i < a->n_untold;
+	}
+	a->n_gap = n;
+	a->n_untold = n_untold;
 }
 
 /* rcv_nxt moved on: what lies below is acknowledged cumulatively. */
 void mr_sack_advance(struct mr_tcp *t, struct mr_conn *c)
 {
 	struct mr_active *a = mr_active_peek(t->actives, c);
-	uint8_t n = 0;
 
 	if (!a || !a->n_gap)
 		return;
-	for (uint8_t i = 0; i < a->n_gap; i++)
-		if (mr_seq_lt(c->rcv_nxt, a->gap[i].left))
-			a->gap[n++] = a->gap[i];
-	a->n_gap = c->ooo_head == MR_NONE ? 0 : n;
+	if (c->ooo_head == MR_NONE) {
+		a->n_gap = 0;
+		a->n_untold = 0;
+		return;
+	}
+	keep_between(a, c->rcv_nxt, c->rcv_nxt + (1u << 31) - 1);
 }
 
 /* RFC 2018 8: the data receiver reneges: nothing from @edge on is reported any more. */
 void mr_sack_renege(struct mr_tcp *t, struct mr_conn *c, uint32_t edge)
 {
 	struct mr_active *a = mr_active_peek(t->actives, c);
-	uint8_t n = 0;
 
-	if (!a)
-		return;
-	for (uint8_t i = 0; i < a->n_gap; i++) {
-		struct mr_block b = a->gap[i];
-
-		if (mr_seq_lt(edge, b.right))
-			b.right = edge;
-		if (mr_seq_lt(b.left, b.right))
-			a->gap[n++] = b;
-	}
-	a->n_gap = n;
+	if (a)
+		keep_between(a, c->rcv_nxt, edge);
 }
 
 /* RFC 2883 4: [left, right) came again. The first duplicate since the last ACK is the one told. */
@@ -94,25 +107,55 @@ static void put(struct mr_segment_out *out, const struct mr_block *b)
 	out->options.n_sack++;
 }
 
+/* Blocks that fit beside timestamps. */
+static uint8_t room_for_blocks(const struct mr_segment_out *out)
+{
+	uint32_t room = MR_TCP_OPTIONS_MAX - KIND_BYTES;
+
+	room -= out->options.has_timestamps ? MR_TS_OPTION_BYTES : 0;
+	return (uint8_t)(room / BLOCK_BYTES);
+}
+
 /*
  * Blocks that fit beside timestamps and beside @len bytes of text; a segment that is full takes
- * none. Returns whether all is told that an ACK owes.
+ * none, nor one that would not tell all of a burst. Returns whether all is told that an ACK owes.
  */
 bool mr_sack_fill(const struct mr_conn *c, const struct mr_active *a, uint32_t len,
 		  struct mr_segment_out *out)
 {
-	uint32_t room = MR_TCP_OPTIONS_MAX - KIND_BYTES;
 	bool dsack = a->dsack.left != a->dsack.right;
+	uint8_t room;
 
 	if (!a->n_gap && !dsack)
 		return true;
-	if (len + KIND_BYTES + BLOCK_BYTES * (a->n_gap + 1u) > c->snd_mss && len)
+	room = room_for_blocks(out);
+	if (a->n_untold + dsack > room)
+		return false; /* see mr_sack_fill_older() */
+	if (len + KIND_BYTES + BLOCK_BYTES * (min_u32(a->n_gap, BLOCKS) + 1u) > c->snd_mss && len)
 		return false;
-	room -= out->options.has_timestamps ? MR_TS_OPTION_BYTES : 0;
-	room /= BLOCK_BYTES;
 	if (dsack)
 		put(out, &a->dsack);
 	for (uint8_t i = 0; i < a->n_gap && out->options.n_sack < room; i++)
 		put(out, &a->gap[i]);
 	return true;
+}
+
+/*
+ * Are there more blocks to be told of than an ACK has room for? Then those that changed first, as
+ * an ACK of their segments would have told them; a peer that hears of the others alone sends again
+ * what arrived. There are never more such ACKs than segments that came. Returns how many are left
+ * untold when @out has left; a->n_untold: the ACK itself has room for all.
+ */
+uint8_t mr_sack_fill_older(const struct mr_active *a, struct mr_segment_out *out)
+{
+	uint8_t room = room_for_blocks(out);
+	uint8_t newest = room - (a->dsack.left != a->dsack.right);
+	uint8_t from;
+
+	if (a->n_untold <= newest)
+		return a->n_untold;
+	from = newest + (a->n_untold - newest - 1) / room * room;
+	for (uint8_t i = from; i < a->n_untold; i++)
+		put(out, &a->gap[i]);
+	return from;
 }

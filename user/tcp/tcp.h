@@ -100,8 +100,8 @@ enum {
 	MR_DUPACKS = 3,			      /* RFC 5681 3.2 */
 	MR_PAWS_IDLE_MS = 24 * 24 * 3600000u, /* RFC 7323 5.5 */
 	MR_CHALLENGES_PER_S = 100,	      /* RFC 5961 7 */
-	MR_ANSWER_MS = 500,  /* between two answers of a connection to segments out of the window */
-	MR_OOO_FRAMES = 256, /* out-of-order frames a connection may hold */
+	MR_ANSWER_MS = 500, /* between two answers of a connection to segments out of the window */
+	MR_OOO_RUNS = 512,  /* runs of text out of order that a connection may hold */
 	MR_ACTIVE_IDLE_MS = 10000, /* without bytes on their way: struct mr_active goes */
 };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Received text: the out-of-order list and the receive queue. The window is window.c's.
+ * Received text: the receive queue. What is out of order is gaps.c's, the window window.c's.
  *
- * Both are lists of the frames in which the text arrived. Small pieces are copied into the room
+ * It is a list of the frames in which the text arrived. Small pieces are copied into the room
  * behind the tail frame's text, so that a peer that sends single bytes holds a frame per frame's
  * worth and not per byte.
  */
-#include "user/tcp/internal.h"
+#include "user/tcp/gaps.h"
 
 #include <string.h>
 
@@ -15,13 +15,6 @@ enum {
 	COPY_ALWAYS = 32 << 10, /* unread: from here on whatever fits is copied */
 	QUICK_SEGMENTS = 16,	/* at the start of a connection every segment is acknowledged */
 };
-
-void mr_tcp_drop_out_of_order(struct mr_tcp *t, struct mr_conn *c)
-{
-	mr_frame_give_list(t->frames, c->ooo_head);
-	c->ooo_head = MR_NONE;
-	mr_sack_advance(t, c);
-}
 
 void mr_tcp_drop_received(struct mr_tcp *t, struct mr_conn *c)
 {
@@ -41,16 +34,24 @@ static bool is_worth_copying(const struct mr_conn *c, uint32_t len)
 	return len <= COPY_BREAK || c->rx_bytes - len >= COPY_ALWAYS;
 }
 
+static bool fits_tail(const struct mr_tcp *t, const struct mr_conn *c, uint32_t len)
+{
+	const struct mr_frame *r;
+
+	if (c->rx_tail == MR_NONE)
+		return false;
+	r = &t->frames->record[c->rx_tail];
+	return (uint32_t)r->offset + r->len + len <= t->frames->frame_bytes;
+}
+
 /* Did the copy into the tail frame succeed? Then the segment's own frame is not needed. */
 static bool copied_to_tail(struct mr_tcp *t, struct mr_conn *c, const uint8_t *text, uint32_t len)
 {
 	struct mr_frame *r;
 
-	if (c->rx_tail == MR_NONE || !is_worth_copying(c, len))
+	if (!fits_tail(t, c, len) || !is_worth_copying(c, len))
 		return false;
 	r = &t->frames->record[c->rx_tail];
-	if ((uint32_t)r->offset + r->len + len > t->frames->frame_bytes)
-		return false;
 	memcpy(mr_frame_payload(t->frames, c->rx_tail) + r->len, text, len);
 	r->len = (uint16_t)(r->len + len);
 	return true;
@@ -96,14 +97,8 @@ static bool queue_text(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	return true;
 }
 
-/* Cut what was received before, from the front; false: nothing is left. */
-static bool trim_front(struct mr_frame *r, uint32_t edge)
+bool mr_text_cut(struct mr_frame *r, uint32_t cut)
 {
-	uint32_t cut;
-
-	if (!mr_seq_lt(r->seq, edge))
-		return true;
-	cut = edge - r->seq;
 	if (cut > r->len || (cut == r->len && !(r->tcp_flags & MR_FIN)))
 		return false;
 	r->seq += cut;
@@ -112,174 +107,17 @@ static bool trim_front(struct mr_frame *r, uint32_t edge)
 	return true;
 }
 
-static void trim_back(struct mr_frame *r, uint32_t edge)
-{
-	if (mr_seq_lt(edge, r->seq + r->len)) {
-		r->len = (uint16_t)(edge - r->seq);
-		r->tcp_flags &= (uint8_t)~MR_FIN;
-	}
-}
-
-/* Frames that one connection may hold out of order: a share of what is free. */
-static uint32_t ooo_limit(const struct mr_tcp *t)
-{
-	uint32_t n_free = t->frames->n_free;
-
-	if (n_free <= t->frames->reserve)
-		return 0;
-	return min_u32(MR_OOO_FRAMES, (n_free - t->frames->reserve) / 8 + 1);
-}
-
-/* Free the pieces from @after on that [r->seq, r->seq + r->len) covers; returns what follows. */
-static uint32_t drop_covered(struct mr_tcp *t, const struct mr_frame *r, uint32_t after)
-{
-	struct mr_frame *rec = t->frames->record;
-
-	while (after != MR_NONE && !(rec[after].tcp_flags & MR_FIN) &&
-	       mr_seq_le(rec[after].seq + rec[after].len, r->seq + r->len)) {
-		uint32_t covered = after;
-
-		after = rec[covered].next;
-		mr_frame_give(t->frames, covered);
-	}
-	return after;
-}
-
-static uint32_t ooo_count(const struct mr_tcp *t, const struct mr_conn *c)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = c->ooo_head; i != MR_NONE; i = t->frames->record[i].next)
-		n++;
-	return n;
-}
-
-/* Cut the piece to what it adds behind @before; false: nothing, or it lies behind a FIN. */
-static bool adds_behind(struct mr_frame *r, const struct mr_frame *before)
-{
-	uint32_t end = before->seq + before->len;
-
-	if (before->tcp_flags & MR_FIN && mr_seq_le(end, r->seq + r->len))
-		return false;
-	return trim_front(r, end);
-}
-
-/* Which run of the list is @frame in now? It begins at @run, the first frame of it. */
-static void report_run(struct mr_tcp *t, struct mr_conn *c, uint32_t run, uint32_t frame)
-{
-	const struct mr_frame *rec = t->frames->record;
-	uint32_t right = rec[run].seq;
-
-	if (!(c->flags & MR_CONN_SACK))
-		return;
-	for (uint32_t i = frame; i != MR_NONE && (i == frame || rec[i].seq == right);
-	     i = rec[i].next)
-		right = rec[i].seq + rec[i].len + !!(rec[i].tcp_flags & MR_FIN);
-	mr_sack_gap(t, c, rec[run].seq, right);
-}
-
-/* What @after and those behind it have of [r->seq, r->seq + r->len) already (RFC 2883 4.2). */
-static void report_overlap(struct mr_tcp *t, struct mr_conn *c, const struct mr_frame *r,
-			   uint32_t after)
-{
-	const struct mr_frame *a = &t->frames->record[after];
-	uint32_t end = r->seq + r->len;
-
-	if (after != MR_NONE && mr_seq_lt(a->seq, end))
-		mr_sack_duplicate(t, c, a->seq,
-				  mr_seq_lt(end, a->seq + a->len) ? end : a->seq + a->len);
-}
-
-/* Cut off what @before has of the piece; false: nothing is left, or it lies behind a FIN. */
-static bool cut_behind(struct mr_tcp *t, struct mr_conn *c, struct mr_frame *r,
-		       const struct mr_frame *before)
-{
-	uint32_t end = before->seq + before->len;
-
-	if (mr_seq_lt(r->seq, end))
-		mr_sack_duplicate(t, c, r->seq,
-				  mr_seq_lt(end, r->seq + r->len) ? end : r->seq + r->len);
-	return adds_behind(r, before);
-}
-
-/*
- * No more frames for text out of order: the last piece makes room for one at @seq, which is
- * needed sooner. It may have been reported (RFC 2018 8 allows that); nothing that is acknowledged
- * cumulatively is ever dropped.
- */
-static bool prune(struct mr_tcp *t, struct mr_conn *c, uint32_t seq)
-{
-	struct mr_frame *rec = t->frames->record;
-	uint32_t last = c->ooo_head;
-	uint32_t before = MR_NONE;
-
-	if (last == MR_NONE)
-		return false;
-	for (; rec[last].next != MR_NONE; last = rec[last].next)
-		before = last;
-	if (before == MR_NONE || !mr_seq_lt(seq, rec[before].seq))
-		return false;
-	rec[before].next = MR_NONE;
-	mr_sack_renege(t, c, rec[last].seq);
-	mr_frame_give(t->frames, last);
-	t->stats->ooo_pruned++;
-	return true;
-}
-
-/*
- * Keep what came out of order, sorted, without overlaps: what is there stays, the new piece is
- * cut to what it adds. Returns MR_DROP_NONE when the frame is kept.
- */
-static int insert_ooo(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
-{
-	struct mr_frame *rec = t->frames->record;
-	struct mr_frame *r = &rec[frame];
-	uint32_t before = MR_NONE;
-	uint32_t run = MR_NONE;
-	uint32_t after;
-
-	if (ooo_count(t, c) >= ooo_limit(t) && !prune(t, c, r->seq))
-		return MR_DROP_OOO_LIMIT;
-	after = c->ooo_head;
-	while (after != MR_NONE && mr_seq_le(rec[after].seq, r->seq)) {
-		if (before == MR_NONE || rec[before].seq + rec[before].len != rec[after].seq)
-			run = after;
-		before = after;
-		after = rec[after].next;
-	}
-	if (before != MR_NONE && !cut_behind(t, c, r, &rec[before])) {
-		report_run(t, c, run, before);
-		return MR_DROP_TCP_SEQUENCE;
-	}
-	if (before == MR_NONE || r->seq != rec[before].seq + rec[before].len)
-		run = frame;
-	report_overlap(t, c, r, after);
-	after = drop_covered(t, r, after);
-	if (after != MR_NONE)
-		trim_back(r, rec[after].seq);
-	if (!r->len && !(r->tcp_flags & MR_FIN))
-		return MR_DROP_TCP_SEQUENCE;
-	if (before == MR_NONE)
-		c->ooo_head = frame;
-	else
-		rec[before].next = frame;
-	r->next = after;
-	mr_frame_set_state(t->frames, frame, MR_FRAME_OOO);
-	report_run(t, c, run, frame);
-	return MR_DROP_NONE;
-}
-
 /* A gap was filled: move what is in order now to the receive queue. Nothing follows a FIN. */
 static void drain_ooo(struct mr_tcp *t, struct mr_conn *c)
 {
-	while (c->ooo_head != MR_NONE && !(c->flags & MR_CONN_FIN_ARRIVED)) {
-		uint32_t head = c->ooo_head;
-		struct mr_frame *r = &t->frames->record[head];
+	while (!(c->flags & MR_CONN_FIN_ARRIVED)) {
+		uint32_t head = mr_gap_take(t, c);
+		struct mr_frame *r;
 
-		if (mr_seq_lt(c->rcv_nxt, r->seq))
+		if (head == MR_NONE)
 			return;
-		c->ooo_head = r->next;
-		if (!trim_front(r, c->rcv_nxt)) {
+		r = &t->frames->record[head];
+		if (!mr_text_cut_front(r, c->rcv_nxt)) {
 			mr_frame_give(t->frames, head);
 			continue;
 		}
@@ -308,12 +146,15 @@ static void owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap)
 
 /*
  * The application leaves what came, and frames are short, or a peer lived on what rounding to the
- * window scale adds with each ACK: this connection gets no more of them.
+ * window scale adds with each ACK: this connection gets no more of them. What is copied behind the
+ * last text takes none: the small segments of one burst, which nobody could read yet.
  */
-static bool is_hog(const struct mr_tcp *t, const struct mr_conn *c)
+static bool is_hog(const struct mr_tcp *t, const struct mr_conn *c, const struct mr_frame *r)
 {
-	return (t->frames->n_free <= 2 * t->frames->reserve && c->rx_bytes) ||
-	       c->rx_bytes >= 2 * t->config->receive_buffer;
+	if (c->rx_bytes >= 2 * t->config->receive_buffer)
+		return true;
+	return t->frames->n_free <= 2 * t->frames->reserve && c->rx_bytes &&
+	       !(r->seq == c->rcv_nxt && r->len <= COPY_BREAK && fits_tail(t, c, r->len));
 }
 
 /*
@@ -326,7 +167,6 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 {
 	struct mr_frame *r = &t->frames->record[frame];
 	bool had_gap = c->ooo_head != MR_NONE;
-	int drop;
 
 	r->owner = MR_NONE; /* the lane knows the connection's index */
 	r->tcp_flags = seg->flags & MR_FIN;
@@ -334,26 +174,29 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 		mr_sack_duplicate(t, c, r->seq,
 				  mr_seq_lt(c->rcv_nxt, r->seq + r->len) ? c->rcv_nxt
 									 : r->seq + r->len);
-	if (!trim_front(r, c->rcv_nxt)) {
+	if (!mr_text_cut_front(r, c->rcv_nxt)) {
 		t->stats->duplicates++;
 		c->flags |= MR_CONN_ACK_NOW;
 		mr_tcp_want_output(t, c);
 		return MR_DROP_NONE;
 	}
-	trim_back(r, c->rcv_nxt + c->rcv_wnd);
-	if (is_hog(t, c) && r->len)
+	mr_text_cut_back(r, c->rcv_nxt + c->rcv_wnd);
+	if (r->len && is_hog(t, c, r))
 		return MR_DROP_RX_LIMIT; /* not acknowledged: the peer sends it again */
 	if (r->seq == c->rcv_nxt) {
 		uint32_t len = r->len;
 
 		if (r->tcp_flags & MR_FIN)
 			c->flags |= MR_CONN_FIN_ARRIVED;
-		report_overlap(t, c, r, c->ooo_head);
+		if (had_gap)
+			mr_gap_overlap(t, c, r);
 		*kept = queue_text(t, c, frame);
 		if (len && len >= c->rcv_mss) /* little by little needs no more than the start */
 			mr_window_text_arrived(t, c, seg);
-		drain_ooo(t, c);
-		mr_sack_advance(t, c);
+		if (had_gap) {
+			drain_ooo(t, c);
+			mr_sack_advance(t, c);
+		}
 		if (len || had_gap)
 			owe_ack(t, c, len, had_gap);
 		return MR_DROP_NONE;
@@ -361,9 +204,7 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 	t->stats->out_of_order++;
 	c->flags |= MR_CONN_ACK_NOW;
 	mr_tcp_want_output(t, c);
-	drop = insert_ooo(t, c, frame);
-	*kept = drop == MR_DROP_NONE;
-	return drop;
+	return mr_gap_insert(t, c, frame, kept);
 }
 
 void mr_tcp_consumed(struct mr_tcp *t, struct mr_conn *c, uint32_t n)

@@ -226,7 +226,9 @@ void mr_timer_window_opened(struct mr_tcp *t, struct mr_conn *c)
 	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
 	c->unacked_ms = 0;
 	c->backoff = 0;
-	if (mr_conn_flight(t, c)) /* what was taken for lost may be on its way again (undo) */
+	/* what was taken for lost may be on its way again (undo), or the probe's byte may be, whose
+	 * text finds no room to leave now */
+	if (mr_conn_flight(t, c) || c->snd_una != c->snd_nxt)
 		mr_timer_data_sent(t, c);
 }
 

@@ -10,7 +10,7 @@
  * What was grown lives in the active record; when that is given back, nothing stands unread and the
  * window that was offered says how large it was.
  */
-#include "user/tcp/internal.h"
+#include "user/tcp/gaps.h"
 
 enum {
 	RECEIVE_START = 64 << 10, /* window before the application has shown that it reads */
@@ -90,33 +90,52 @@ static void note_taken(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
 		return;
 	if (!a->taken_us) {
 		a->taken_us = now ? now : 1;
-		a->taken_before = RECEIVE_START / 2;
+		a->taken_before = RECEIVE_START / 8; /* doubled twice, it still fits */
+	}
+	if (now - a->taken_us >= a->rcv_rtt_us) {
+		if (a->taken > a->taken_before)
+			grow(t, c, a);
+		a->taken = 0;
+		a->taken_us = now ? now : 1;
 	}
 	a->taken += n;
-	if (now - a->taken_us < a->rcv_rtt_us)
-		return;
-	if (a->taken > a->taken_before)
-		grow(t, c, a);
-	a->taken = 0;
-	a->taken_us = now ? now : 1;
 }
 
 /*
- * Bytes that the receive queue may still take. When frames are short, nothing for those that have
- * some unread, and a few segments for those that read what comes. A frame is taken to be half full.
+ * Of @wanted, when that is more than half of what is free: never more than may be held when the
+ * first segment of the window is lost, for what is reported (RFC 2018) shall not have to be
+ * dropped. When frames are short, nothing for those that have some unread, and a few segments for
+ * those that read what comes.
  */
-static uint32_t receive_space(const struct mr_tcp *t, const struct mr_conn *c)
+static __attribute__((noinline)) uint32_t scarce_space(const struct mr_tcp *t,
+						       const struct mr_conn *c, uint32_t wanted)
 {
 	uint32_t n_free = t->frames->n_free;
+	uint64_t share;
+
+	if (n_free <= 2 * t->frames->reserve)
+		return c->rx_bytes ? 0 : min_u32(wanted, RECEIVE_SHORT);
+	share = (n_free - 2 * t->frames->reserve) * (t->frames->frame_bytes / 2ull);
+	share = min_u64(share, (uint64_t)mr_gap_frames_most(t, c) *
+				       max_u32(t->frames->frame_bytes / 2, c->rcv_mss));
+	if (!c->rx_bytes && share < RECEIVE_SHORT)
+		share = RECEIVE_SHORT;
+	return (uint32_t)min_u64(wanted, share);
+}
+
+/* Bytes that the receive queue may still take. A frame is taken to be half full. */
+static uint32_t receive_space(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	uint64_t n_free = t->frames->n_free;
 	uint32_t limit = receive_limit(t, c);
-	uint32_t share;
 
 	if (c->rx_bytes >= limit)
 		return 0;
-	if (n_free <= 2 * t->frames->reserve)
-		return c->rx_bytes ? 0 : min_u32(limit, RECEIVE_SHORT);
-	share = (n_free - 2 * t->frames->reserve) * (t->frames->frame_bytes / 2);
-	return min_u32(limit - c->rx_bytes, max_u32(share, c->rx_bytes ? 0 : RECEIVE_SHORT));
+	/* half of what is free holds it, in order or not */
+	if (n_free > 2 * t->frames->reserve &&
+	    (n_free - 2 * t->frames->reserve) * (t->frames->frame_bytes / 4) >= limit)
+		return limit - c->rx_bytes;
+	return scarce_space(t, c, limit - c->rx_bytes);
 }
 
 /*
