@@ -101,10 +101,11 @@ BPF_HELP  := $(call asan,$(filter-out %_test.c,$(wildcard tests/bpf/*.c)))
 ASAN_DAEMON := $(filter-out %/main.o,$(call asan,user/daemon/*.c)) \
 	$(call asan,user/port/xsk*.c) $(call asan,user/frame/arena.c)
 
+$(B)/tests/unit/tcp_predict_test: LINK_FLAGS = -Wl,--wrap=mr_tcp_predict
 $(UNIT): $(B)/tests/%: $(B)/asan/tests/%.o $(UNIT_HELP) $(ASAN_LANE)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka -lbpf
+	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(LINK_FLAGS) -lcmocka -lbpf
 
 $(APPS): $(B)/tests/%: $(B)/asan/tests/%.o $(APPS_HELP) $(call asan,user/apps/*.c) $(call asan,user/tlv/*.c)
 	$(say) LINK $@

@@ -413,8 +413,8 @@ static bool was_reset(const struct sim_end *e)
 }
 
 /*
- * Our FIN, or its ACKs, were lost for longer than the peer's TIME-WAIT: it has forgotten us, and says
- * so (RFC 9293 3.10.7.1). It had read everything, and everything of it had arrived.
+ * Our FIN, or its ACKs, were lost for longer than the peer's TIME-WAIT: it has forgotten us, and
+ * says so (RFC 9293 3.10.7.1). It had read everything, and everything of it had arrived.
  */
 static bool outlived_time_wait(struct sim_end *e)
 {

@@ -200,6 +200,47 @@ static void scaled_window_covers_what_was_offered(void **state)
 	rfc_fini(&f);
 }
 
+/* Linux's header prediction takes segments whose window is the one it knows. */
+static void reader_keeps_up_window_field_stays_as_it_was(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f);
+	uint16_t wnd;
+
+	(void)state;
+	c->rcv_shift = 3;
+	c->rcv_wnd = 64 << 10;
+	wnd = ask(&f, c)->wnd;
+	for (int i = 0; i < 2000; i++) {
+		text(&f, c, 70);
+		assert_int_equal(rfc_read(&f, c, data, sizeof(data)), 70);
+		assert_int_equal(ask(&f, c)->wnd, wnd);
+		rfc_forget(&f);
+	}
+	rfc_fini(&f);
+}
+
+/* What stands unread holds the edge, however much of the window is left. */
+static void something_is_unread_edge_stays(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f);
+	uint32_t edge;
+
+	(void)state;
+	f.config.receive_buffer = 20100;
+	c->rcv_wnd = 20000;
+	edge = c->rcv_nxt + 20100;
+	assert_int_equal(offered_edge(c, ask(&f, c)), edge);
+	for (int i = 0; i < 5; i++) {
+		text(&f, c, 200);
+		rfc_read(&f, c, data, 100);
+		assert_int_equal(offered_edge(c, ask(&f, c)), edge);
+		rfc_forget(&f);
+	}
+	rfc_fini(&f);
+}
+
 /* Rounding to the scale adds a little with each ACK: a peer cannot live on it. */
 static void scaled_window_unread_queue_has_an_end(void **state)
 {
@@ -347,6 +388,8 @@ int main(void)
 		cmocka_unit_test(application_reads_window_grows_to_the_buffer),
 		cmocka_unit_test(buffer_shrinks_right_edge_stays),
 		cmocka_unit_test(scaled_window_covers_what_was_offered),
+		cmocka_unit_test(reader_keeps_up_window_field_stays_as_it_was),
+		cmocka_unit_test(something_is_unread_edge_stays),
 		cmocka_unit_test(scaled_window_unread_queue_has_an_end),
 		cmocka_unit_test(frames_short_reader_keeps_a_window_hog_gets_none),
 		cmocka_unit_test(frames_short_again_right_edge_stays),

@@ -245,7 +245,7 @@ void lane_listener_drop(struct mr_lane *l, struct mr_conn *c);
 extern const struct mr_tcp_ops lane_tcp_ops;
 void lane_transmit_begin(struct mr_lane *l);
 void lane_transmit_flush(struct mr_lane *l);
-void lane_transmit_end(struct mr_lane *l);
+bool lane_transmit_end(struct mr_lane *l);
 uint32_t lane_complete(struct mr_lane *l);
 
 /* ready.c: connections that want something */

@@ -270,7 +270,8 @@ unsigned int mr_lane_turn(struct mr_lane *l)
 	n += mr_wheel_advance(&l->wheel, l->tcp.now_ms, lane_timer_fires, l);
 	n += lane_expire_records(l);
 	n += lane_run_ready(l);
-	lane_transmit_end(l);
+	if (lane_transmit_end(l)) /* in copy mode the kernel is done with them */
+		lane_complete(l);
 	lane_refill(l);
 	now_and_then(l);
 	l->stats->turns += n > 0;

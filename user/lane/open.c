@@ -302,7 +302,9 @@ static uint32_t expire_halves(struct mr_lane *l)
 
 uint32_t lane_expire_records(struct mr_lane *l)
 {
-	return expire_halves(l) + lane_expire_waits(l, false);
+	uint32_t n = l->stats->half_open ? expire_halves(l) : 0;
+
+	return l->wait_list.head == MR_NONE ? n : n + lane_expire_waits(l, false);
 }
 
 /* Milliseconds until a record expires, UINT32_MAX: none stands. */

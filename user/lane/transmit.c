@@ -130,14 +130,17 @@ const struct mr_tcp_ops lane_tcp_ops = {
 
 /*
  * The turn's end: hand over, and kick until the kernel has taken it. When it takes no more for now
- * (a link that is down takes nothing), the lane looks again soon, but does not spin.
+ * (a link that is down takes nothing), the lane looks again soon, but does not spin. Returns
+ * whether it was kicked.
  */
-void lane_transmit_end(struct mr_lane *l)
+bool lane_transmit_end(struct mr_lane *l)
 {
 	l->tx_refused = false;
 	lane_transmit_flush(l);
-	if (l->port->ops->needs_kick(l->port))
-		l->stats->tx_kicks += l->port->ops->kick(l->port, &l->tx_refused);
+	if (!l->port->ops->needs_kick(l->port))
+		return false;
+	l->stats->tx_kicks += l->port->ops->kick(l->port, &l->tx_refused);
+	return true;
 }
 
 uint32_t lane_complete(struct mr_lane *l)

@@ -114,8 +114,8 @@ static void deal_out(struct mr_wheel *w)
 	}
 }
 
-uint32_t mr_wheel_advance(struct mr_wheel *w, uint32_t now_ms,
-			  void (*fire)(void *arg, struct mr_conn *c), void *arg)
+uint32_t mr_wheel_advance_to(struct mr_wheel *w, uint32_t now_ms,
+			     void (*fire)(void *arg, struct mr_conn *c), void *arg)
 {
 	uint32_t fired = 0;
 

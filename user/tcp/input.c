@@ -461,6 +461,8 @@ int mr_tcp_segment_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_
 {
 	int drop = MR_DROP_NONE;
 
+	if (mr_tcp_predict(t, c, seg, frame, kept))
+		return MR_DROP_NONE;
 	*kept = false;
 	switch (c->state) {
 	case MR_CLOSED:

@@ -79,6 +79,11 @@ void mr_tcp_drop_received(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_drop_out_of_order(struct mr_tcp *t, struct mr_conn *c);
 int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
 			uint32_t frame, bool *kept);
+void mr_tcp_owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap);
+
+/* predict.c */
+bool mr_tcp_predict(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+		    uint32_t frame, bool *kept);
 
 /* window.c */
 uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c);

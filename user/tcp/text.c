@@ -129,7 +129,7 @@ static void drain_ooo(struct mr_tcp *t, struct mr_conn *c)
 }
 
 /* RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, at once around gaps. */
-static void owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap)
+void mr_tcp_owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap)
 {
 	if (len > c->rcv_mss)
 		c->rcv_mss = (uint16_t)len;
@@ -198,7 +198,7 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 			mr_sack_advance(t, c);
 		}
 		if (len || had_gap)
-			owe_ack(t, c, len, had_gap);
+			mr_tcp_owe_ack(t, c, len, had_gap);
 		return MR_DROP_NONE;
 	}
 	t->stats->out_of_order++;

@@ -154,8 +154,7 @@ uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c)
 	uint32_t offered = (c->rcv_wnd + unit - 1) & ~(unit - 1);
 	uint32_t step = min_u32(t->config->receive_buffer / 2, max_u32(c->rcv_mss, SEGMENT_LEAST));
 
-	if (space < c->rcv_wnd + step &&
-	    (c->rx_bytes || space < offered || c->rcv_wnd < space / 2))
+	if (space < c->rcv_wnd + step && (c->rx_bytes || space < offered || c->rcv_wnd < space / 2))
 		space = offered;
 	return min_u32(space, most);
 }
