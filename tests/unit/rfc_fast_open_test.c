@@ -182,6 +182,33 @@ static void ack_of_the_answer_establishes(void **state)
 	rfc_fini(&f);
 }
 
+/* The SYN again, after text: Karn, and the right edge that the text offered stays. */
+static void syn_again_is_answered_untimed_in_the_same_window(void **state)
+{
+	struct mr_segment s = syn(5);
+	struct mr_conn *c;
+	uint32_t offered;
+	bool kept;
+	struct rfc f;
+
+	(void)state;
+	server(&f);
+	f.config.receive_buffer = 256 << 10;
+	s.options.has_window_scale = true;
+	take_cookie(&f, &s);
+	c = accept_text(&f, &s);
+	assert_true(c->flags & MR_CONN_RTT_RUNNING);
+	mr_tcp_send_call(&f.tcp, c, "world", 5);
+	mr_tcp_output(&f.tcp, c);
+	offered = (uint32_t)rfc_last(&f)->wnd << c->rcv_shift;
+	assert_true(offered >= 65535);
+	mr_tcp_segment_arrives(&f.tcp, c, &s, MR_NONE, &kept);
+	assert_int_equal(rfc_last(&f)->flags, MR_SYN | MR_ACK);
+	assert_false(c->flags & MR_CONN_RTT_RUNNING);
+	assert_int_equal(c->rcv_wnd, offered);
+	rfc_fini(&f);
+}
+
 /* Our text was lost, the ACK of the SYN-ACK came: the timer sends the text again. */
 static void lost_answer_is_sent_again_after_the_ack(void **state)
 {
@@ -327,6 +354,7 @@ int main(void)
 		cmocka_unit_test(accepted_text_is_acknowledged_and_an_old_cookie_renewed),
 		cmocka_unit_test(answer_leaves_before_the_ack_and_the_fin_behind_it),
 		cmocka_unit_test(ack_of_the_answer_establishes),
+		cmocka_unit_test(syn_again_is_answered_untimed_in_the_same_window),
 		cmocka_unit_test(lost_answer_is_sent_again_after_the_ack),
 		cmocka_unit_test(syn_brings_the_cookie_and_the_text),
 		cmocka_unit_test(syn_ack_may_acknowledge_any_part_of_the_text),
