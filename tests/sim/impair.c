@@ -129,7 +129,7 @@ static void forge(struct sim *s, unsigned int from, const uint8_t *bytes, uint32
 	struct sim_flow *f;
 	struct sim_seg seg;
 	struct sim_end *e;
-	uint32_t beyond;
+	uint32_t beyond, stamp;
 
 	memcpy(copy, bytes, len);
 	if (!sim_seg_parse(&seg, copy, len) || seg.flags & (SYN | RST | FIN) ||
@@ -155,7 +155,10 @@ static void forge(struct sim *s, unsigned int from, const uint8_t *bytes, uint32
 		if (!seg.text_len || !seg.has_ts)
 			return;
 		sim_seg_put(&seg, e->wire.snd_max, seg.ack, ACK);
-		sim_store32(seg.ts + 2, seg.ts_val - (uint32_t)sim_between(r, 1u << 20, 1u << 30));
+		stamp = seg.ts_val - (uint32_t)sim_between(r, 1u << 20, 1u << 30);
+		if ((int32_t)(stamp - sim_peer(e)->wire.heard_ts) >= 0)
+			return; /* the sender's clock jumped, and the receiver does not know */
+		sim_store32(seg.ts + 2, stamp);
 		memset(seg.text, 0x5a, seg.text_len);
 		break;
 	}

@@ -147,7 +147,8 @@ MUTANTS = [Mutant(*fields) for fields in [
      "if (seg->flags & MR_CWR || seg->ecn != CE) {"),
     ("echo_without_reduction", "tcp/ecn.c", "\t\tout->flags |= MR_CWR;", "\t\t;"),
     ("dctcp_forgets_the_mark_before", "tcp/ecn.c",
-     "\tif (c->rcv_nxt != c->last_ack_sent)\n\t\tmr_tcp_send_ack(t, c);\n", ""),
+     "\tif (c->rcv_nxt != c->last_ack_sent || c->flags & MR_CONN_ACK_NOW)\n"
+     "\t\tmr_tcp_send_ack(t, c);\n", ""),
     ("ect_on_what_is_sent_again", "tcp/output.c", "if (c->flags & MR_CONN_ECN && !r->sends)",
      "if (c->flags & MR_CONN_ECN)"),
     ("ecn_that_nobody_asked_for", "tcp/ecn.c",

@@ -11,6 +11,7 @@ enum {
 	ECE = 0x40,
 	CWR = 0x80,
 	STAMPS_BYTES = 12,
+	COOKIES_FEW = 100, /* of a thousand places: hardly one has lost its own */
 };
 
 static const struct sim_host *host_of(const struct sim_end *e)
@@ -171,15 +172,16 @@ void sim_open_done(struct sim_end *e, const struct mr_conn *c)
  * RFC 7413 2.1: a SYN with text that comes again when its connection is gone (or on a lane that
  * does not know it) opens another one: its text is delivered twice, to two connections. So does an
  * ACK of a cookie on a lane that did not take it the first time: lanes remember them for
- * themselves.
+ * themselves, and each of them only so many.
  */
 bool sim_open_may_come_again(struct sim_end *e)
 {
 	const struct sim_wire *w = &e->wire;
 	bool other = e->sim->scenario.lanes > 1;
+	bool forgotten = e->closed && e->lane->stats.cookies_accepted > COOKIES_FEW;
 
 	if (!(w->n_syn_texts_heard && w->n_syns_heard > 1 && (e->closed || other)) &&
-	    !(host_of(e)->cookies && other))
+	    !(host_of(e)->cookies && (other || forgotten)))
 		return false;
 	e->sim->result->seen[SIM_SEEN_GHOST]++;
 	return true;

@@ -76,7 +76,7 @@ struct sim_wire {
 	struct sim_syn said, heard; /* the SYN that it sent, that came */
 	uint32_t n_syns_heard, n_syn_acks, n_syn_texts_heard;
 	uint64_t cookie; /* Fast Open: of the last SYN with text that came */
-	uint32_t heard_ack;
+	uint32_t heard_ack, heard_ts;
 	bool has_heard_ack;
 	uint64_t acked_ms; /* the lane's clock: when that went on */
 	struct sim_marks marks;

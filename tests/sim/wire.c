@@ -412,6 +412,7 @@ void sim_wire_arrived(struct sim_lane *l, struct sim_seg *seg)
 	if (!(seg->flags & ACK) || !e->wire.has_iss || le(seg->ack, e->wire.iss) ||
 	    lt(sent_to(&e->wire), seg->ack))
 		return;
+	e->wire.heard_ts = seg->has_ts ? seg->ts_val : e->wire.heard_ts;
 	sim_marks_arrived(from, e, seg, l->port.rx.tail);
 	window = window_of(&from->wire, seg);
 	edge = seg->ack + window;
