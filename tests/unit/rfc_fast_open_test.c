@@ -346,6 +346,29 @@ static void syn_again_is_plain(void **state)
 	rfc_fini(&f);
 }
 
+/* Text that a SYN had carried in vain begins the clock of delivery rates all the same. */
+static void text_that_was_not_taken_is_timed_from_now(void **state)
+{
+	const struct mr_active *a;
+	struct mr_conn *c;
+	struct rfc f;
+
+	(void)state;
+	learn(&f);
+	c = client(&f, "hello");
+	c->cc = MR_CC_BBR;
+	rfc_advance(&f, c, 1000);
+	rfc_arrives(
+		&f, c,
+		&(struct rfc_in){
+			.flags = MR_SYN | MR_ACK, .seq = RFC_IRS, .ack = c->iss + 1, .mss = 1460 });
+	assert_int_equal(rfc_last(&f)->len, 5);
+	a = mr_active_peek(f.tcp.actives, c);
+	assert_int_equal(a->rate.first_sent_us, (uint32_t)f.tcp.now_us);
+	assert_int_equal(a->rate.delivered_us, (uint32_t)f.tcp.now_us);
+	rfc_fini(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +382,7 @@ int main(void)
 		cmocka_unit_test(syn_brings_the_cookie_and_the_text),
 		cmocka_unit_test(syn_ack_may_acknowledge_any_part_of_the_text),
 		cmocka_unit_test(syn_again_is_plain),
+		cmocka_unit_test(text_that_was_not_taken_is_timed_from_now),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
