@@ -177,8 +177,9 @@ static void sure_ack_arrived(struct sim_end *to, const struct sim_seg *seg, uint
 	struct sim_marks *m = &to->wire.marks;
 
 	to->wire.acked_ms = sim_lane_ns(to->lane) / SIM_MS;
+	/* the first one of Fast Open's early text also ends the handshake, and the window begins */
 	if (!(seg->flags & ECE) || !is_sure_of_ecn(to) || m->must_reduce ||
-	    (m->has_calm && (!to->wire.has_heard_ack || lt(to->wire.heard_ack, m->calm_seq))))
+	    !to->wire.has_heard_ack || (m->has_calm && lt(to->wire.heard_ack, m->calm_seq)))
 		return;
 	m->must_reduce = true;
 	m->resent = false;
