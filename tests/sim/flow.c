@@ -83,6 +83,30 @@ static void plan_end(struct sim *s, struct sim_end *e, struct sim_rng *r)
 		e->shut_read_at = sim_between(r, 0, 5000);
 }
 
+/* What is drawn from streams of its own. */
+static void plan_more(struct sim *s, struct sim_end *e)
+{
+	const struct sim_scenario *sc = &s->scenario;
+	uint64_t number = 2ull * e->flow->number + e->side + 1;
+	struct sim_rng open = sim_rng_split(sc->seed, SIM_RNG_FAST_OPEN + number);
+	struct sim_rng time = sim_rng_split(sc->seed, SIM_RNG_TIMEOUT + number);
+
+	e->urge_rng = sim_rng_split(sc->seed, SIM_RNG_URGENT + number);
+	e->urges = sc->urgent && sim_chance(&e->urge_rng, 500000);
+	if (sc->timeouts && sim_chance(&time, 300000))
+		e->user_timeout_ms = (uint32_t)sim_between(&time, 500, 60000);
+	if (e->side != SIM_CLIENT)
+		return;
+	/* the server knows nothing of a cookie whose ACK is lost: the client has to speak */
+	if (sc->host[SIM_SERVER].cookies && !e->to_send && e->finish == SIM_FINISH_LAST)
+		e->to_send = 1;
+	if (sc->host[SIM_CLIENT].fast_open && sim_chance(&open, 700000)) {
+		e->early = sim_between(&open, 1, sim_chance(&open, 500000) ? 4000 : 100);
+		e->early = e->early < e->to_send ? e->early : e->to_send;
+		e->early = e->early < e->abort_at ? e->early : e->abort_at;
+	}
+}
+
 static void plan_flow(struct sim *s, struct sim_flow *f)
 {
 	const struct sim_scenario *sc = &s->scenario;
@@ -107,6 +131,8 @@ static void plan_flow(struct sim *s, struct sim_flow *f)
 		if (last->finish == SIM_FINISH_SHUT)
 			last->finish = SIM_FINISH_LAST;
 	}
+	for (unsigned int i = 0; i < 2; i++)
+		plan_more(s, &f->end[i]);
 }
 
 static int by_begin(const void *a, const void *b)
@@ -272,6 +298,15 @@ static bool write_piece(struct mr_host *h, struct sim_end *e)
 	return (uint64_t)done == n;
 }
 
+static void urge(struct mr_host *h, struct sim_end *e)
+{
+	if (!e->urges || e->n_urged == SIM_URGES || !sim_chance(&e->urge_rng, 100000))
+		return;
+	e->urged[e->n_urged++] = e->written;
+	if (mr_urge(h, e->id) < 0)
+		sim_fail(e->sim, "text that was queued cannot be urgent");
+}
+
 static void say(struct mr_host *h, struct sim_end *e)
 {
 	if (e->shut || e->gave_back || e->closed || e->say_ms)
@@ -279,6 +314,7 @@ static void say(struct mr_host *h, struct sim_end *e)
 	while (e->written < e->to_send && e->written < e->abort_at) {
 		if (!write_piece(h, e))
 			return;
+		urge(h, e);
 		if (e->dawdles && sim_chance(&e->rng, 300000) && !sim_is_healed(e->sim)) {
 			e->say_ms = mr_now_ms(h) + sim_between(&e->rng, 1, e->pause_ms);
 			arm(h, e);
@@ -303,7 +339,7 @@ static void app_open(struct mr_host *h, mr_conn_id id)
 
 		e = accepted(s, lane_conn_find(lane, id));
 		if (!e || e->opened) {
-			if (!s->header_altered)
+			if (!s->header_altered && !(e && sim_open_may_come_again(e)))
 				sim_fail(s, "a connection opened that nobody asked for");
 			mr_abort(h, id);
 			return;
@@ -312,6 +348,9 @@ static void app_open(struct mr_host *h, mr_conn_id id)
 	}
 	e->opened = true;
 	sim_moved(e->sim);
+	sim_open_done(e, lane_conn_find(e->lane->lane, id));
+	if (e->user_timeout_ms)
+		mr_user_timeout(h, id, e->user_timeout_ms);
 	if (e->nodelay)
 		mr_nodelay(h, id, true);
 	say(h, e);
@@ -395,6 +434,14 @@ static void app_peer_shutdown(struct mr_host *h, mr_conn_id id)
 		say(h, e);
 }
 
+static void app_urgent(struct mr_host *h, mr_conn_id id)
+{
+	struct sim_end *e = end_of_id(h, id);
+
+	if (e && !e->gave_back)
+		sim_urge_laws(e, mr_urgent(h, id));
+}
+
 static void app_timer(struct mr_host *h, mr_conn_id id)
 {
 	struct sim_end *e = end_of_id(h, id);
@@ -437,6 +484,7 @@ const struct mr_app sim_app = {
 	.bytes = app_bytes,
 	.writable = app_writable,
 	.peer_shutdown = app_peer_shutdown,
+	.urgent = app_urgent,
 	.timer = app_timer,
 	.closed = app_closed,
 };
@@ -449,6 +497,8 @@ static void begin_end(struct sim *s, struct sim_end *e, uint16_t port)
 	struct sim_lane *l =
 		&s->lane[e->side * s->scenario.lanes +
 			 (e->side == SIM_CLIENT ? e->flow->number % s->scenario.lanes : 0)];
+	uint8_t early[SIM_FRAME_BYTES * 2];
+	size_t n_early = (size_t)e->early;
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
 	mr_conn_id id;
@@ -460,12 +510,14 @@ static void begin_end(struct sim *s, struct sim_end *e, uint16_t port)
 	in6.sin6_addr.s6_addr[3] = 0xb8;
 	in6.sin6_addr.s6_addr[15] = e->side == SIM_CLIENT ? 2 : 1;
 	sim_lane_turn(l); /* reads the clock */
-	if (mr_lane_connect(l->lane, 0,
-			    e->flow->ipv6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in,
-			    &id) < 0) {
+	sim_pattern(e, 0, early, (uint32_t)n_early);
+	if (lane_connect(l->lane, SIM_RULE,
+			 e->flow->ipv6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in,
+			 n_early ? early : NULL, &n_early, &id) < 0) {
 		e->flow->failed = true;
 		return;
 	}
+	e->written = n_early;
 	attach(l, mr_lane_host(l->lane), id, e);
 	sim_lane_turn(l);
 }

@@ -138,7 +138,7 @@ static void forge(struct sim *s, unsigned int from, const uint8_t *bytes, uint32
 	    !(f = sim_flow_of(s, &seg)))
 		return;
 	e = &f->end[from];
-	if (!e->wire.has_iss || !sim_peer(e)->wire.has_iss || !e->opened)
+	if (!e->wire.has_iss || !sim_peer(e)->wire.has_iss || !e->opened || !sim_peer(e)->opened)
 		return;
 	beyond = e->wire.snd_max + 3 + (uint32_t)sim_between(r, 0, 4000);
 	known = sim_peer(e)->wire.ts_ecr;
@@ -206,6 +206,9 @@ static bool survives(struct sim *s, unsigned int from, struct sim_seg *seg, uint
 		return true;
 	if (is_lost(s, from) || is_too_big(s, from, seg, frame))
 		return false;
+	if (seg->flags & SYN && seg->text_len &&
+	    sim_chance(&s->net.open, link_from(s, from)->syn_text_loss))
+		return false;
 	return !is_stale(s, from, frame, vlan) || sim_chance(&s->net.rng, 300000);
 }
 
@@ -221,6 +224,13 @@ static uint32_t meddle(struct sim *s, unsigned int from, struct sim_seg *seg, ui
 		forge(s, from, frame, len);
 	if (sim_chance(r, l->twice))
 		sim_net_put(s, !from, frame, len, arrival(s, from, left));
+	if (seg->flags & SYN && seg->text_len && sim_chance(&s->net.open, l->syn_twice))
+		sim_net_put(s, !from, frame, len,
+			    arrival(s, from, left) + sim_between(&s->net.open, 0, 3 * SIM_SECOND));
+	if (seg->tos & 3 && sim_chance(&s->net.marks, l->mark)) {
+		sim_seg_mark(seg);
+		s->result->seen[SIM_SEEN_MARK]++;
+	}
 	if (seg->text_len > 1 && !(seg->flags & SYN) && sim_chance(r, l->cut)) {
 		uint32_t keep = (uint32_t)sim_between(r, 1, seg->text_len - 1);
 		uint32_t n = sim_seg_cut(seg, frame, &len, keep, rest);

@@ -160,13 +160,16 @@ static const char *timer_laws(const struct mr_lane *l, const struct mr_conn *c)
 		return is_armed(c, MR_DEADLINE_MESSAGE) ? NULL : "waits for a path for ever";
 	if (c->state == MR_TIME_WAIT || c->state < MR_SYN_SENT)
 		return NULL;
-	if (c->snd_una != c->snd_nxt && !is_armed(c, MR_DEADLINE_RETRANSMIT))
+	/* text of a SYN that the peer did not take is not on its way */
+	if (c->snd_una != c->snd_nxt && !is_armed(c, MR_DEADLINE_RETRANSMIT) &&
+	    !(listed && !mr_conn_flight(&l->tcp, c)))
 		return "bytes are in flight and no retransmission is armed";
 	if (c->tx_next != MR_NONE && l->frames.record[c->tx_next].len && !listed &&
-	    !mr_conn_flight(&l->tcp, c) && !mr_conn_next_deadline(c))
+	    !mr_conn_flight(&l->tcp, c) && !mr_tcp_next_deadline(&l->tcp, c))
 		return "text waits and nothing will send it";
 	if (c->tx_next != MR_NONE && l->frames.record[c->tx_next].len && !listed &&
-	    !mr_conn_flight(&l->tcp, c) && !is_armed(c, MR_DEADLINE_RETRANSMIT))
+	    !mr_conn_flight(&l->tcp, c) && !is_armed(c, MR_DEADLINE_RETRANSMIT) &&
+	    !mr_pace_waits(&l->tcp, c))
 		return "text waits and no probe is armed";
 	if (c->flags & MR_CONN_FIN_QUEUED && !(c->flags & MR_CONN_FIN_SENT) &&
 	    c->tx_next == MR_NONE && c->state >= MR_ESTABLISHED && !listed)
@@ -185,7 +188,7 @@ static const char *timer_laws(const struct mr_lane *l, const struct mr_conn *c)
 /* The wheel's node, and the lane's sleep, are not later than the earliest deadline. */
 static const char *wheel_laws(const struct mr_lane *l, const struct mr_conn *c, uint64_t wake_ns)
 {
-	uint32_t next = mr_conn_next_deadline(c);
+	uint32_t next = mr_tcp_next_deadline(&l->tcp, c);
 	uint64_t left;
 
 	if (!next)
@@ -210,6 +213,14 @@ static uint32_t pipe_of(const struct mr_lane *l, const struct mr_conn *c)
 	return flight > gone ? flight - gone : 0;
 }
 
+/* RFC 8985 7.3: one segment of new text, whatever the congestion window says. */
+static bool is_tail_probe(const struct mr_lane *l, const struct mr_conn *c, const struct sim_end *e)
+{
+	const struct mr_active *a = mr_active_peek(&l->actives, c);
+
+	return a && a->tlp_is_out && c->snd_nxt - e->stuck_una <= c->snd_mss;
+}
+
 /* More than the congestion window is in flight only while loss is repaired, or probed for. */
 static const char *window_laws(const struct sim_lane *sl, const struct mr_conn *c)
 {
@@ -223,7 +234,7 @@ static const char *window_laws(const struct sim_lane *sl, const struct mr_conn *
 	if (!e || c->state < MR_ESTABLISHED || c->state == MR_TIME_WAIT || c->dupacks ||
 	    c->flags & (MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY | MR_CONN_PROBING) || !before)
 		return NULL;
-	if (flight > cwnd + slack + 1 && c->snd_nxt != e->stuck_una)
+	if (flight > cwnd + slack + 1 && c->snd_nxt != e->stuck_una && !is_tail_probe(l, c, e))
 		return "more is in flight than the congestion window";
 	return NULL;
 }
@@ -234,6 +245,7 @@ static const char *conn_laws(const struct sim_lane *sl, const struct mr_conn *c,
 
 	wrong = wrong ? wrong : timer_laws(sl->lane, c);
 	wrong = wrong ? wrong : wheel_laws(sl->lane, c, wake_ns);
+	wrong = wrong ? wrong : sim_timeout_laws(sl->lane, c);
 	return wrong ? wrong : window_laws(sl, c);
 }
 
@@ -259,7 +271,8 @@ static uint32_t walk(struct sim_lane *sl, uint32_t head, uint16_t states, uint32
 static const char *send_queue_laws(struct sim_lane *sl, const struct mr_conn *c)
 {
 	const struct mr_frames *f = &sl->lane->frames;
-	uint32_t seq = c->snd_una + (c->state < MR_ESTABLISHED);
+	bool syn = c->state < MR_ESTABLISHED && !(c->flags & MR_CONN_FAST_OPEN);
+	uint32_t seq = c->snd_una + (syn && !(c->flags & MR_CONN_PATH_ASKED));
 	bool found = c->tx_next == MR_NONE;
 	uint32_t tail;
 
@@ -350,6 +363,10 @@ void sim_laws_before(struct sim_lane *sl)
 	for (uint32_t i = 0; i < sl->lane->header->conns_used; i++) {
 		const struct mr_conn *c = &sl->lane->conns[i];
 
+		if (c->state >= MR_ESTABLISHED && sim_end_of(sl, c))
+			sim_pace_turn(sim_end_of(sl, c), sl->lane, c);
+		if (sim_end_of(sl, c))
+			sim_end_of(sl, c)->n_urged_before = sim_end_of(sl, c)->n_urged;
 		sl->cwnd_was[i] = c->state >= MR_ESTABLISHED ? c->cwnd : 0;
 		if (sl->end_of[i])
 			sl->end_of[i]->stuck_una = c->snd_nxt;
@@ -386,6 +403,7 @@ void sim_laws(struct sim_lane *sl, bool all)
 		if (all && !queue_laws(sl, c))
 			return;
 	}
+	sim_open_laws(sl);
 	wrong = all ? frame_laws(sl) : NULL;
 	if (wrong)
 		sim_fail(sl->sim, "%s: %s", sl->side == SIM_SERVER ? "server" : "client", wrong);
@@ -437,6 +455,17 @@ void sim_laws_closed(struct sim_end *e)
 		return;
 	if ((e->reason == MR_CLOSE_RESET_BY_PEER || e->reason == MR_CLOSE_REFUSED) && !reset)
 		sim_fail(s, "a connection was reset and the peer sent no RST");
+	if (e->reason == MR_CLOSE_USER_TIMEOUT) {
+		uint32_t limit = e->opened && e->user_timeout_ms
+					 ? e->user_timeout_ms
+					 : s->scenario.host[e->side].user_timeout_ms;
+
+		s->result->seen[SIM_SEEN_TIMEOUT]++;
+		if (!limit || (e->wire.acked_ms &&
+			       sim_lane_ns(e->lane) / SIM_MS - e->wire.acked_ms + 1 < limit))
+			sim_fail(s, "flow %u, %s: the user time-out came too early",
+				 e->flow->number, e->side == SIM_SERVER ? "server" : "client");
+	}
 	if (e->reason == MR_CLOSE_ABORTED && !e->gave_back && !e->reaped)
 		sim_fail(s, "a connection was aborted by nobody");
 	if (sim_flow_is_strict(s, e->flow) && e->reason != MR_CLOSE_DONE && !outlived_time_wait(e))
@@ -455,7 +484,7 @@ static void flow_at_end(struct sim *s, struct sim_flow *f)
 
 		if (e->id && !e->closed)
 			sim_fail(s, "flow %u never ended", f->number);
-		else if (sim_flow_is_strict(s, f) && !was_reset(e) &&
+		else if (sim_flow_is_strict(s, f) &&
 			 (!has_read_all(e) || e->received != sim_peer(e)->to_send))
 			sim_fail(s, "flow %u: %llu of %llu bytes arrived", f->number,
 				 (unsigned long long)e->received,
@@ -479,6 +508,7 @@ static void lane_at_end(struct sim_lane *l)
 		sim_fail(l->sim, "ends and reasons differ");
 	if (st->frames.rx + st->frames.ooo + st->frames.tx + st->frames.sent + st->frames.ctl)
 		sim_fail(l->sim, "frames stayed in use");
+	sim_open_at_end(l);
 	sim_laws(l, true);
 }
 

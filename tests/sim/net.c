@@ -368,7 +368,7 @@ static void arrive(struct sim *s, struct sim_flight *f)
 	memcpy(bare, f->bytes, 12);
 	memcpy(bare + 12, f->bytes + 12 + tag, f->len - 12 - tag);
 	if (sim_seg_parse(&seg, bare, f->len - tag) && sim_seg_sums_are_good(&seg))
-		sim_wire_arrived(s, f->to, &seg);
+		sim_wire_arrived(l, &seg);
 }
 
 void sim_net_arrive(struct sim *s)
@@ -427,6 +427,8 @@ void sim_net_move(struct sim *s, unsigned int side, uint64_t arg)
 void sim_net_init(struct sim *s)
 {
 	s->net.rng = sim_rng_split(s->scenario.seed, SIM_RNG_NET);
+	s->net.marks = sim_rng_split(s->scenario.seed, SIM_RNG_MARKS + 1);
+	s->net.open = sim_rng_split(s->scenario.seed, SIM_RNG_OPEN + 1);
 	for (unsigned int i = 0; i < 2; i++) {
 		static const uint8_t mac[2][6] = { { 2, 0, 0, 0, 0, 2 }, { 2, 0, 0, 0, 0, 1 } };
 

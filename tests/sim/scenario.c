@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "shared/mr_cc.h"
+#include "shared/mr_worker.h"
 #include "user/wire/segment.h"
 #include "user/wire/siphash.h"
 
@@ -182,7 +184,7 @@ static void draw_calm(struct sim_scenario *s, struct sim_rng *r)
 {
 	uint64_t delay = PICK(r, 1000, 1000000, 10000000);
 	uint64_t rate = PICK(r, 10000000, 100000000, 1000000000);
-	uint32_t strip = sim_chance(r, 400000) ? 1u << 4 : 0; /* SACK */
+	uint64_t strip = sim_chance(r, 400000) ? 1u << 4 : 0; /* SACK */
 
 	s->n_flows = 1;
 	s->spread_ns = 0;
@@ -277,6 +279,111 @@ static void draw_by_class(struct sim_scenario *s, struct sim_rng *r)
 	}
 }
 
+static bool is_calm(const struct sim_scenario *s)
+{
+	return s->class == SIM_CALM || s->class == SIM_SINGLE;
+}
+
+/* ----- drawn later than the rest, each from a stream of its own ----- */
+
+static void draw_cc(struct sim_scenario *s)
+{
+	struct sim_rng r = sim_rng_split(s->seed, SIM_RNG_CC);
+
+	for (unsigned int i = 0; i < 2; i++) {
+		s->host[i].cc = (uint8_t)PICK(&r, MR_CC_CUBIC, MR_CC_CUBIC, MR_CC_NEWRENO,
+					      MR_CC_DCTCP, MR_CC_BBR);
+		s->host[i].ecn = (uint8_t)PICK(&r, MR_ECN_PASSIVE, MR_ECN_PASSIVE, MR_ECN_ON,
+					       MR_ECN_ON, MR_ECN_OFF);
+	}
+}
+
+static void draw_marks(struct sim_scenario *s)
+{
+	struct sim_rng r = sim_rng_split(s->seed, SIM_RNG_MARKS);
+
+	for (unsigned int i = 0; i < 2 && !is_calm(s); i++)
+		if (sim_chance(&r, 500000))
+			s->link[i].mark = (uint32_t)PICK(&r, 2000, 20000, 200000, 1000000);
+}
+
+/* A handshake that is given up early, or that finds no room, may end a connection. */
+static void draw_open(struct sim_scenario *s)
+{
+	struct sim_rng r = sim_rng_split(s->seed, SIM_RNG_OPEN);
+	struct sim_host *h = &s->host[SIM_SERVER];
+
+	h->cookies = (uint8_t)PICK(&r, MR_SYN_COOKIES_OFF, MR_SYN_COOKIES_OFF, MR_SYN_COOKIES_OFF,
+				   MR_SYN_COOKIES_OFF, MR_SYN_COOKIES_AUTO, MR_SYN_COOKIES_ALWAYS);
+	h->syn_ack_retries = 7;
+	if (is_calm(s) || s->class == SIM_BOTH)
+		return;
+	if (h->cookies == MR_SYN_COOKIES_AUTO && sim_chance(&r, 700000)) {
+		h->half_open = 16; /* as few as there may be */
+		h->backlog = (uint32_t)sim_between(&r, 1, 3);
+	}
+	if (sim_chance(&r, 300000))
+		h->syn_ack_retries = (uint8_t)PICK(&r, 0, 1, 3, 5, 8);
+	/* a cookie's listener knows the first segment alone: one behind it is answered by RST */
+	s->strict = s->strict && h->syn_ack_retries > 5 && !h->cookies;
+	if (s->n_flows == 1 || !sim_chance(&r, 200000))
+		return;
+	if (sim_chance(&r, 700000))
+		h->source_connections = (uint32_t)sim_between(&r, 1, s->n_flows);
+	else
+		h->source_half_open = (uint32_t)sim_between(&r, 1, 3);
+	s->strict = false;
+}
+
+static void draw_ip(struct sim_scenario *s)
+{
+	struct sim_rng r = sim_rng_split(s->seed, SIM_RNG_IP);
+
+	for (unsigned int i = 0; i < 2; i++) {
+		s->host[i].ttl = (uint8_t)PICK(&r, 0, 64, 255, 1, sim_between(&r, 1, 255));
+		s->host[i].dscp = (uint8_t)PICK(&r, 0, 63, sim_between(&r, 0, 63));
+	}
+}
+
+static void draw_fast_open(struct sim_scenario *s)
+{
+	struct sim_rng r = sim_rng_split(s->seed, SIM_RNG_FAST_OPEN);
+	struct sim_link *to = &s->link[SIM_CLIENT];
+
+	if (s->class == SIM_BOTH || !sim_chance(&r, 400000))
+		return;
+	s->host[SIM_CLIENT].fast_open = MR_FAST_OPEN_CLIENT;
+	s->host[SIM_SERVER].fast_open = sim_chance(&r, 900000) ? MR_FAST_OPEN_SERVER : 0;
+	s->host[SIM_SERVER].fast_open_pending = (uint32_t)PICK(&r, 1, 4, 1000, 1000);
+	if (is_calm(s))
+		return;
+	to->syn_text_loss = (uint32_t)PICK(&r, 0, 0, 0, 200000, 1000000);
+	to->syn_twice = (uint32_t)PICK(&r, 0, 0, 100000, 500000);
+	if (sim_chance(&r, 100000))
+		s->link[sim_draw(&r) % 2].strip |= 1ull << 34;
+	for (uint32_t i = sim_chance(&r, 300000) ? 2 : 0; i; i--)
+		add_event(s, &r, SIM_EVENT_KEY, 0);
+}
+
+static void draw_timeouts(struct sim_scenario *s)
+{
+	struct sim_rng r = sim_rng_split(s->seed, SIM_RNG_TIMEOUT);
+
+	if (is_calm(s) || !sim_chance(&r, 250000))
+		return;
+	s->timeouts = true;
+	s->strict = false;
+	for (unsigned int i = 0; i < 2; i++)
+		s->host[i].user_timeout_ms = (uint32_t)PICK(&r, 0, 1000, 5000, 30000, 120000);
+}
+
+static void draw_urgent(struct sim_scenario *s)
+{
+	struct sim_rng r = sim_rng_split(s->seed, SIM_RNG_URGENT);
+
+	s->urgent = sim_chance(&r, 250000);
+}
+
 void sim_scenario_draw(struct sim_scenario *s, uint64_t seed)
 {
 	struct sim_rng rng = sim_rng_split(seed, SIM_RNG_SCENARIO);
@@ -312,4 +419,11 @@ void sim_scenario_draw(struct sim_scenario *s, uint64_t seed)
 		s->port_hi = s->port_lo = 40000;
 	if (s->class != SIM_CALM && s->class != SIM_SINGLE)
 		draw_events(s, r);
+	draw_cc(s);
+	draw_marks(s);
+	draw_open(s);
+	draw_ip(s);
+	draw_fast_open(s);
+	draw_timeouts(s);
+	draw_urgent(s);
 }

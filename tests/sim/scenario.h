@@ -15,6 +15,7 @@ enum {
 	SIM_QUEUES = 2,	 /* lanes of a side, at most */
 	SIM_EVENTS = 24, /* things that happen at a time */
 	SIM_PORT = 7000, /* of the server */
+	SIM_RULE = 1,	 /* of the application; another one stands before it */
 	SIM_MS = 1000000,
 };
 
@@ -27,6 +28,13 @@ enum sim_stream {
 	SIM_RNG_APPS,
 	SIM_RNG_TURNS,
 	SIM_RNG_PLANS, /* and one for each connection behind it */
+	SIM_RNG_CC = 1 << 24,
+	SIM_RNG_MARKS = 2 << 24,
+	SIM_RNG_OPEN = 3 << 24,
+	SIM_RNG_IP = 4 << 24,
+	SIM_RNG_FAST_OPEN = 5 << 24, /* behind these, too, one for each connection */
+	SIM_RNG_TIMEOUT = 6 << 24,
+	SIM_RNG_URGENT = 7 << 24,
 };
 
 enum sim_class {
@@ -55,7 +63,9 @@ struct sim_link {
 	uint32_t forge;	 /* a stranger's segment into the connection */
 	uint32_t mtu;	 /* 0: the interface's */
 	bool tells;	 /* ICMP says so */
-	uint32_t strip;	 /* options of SYNs, one bit a kind */
+	uint64_t strip;	 /* options of SYNs, one bit a kind */
+	uint32_t mark;	 /* CE on what says ECT */
+	uint32_t syn_text_loss, syn_twice;
 };
 
 enum sim_event_kind {
@@ -64,6 +74,7 @@ enum sim_event_kind {
 	SIM_EVENT_STALL,   /* a lane of @side does not run for @arg ns */
 	SIM_EVENT_JUMP,	   /* the clock of @side jumps by @arg ns */
 	SIM_EVENT_RSS,	   /* frames to @side come to other queues */
+	SIM_EVENT_KEY,	   /* the server makes other Fast Open cookies */
 };
 
 struct sim_event {
@@ -84,6 +95,13 @@ struct sim_host {
 	uint64_t isn_key[2];
 	uint32_t backlog;
 	bool nagle;
+	uint8_t cc, ecn; /* enum mr_cc_algorithm, enum mr_ecn_mode */
+	uint8_t ttl, dscp;
+	uint8_t cookies, syn_ack_retries; /* enum mr_syn_cookies */
+	uint8_t fast_open;
+	uint32_t fast_open_pending;
+	uint32_t source_connections, source_half_open;
+	uint32_t user_timeout_ms;
 };
 
 struct sim_scenario {
@@ -101,6 +119,7 @@ struct sim_scenario {
 	uint16_t port_lo, port_hi; /* of the client */
 	bool ipv6, ipv4;
 	bool dawdles, stalls, aborts;
+	bool timeouts, urgent; /* of single connections */
 	bool strict; /* nothing happens that may end a connection otherwise than in order */
 	uint32_t lost_segment; /* SIM_SINGLE: which one with text */
 	struct sim_event event[SIM_EVENTS];

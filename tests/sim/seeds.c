@@ -50,6 +50,8 @@ static void run_share(struct report *r, uint64_t first, uint64_t n, const struct
 		r->t.bytes += result.bytes;
 		r->t.changes += result.changes;
 		r->t.altered += result.altered;
+		for (unsigned int i = 0; i < SIM_SEEN_COUNT; i++)
+			r->t.seen[i] += result.seen[i];
 		if (!result.failed)
 			continue;
 		__atomic_add_fetch(p->failures, 1, __ATOMIC_RELAXED);
@@ -72,6 +74,8 @@ static void add(struct sim_totals *to, const struct sim_totals *t)
 	to->bytes += t->bytes;
 	to->changes += t->changes;
 	to->altered += t->altered;
+	for (unsigned int i = 0; i < SIM_SEEN_COUNT; i++)
+		to->seen[i] += t->seen[i];
 }
 
 static void wait_for(pid_t pid, struct report *r)

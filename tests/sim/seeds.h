@@ -9,6 +9,7 @@
 
 struct sim_totals {
 	uint64_t seeds, failed, events, connections, bytes, changes, altered;
+	uint64_t seen[SIM_SEEN_COUNT];
 	uint64_t first_failed;
 };
 

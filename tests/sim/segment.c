@@ -9,7 +9,11 @@ enum {
 	KIND_NOP = 1,
 	KIND_MSS = 2,
 	KIND_SHIFT = 3,
+	KIND_SACK = 4,
 	KIND_TS = 8,
+	KIND_FAST_OPEN = 34,
+	URG = 0x20,
+	CWR = 0x80,
 };
 
 static uint32_t add_up(const uint8_t *p, uint32_t len, uint32_t sum)
@@ -48,6 +52,12 @@ static bool read_option(struct sim_seg *s, uint8_t *p, uint32_t len)
 		s->ts = p;
 		s->ts_val = sim_load32(p + 2);
 		s->ts_ecr = sim_load32(p + 6);
+	} else if (p[0] == KIND_SACK && len == 2) {
+		s->sack = true;
+	} else if (p[0] == KIND_FAST_OPEN) {
+		s->fast_open_bytes = (uint8_t)(len - 2);
+		if (len >= 10)
+			s->fast_open = (uint64_t)sim_load32(p + 2) << 32 | sim_load32(p + 6);
 	}
 	return true;
 }
@@ -85,12 +95,16 @@ static bool parse_ip(struct sim_seg *s, uint8_t *frame, uint32_t len)
 		header = 40;
 		s->ip_len = 40u + sim_load16(s->ip + 4);
 		s->client_side = s->ip[23] == 1;
+		s->tos = (uint8_t)(s->ip[0] << 4 | s->ip[1] >> 4);
+		s->ttl = s->ip[7];
 	} else {
 		if (len < ETH + 20 || sim_load16(frame + 12) != 0x0800 || s->ip[0] != 0x45 ||
 		    s->ip[9] != 6)
 			return false;
 		s->ip_len = sim_load16(s->ip + 2);
 		s->client_side = s->ip[15] == 1;
+		s->tos = s->ip[1];
+		s->ttl = s->ip[8];
 	}
 	if (ETH + s->ip_len > len || s->ip_len < header + 20)
 		return false;
@@ -115,6 +129,7 @@ bool sim_seg_parse(struct sim_seg *s, uint8_t *frame, uint32_t len)
 	s->ack = sim_load32(s->tcp + 8);
 	s->flags = s->tcp[13];
 	s->wnd = sim_load16(s->tcp + 14);
+	s->urgent = sim_load16(s->tcp + 18);
 	s->text = s->tcp + offset;
 	s->text_len = s->tcp_len - offset;
 	return each_option(s, read_option);
@@ -159,7 +174,14 @@ uint32_t sim_seg_cut(struct sim_seg *s, uint8_t *frame, uint32_t *len, uint32_t 
 	memcpy(rest, frame, *len);
 	sim_seg_parse(&second, rest, *len);
 	memmove(second.text, second.text + keep, second.text_len - keep);
-	sim_seg_put(&second, s->seq + keep, s->ack, s->flags);
+	sim_seg_put(&second, s->seq + keep, s->ack, s->flags & (uint8_t)~CWR); /* with the first */
+	if (s->flags & URG) { /* the pointer counts from the segment's first byte */
+		uint32_t left = s->urgent > keep ? s->urgent - keep : 0;
+
+		sim_store16(second.tcp + 18, left);
+		if (!left)
+			second.tcp[13] &= (uint8_t)~URG;
+	}
 	set_text_len(&second, second.text_len - keep);
 	sim_seg_put(s, s->seq, s->ack, s->flags & (uint8_t)~0x09); /* FIN and PSH end the text */
 	*len -= s->text_len - keep;
@@ -167,14 +189,20 @@ uint32_t sim_seg_cut(struct sim_seg *s, uint8_t *frame, uint32_t *len, uint32_t 
 	return rest_len;
 }
 
-void sim_seg_strip(struct sim_seg *s, uint32_t kinds)
+void sim_seg_mark(struct sim_seg *s)
+{
+	s->ip[1] |= s->ipv6 ? 0x30 : 0x03;
+	sim_seg_repair(s);
+}
+
+void sim_seg_strip(struct sim_seg *s, uint64_t kinds)
 {
 	uint8_t *end = s->text;
 
 	for (uint8_t *p = s->tcp + 20; p < end && *p != KIND_END;) {
 		uint32_t n = *p == KIND_NOP ? 1 : p[1];
 
-		if (*p < 32 && kinds >> *p & 1)
+		if (*p < 64 && kinds >> *p & 1)
 			memset(p, KIND_NOP, n);
 		p += n;
 	}

@@ -23,10 +23,13 @@ struct sim_seg {
 	uint8_t *ip, *tcp, *text, *ts;
 	uint32_t ip_len, tcp_len, text_len;
 	bool ipv6, client_side;
-	uint16_t sport, dport, wnd, mss;
+	uint16_t sport, dport, wnd, mss, urgent;
 	uint32_t seq, ack, ts_val, ts_ecr;
 	uint8_t flags, shift;
-	bool has_ts, has_shift;
+	uint8_t tos, ttl; /* of either family */
+	uint8_t fast_open_bytes;
+	bool has_ts, has_shift, sack;
+	uint64_t fast_open; /* the cookie's first eight bytes, 0: none */
 };
 
 /** sim_seg_parse() - an untagged frame; false: not TCP of this net, or malformed */
@@ -54,7 +57,10 @@ uint32_t sim_seg_cut(struct sim_seg *s, uint8_t *frame, uint32_t *len, uint32_t 
 /** sim_seg_strip() - as a middlebox: turn SYN options into NOPs and repair the checksum
  * @kinds:	one bit a kind of option
  */
-void sim_seg_strip(struct sim_seg *s, uint32_t kinds);
+void sim_seg_strip(struct sim_seg *s, uint64_t kinds);
+
+/** sim_seg_mark() - CE */
+void sim_seg_mark(struct sim_seg *s);
 
 /** sim_seg_too_big() - the ICMP error that a router answers; returns its bytes, at @out */
 uint32_t sim_seg_too_big(const struct sim_seg *s, const uint8_t *frame, uint32_t mtu, uint8_t *out);

@@ -125,7 +125,14 @@ static void configure(struct sim_lane *l)
 		.fin_wait_ms = h->fin_wait_ms,
 		.delayed_ack_ms = h->delayed_ack_ms,
 		.beat_ms = 20,
-		.open = { .syn_ack_retries = 7 },
+		.user_timeout_ms = h->user_timeout_ms,
+		.open = { .syn_cookies = h->cookies,
+			  .syn_ack_retries = h->syn_ack_retries,
+			  .fast_open = h->fast_open,
+			  .fast_open_pending = h->fast_open_pending,
+			  .source_connections = h->source_connections,
+			  .source_half_open = h->source_half_open,
+			  .fast_open_secret = { h->isn_key[0] + 2, h->isn_key[1] + 3 } },
 		.keepalive = { h->keep_idle_s > 0, h->keep_idle_s, 5, 9 },
 		.cpu = -1,
 	};
@@ -134,17 +141,31 @@ static void configure(struct sim_lane *l)
 	l->config.port_hi = l->side == SIM_CLIENT ? (uint16_t)(l->config.port_lo + n - 1)
 						  : SIM_PORT;
 	memcpy(l->config.mac, l->sim->net.mac[l->side], 6);
-	l->rule = (struct mr_lane_rule){
+	l->rule[0] = (struct mr_lane_rule){ .name = "other",
+					    .app = "sim",
+					    .vlan = (uint32_t)MR_VLAN_ANY,
+					    .port = 10,
+					    .protocol = 6,
+					    .any_family = 1,
+					    .ttl = 77,
+					    .dscp = 7,
+					    .backlog = 1,
+					    .directory = -1 };
+	l->rule[SIM_RULE] = (struct mr_lane_rule){
 		.name = "sim",
 		.app = "sim",
 		.vlan = (uint32_t)MR_VLAN_ANY,
 		.port = l->side == SIM_SERVER && sc->class != SIM_BOTH ? SIM_PORT : 9,
 		.protocol = 6,
 		.any_family = 1,
+		.ttl = h->ttl,
+		.dscp = h->dscp,
+		.cc = h->cc,
+		.ecn = h->ecn,
 		.backlog = h->backlog,
 		.directory = -1,
 	};
-	l->config.n_rules = 1;
+	l->config.n_rules = SIM_RULE + 1;
 }
 
 static void open_tee(struct sim_lane *l, const char *dir)
@@ -207,7 +228,7 @@ static void make_lane(struct sim *s, uint32_t i, const char *dir)
 		.arena = &l->arena,
 		.port = l->tee ? l->tee : &l->port.port,
 		.config = &l->config,
-		.rules = &l->rule,
+		.rules = l->rule,
 		.stats = &l->stats,
 		.mailbox = s->mailbox[l->side],
 		.paths = l->paths,
@@ -277,6 +298,11 @@ static void happen(struct sim *s, const struct sim_event *e)
 		break;
 	case SIM_EVENT_RSS:
 		s->net.rss++;
+		break;
+	case SIM_EVENT_KEY:
+		memset(s->fast_open, 0, sizeof(s->fast_open));
+		for (uint32_t i = 0; i < s->scenario.lanes; i++)
+			s->lane[i].lane->tcp_config.fast_open_key.k[0]++;
 		break;
 	}
 }
@@ -385,7 +411,8 @@ static bool advance(struct sim *s)
 
 /*
  * The peer of this end is gone, its last RST was lost, and this end has nothing to send: no TCP
- * would ever find that out. Its application gives up.
+ * would ever find that out. Its application gives up. So it does where a cookie of an earlier
+ * connection of the ports opened what the peer knows nothing of, and R2 is a quarter of an hour.
  */
 static bool reap(struct sim *s)
 {
@@ -399,7 +426,8 @@ static bool reap(struct sim *s)
 		if (!e->id || e->closed || e->reaped || (p->id && !p->closed))
 			continue;
 		c = lane_conn_find(e->lane->lane, e->id);
-		if (!c || (c->snd_una != c->snd_nxt && !s->header_altered))
+		if (!c || (c->snd_una != c->snd_nxt && !s->header_altered &&
+			   !s->scenario.host[SIM_SERVER].cookies))
 			continue;
 		e->reaped = any = true;
 		mr_abort(mr_lane_host(e->lane->lane), e->id);
@@ -546,27 +574,30 @@ static void describe_link(const char *name, const struct sim_link *l)
 {
 	printf("  %s: %llu bit/s, %llu us + %llu us%s, queue %u; loss %u, bursts %u/%u/%u, twice "
 	       "%u, "
-	       "reorder %u, late %u, flip %u, text %u, header %u, forge %u, mtu %u%s, strip %x\n",
+	       "reorder %u, late %u, flip %u, text %u, header %u, forge %u, mtu %u%s, strip %llx, "
+	       "marks %u, SYN text lost %u, twice %u\n",
 	       name, (unsigned long long)l->rate_bps, (unsigned long long)l->delay_ns / 1000,
 	       (unsigned long long)l->jitter_ns / 1000, l->overtakes ? " overtaking" : "",
 	       l->queue_bytes, l->loss, l->burst_begin, l->burst_end, l->burst_loss, l->twice,
 	       l->reorder, l->late, l->flip, l->text, l->header, l->forge, l->mtu,
-	       l->tells ? " told" : "", l->strip);
+	       l->tells ? " told" : "", (unsigned long long)l->strip, l->mark, l->syn_text_loss,
+	       l->syn_twice);
 }
 
 void sim_describe(uint64_t seed)
 {
-	static const char *const kinds[] = { "outage", "address", "stall", "jump", "rss" };
+	static const char *const kinds[] = { "outage", "address", "stall", "jump", "rss", "key" };
 	struct sim_scenario s;
 
 	sim_scenario_draw(&s, seed);
 	printf("  seed %llu: %s, %u+%u lanes, %u connections of up to %u bytes, %s%s, ports %u-%u, "
-	       "heals at %llu ms%s%s%s%s\n",
+	       "heals at %llu ms%s%s%s%s%s%s\n",
 	       (unsigned long long)seed, sim_class_name(s.class), s.lanes, s.lanes, s.n_flows,
 	       s.bytes_most, s.ipv4 ? "IPv4 " : "", s.ipv6 ? "IPv6" : "", s.port_lo, s.port_hi,
 	       (unsigned long long)s.heal_ns / SIM_MS, s.strict ? ", strict" : "",
 	       s.dawdles ? ", dawdling" : "", s.stalls ? ", stalling" : "",
-	       s.aborts ? ", aborting" : "");
+	       s.aborts ? ", aborting" : "", s.timeouts ? ", time-outs" : "",
+	       s.urgent ? ", urgent" : "");
 	for (unsigned int i = 0; i < 2; i++) {
 		const struct sim_host *h = &s.host[i];
 
@@ -576,6 +607,12 @@ void sim_describe(uint64_t seed)
 		       i ? "client" : "server", h->frames, h->conns, h->ring, h->receive_buffer,
 		       h->send_buffer, h->delayed_ack_ms, (unsigned long long)h->dma_ns / 1000,
 		       h->keep_idle_s, h->time_wait_ms, (unsigned long long)h->clock_ns / SIM_MS);
+		printf("    %s, ecn %s, ttl %u, dscp %u, cookies %u, SYN-ACKs %u, Fast Open %u of "
+		       "%u, "
+		       "a source %u/%u, user time-out %u ms\n",
+		       mr_cc_names()[h->cc], mr_ecn_names()[h->ecn], h->ttl, h->dscp, h->cookies,
+		       h->syn_ack_retries, h->fast_open, h->fast_open_pending,
+		       h->source_connections, h->source_half_open, h->user_timeout_ms);
 		describe_link(i ? "client to server" : "server to client", &s.link[i]);
 	}
 	for (uint32_t i = 0; i < s.n_events; i++)

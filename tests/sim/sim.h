@@ -14,10 +14,12 @@
 #include "tests/sim/segment.h"
 #include "user/lane/internal.h"
 #include "user/port/port.h"
+#include "user/tcp/internal.h"
 
 enum {
 	SIM_SENDS = 128, /* transmissions remembered for the clock of round trips */
 	SIM_WORDS = 400,
+	SIM_URGES = 16, /* urgent marks of an end, at most */
 };
 
 struct sim;
@@ -31,9 +33,37 @@ struct sim_sent {
 	bool again;	  /* it, or a part of it, was sent again */
 };
 
+/* A SYN or SYN-ACK. */
+struct sim_syn {
+	bool is, ts, sack, has_shift;
+	uint8_t shift, flags;
+	uint16_t mss;
+};
+
+/* Congestion marks at one end; positions in the receive ring tell what its lane has read. */
+struct sim_marks {
+	bool any, told;	  /* CE arrived; ECE was sent since it did */
+	bool owes;	  /* CE on new text up to @ce_end stands at @ce_at of the ring */
+	bool echoing;	  /* ECE on everything until CWR arrives */
+	bool must_reduce; /* ECE stands at @ece_at of the ring: CWR on the next new text */
+	bool has_calm, resent;
+	uint32_t ce_end, ce_at, ece_at, cwr_at;
+	uint32_t calm_seq; /* what was sent with the last CWR, or before text was sent again */
+};
+
+/* What pacing allows one end, by the simulator's own count. */
+struct sim_pace {
+	bool on;
+	uint64_t credit, rate, us; /* bytes, bytes a second, the lane's clock */
+	uint32_t beyond;	   /* segments that left without credit */
+	uint32_t mss;
+};
+
 /* What the wire knows of one end of a connection. */
 struct sim_wire {
 	bool has_iss, has_edge, has_heard, has_ts, fin;
+	bool has_early; /* text that left before the SYN-ACK, up to @early_end */
+	uint32_t early_end;
 	bool offers, has_shift; /* window scale: sent by this end; heard from the peer */
 	uint32_t iss, snd_max, fin_seq;
 	uint32_t probed;	 /* behind the byte of the last window probe */
@@ -43,6 +73,14 @@ struct sim_wire {
 	uint32_t ts_val, ts_ecr;
 	uint8_t shift;
 	uint16_t mss;
+	struct sim_syn said, heard; /* the SYN that it sent, that came */
+	uint32_t n_syns_heard, n_syn_acks, n_syn_texts_heard;
+	uint64_t cookie; /* Fast Open: of the last SYN with text that came */
+	uint32_t heard_ack;
+	bool has_heard_ack;
+	uint64_t acked_ms; /* the lane's clock: when that went on */
+	struct sim_marks marks;
+	struct sim_pace pace;
 	struct sim_sent sent[SIM_SENDS];
 	uint32_t n_sent;
 };
@@ -67,12 +105,18 @@ struct sim_end {
 	uint64_t to_send, abort_at, stall_at, stall_ms, shut_read_at;
 	uint32_t write_most, read_most, pause_ms;
 	bool in_place, nodelay, dawdles;
+	uint64_t early;		  /* bytes that go with the open */
+	uint32_t user_timeout_ms; /* that it asks for; 0: the host's */
+	bool urges;
+	struct sim_rng urge_rng;
 	/* so far */
 	uint64_t written, received, say_ms, read_ms;
 	bool opened, closed, eof, shut, gave_back, stalled, shut_read, reaped;
 	int reason;
 	uint64_t closed_ns;
 	uint32_t stuck_una; /* see laws of progress */
+	uint64_t urged[SIM_URGES];
+	uint32_t n_urged, n_urged_before; /* when the turn began */
 	struct sim_wire wire;
 };
 
@@ -81,7 +125,8 @@ struct sim_flow {
 	bool ipv6, bound, failed; /* @failed: could not begin */
 	bool odd;		  /* the server answered its SYN twice, as two connections */
 	uint16_t client_port;
-	uint64_t key; /* of its bytes */
+	struct sim_flow *before; /* the last one with this port */
+	uint64_t key;		 /* of its bytes */
 	uint64_t begin_ns;
 	uint64_t done_ns;
 	struct sim_end end[2];
@@ -109,7 +154,7 @@ struct sim_lane {
 	int arena_fd;
 	struct mr_arena arena;
 	struct mr_lane_config config;
-	struct mr_lane_rule rule;
+	struct mr_lane_rule rule[SIM_RULE + 1];
 	struct mr_lane_stats stats;
 	struct mr_path_table *paths;
 	struct mr_lane_setup setup;
@@ -136,7 +181,7 @@ struct sim_flight {
 };
 
 struct sim_net {
-	struct sim_rng rng;
+	struct sim_rng rng, marks, open;
 	struct sim_flight **heap;
 	uint32_t n_heap, heap_size;
 	struct sim_flight *unused;
@@ -151,7 +196,24 @@ struct sim_net {
 	bool lost_one;
 };
 
+/* How often it was seen what a seed may draw: tests ask that it was. */
+enum sim_seen {
+	SIM_SEEN_MARK,
+	SIM_SEEN_ECE,
+	SIM_SEEN_CWR,
+	SIM_SEEN_COOKIE,
+	SIM_SEEN_FAST_OPEN,
+	SIM_SEEN_FALLBACK,
+	SIM_SEEN_GHOST,
+	SIM_SEEN_LIMIT,
+	SIM_SEEN_URGENT,
+	SIM_SEEN_TIMEOUT,
+	SIM_SEEN_PACED,
+	SIM_SEEN_COUNT
+};
+
 struct sim_result {
+	uint64_t seen[SIM_SEEN_COUNT];
 	uint64_t events, connections, bytes, hash, changes, altered;
 	bool failed;
 	char why[SIM_WORDS];
@@ -170,6 +232,7 @@ struct sim {
 	struct sim_flow **by_port[2]; /* family, client's port: the last one */
 	bool *reset[2][2];	      /* side, family, client's port: it sent an RST there */
 	uint32_t next_event;
+	uint64_t fast_open[2][2]; /* family: the cookies given last, under the present key */
 	uint64_t progress, progress_ns;
 	uint32_t idle;			   /* times that a lane woke for nothing, in a row */
 	bool text_altered, header_altered; /* so far, behind a good checksum */
@@ -222,8 +285,26 @@ bool sim_pattern_is(const struct sim_end *e, uint64_t offset, const uint8_t *p, 
 
 /* wire.c: laws of the wire */
 void sim_wire_sent(struct sim_lane *l, uint8_t *frame, uint32_t len);
-void sim_wire_arrived(struct sim *s, unsigned int to, struct sim_seg *seg);
+void sim_wire_arrived(struct sim_lane *l, struct sim_seg *seg);
+void sim_wire_wrong(struct sim_end *e, const struct sim_seg *seg, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 struct sim_flow *sim_flow_of(struct sim *s, const struct sim_seg *seg);
+
+/* opening.c: laws of SYNs, cookies, Fast Open and limits */
+void sim_open_syn_sent(struct sim_lane *l, struct sim_end *e, const struct sim_seg *seg);
+void sim_open_syn_arrived(struct sim_end *from, struct sim_end *to, const struct sim_seg *seg);
+void sim_open_done(struct sim_end *e, const struct mr_conn *c);
+bool sim_open_may_come_again(struct sim_end *e);
+void sim_open_laws(struct sim_lane *l);
+void sim_open_at_end(struct sim_lane *l);
+
+/* marks.c: laws of congestion marks, pacing, urgent text, time-outs and IP headers */
+void sim_marks_sent(struct sim_end *e, const struct mr_conn *c, const struct sim_seg *seg);
+void sim_marks_arrived(struct sim_end *from, struct sim_end *to, const struct sim_seg *seg,
+		       uint32_t at);
+void sim_pace_turn(struct sim_end *e, const struct mr_lane *l, const struct mr_conn *c);
+void sim_urge_laws(struct sim_end *e, uint64_t ahead);
+const char *sim_timeout_laws(const struct mr_lane *l, const struct mr_conn *c);
 
 /* laws.c: laws of a lane */
 void sim_laws_before(struct sim_lane *l);

@@ -27,6 +27,8 @@ static void seeds_of_every_kind_hold_the_laws(void **state)
 	assert_true(t.changes > 10 * t.seeds);
 	assert_true(t.altered > 0);
 	assert_true(t.bytes > 1000 * t.seeds);
+	for (unsigned int i = 0; i < SIM_SEEN_COUNT; i++)
+		assert_true(t.seen[i] >= 20);
 }
 
 /* Does a clock jump by days, and does a stranger send? */

@@ -33,13 +33,25 @@ static uint32_t sent_to(const struct sim_wire *w)
 	return lt(w->snd_max, w->probed) ? w->probed : w->snd_max;
 }
 
-struct sim_flow *sim_flow_of(struct sim *s, const struct sim_seg *seg)
+/* A port may come again while segments of its last connection are on their way. */
+static bool is_of(const struct sim_flow *f, const struct sim_seg *seg)
 {
-	return s->by_port[seg->ipv6][seg->client_side ? seg->sport : seg->dport];
+	const struct sim_wire *w = &f->end[seg->client_side ? SIM_CLIENT : SIM_SERVER].wire;
+
+	return !w->has_iss || (!lt(seg->seq, w->iss) && !lt(sent_to(w) + 1, seg->seq));
 }
 
-static void __attribute__((format(printf, 3, 4)))
-wrong(struct sim_end *e, const struct sim_seg *seg, const char *format, ...)
+struct sim_flow *sim_flow_of(struct sim *s, const struct sim_seg *seg)
+{
+	struct sim_flow *last = s->by_port[seg->ipv6][seg->client_side ? seg->sport : seg->dport];
+	struct sim_flow *f = last;
+
+	while (f && !is_of(f, seg))
+		f = f->before;
+	return f ? f : last;
+}
+
+void sim_wire_wrong(struct sim_end *e, const struct sim_seg *seg, const char *format, ...)
 {
 	char text[160];
 	va_list args;
@@ -63,6 +75,8 @@ static struct sim_flow *bind_flow(struct sim *s, struct sim_end *e, const struct
 	if (e->side == SIM_CLIENT) {
 		f->bound = true;
 		f->client_port = seg->sport;
+		if (s->by_port[seg->ipv6][seg->sport] != f)
+			f->before = s->by_port[seg->ipv6][seg->sport];
 		s->by_port[seg->ipv6][seg->sport] = f;
 	}
 	return f;
@@ -89,6 +103,18 @@ static struct sim_end *end_of_tuple(struct sim_lane *l, const struct sim_seg *se
 
 /* ----- SYN ----- */
 
+/* Its SYN, or text that went along (RFC 7413). */
+static bool answers(const struct sim_wire *client, const struct sim_seg *seg)
+{
+	return lt(client->iss, seg->ack) && le(seg->ack, sent_to(client));
+}
+
+/* Fast Open: the peer may take it, or it is sent again as if for the first time. */
+static void note_syn_text(struct sim_wire *w, const struct sim_seg *seg)
+{
+	w->probed = mr_seq_max(w->probed, seg->seq + 1 + seg->text_len);
+}
+
 static void syn_sent(struct sim_lane *l, struct sim_end *e, const struct sim_seg *seg)
 {
 	struct sim *s = l->sim;
@@ -97,18 +123,27 @@ static void syn_sent(struct sim_lane *l, struct sim_end *e, const struct sim_seg
 
 	if (!f)
 		return;
-	if (!e && seg->flags & ACK && seg->ack != f->end[SIM_CLIENT].wire.iss + 1)
+	if (!e && seg->flags & ACK && !answers(&f->end[SIM_CLIENT].wire, seg))
 		return; /* an answer to an earlier connection's SYN */
 	w = &f->end[l->side].wire;
-	if (w->has_iss && w->iss == seg->seq)
+	if (!w->has_iss || w->iss == seg->seq)
+		sim_open_syn_sent(l, &f->end[l->side], seg);
+	if (w->has_iss && w->iss == seg->seq) {
+		note_syn_text(w, seg);
 		return;
-	if (w->has_iss && (f->end[l->side].opened || s->scenario.lanes > 1)) {
+	}
+	/* by a cookie, and by a record or in another minute: the client may take either */
+	if (w->has_iss && (f->end[l->side].opened || s->scenario.lanes > 1 ||
+			   s->scenario.host[SIM_SERVER].cookies)) {
 		f->odd = true; /* it was forgotten there meanwhile, or another lane answers too */
 		return;
 	}
 	w->has_iss = true;
 	w->iss = seg->seq;
 	w->snd_max = w->probed = seg->seq + 1;
+	note_syn_text(w, seg);
+	if (w->has_early)
+		w->probed = mr_seq_max(w->probed, w->early_end);
 	w->offers = seg->has_shift;
 	w->shift = seg->shift;
 	w->mss = seg->mss;
@@ -121,11 +156,11 @@ static void syn_sent(struct sim_lane *l, struct sim_end *e, const struct sim_seg
 	}
 }
 
-/* A SYN is sent again: Karn. (The SYN-ACK of a simultaneous open does not count here.) */
+/* A SYN is sent again, alone or with an ACK: Karn. */
 static void syn_again(struct sim_end *e, const struct sim_seg *seg)
 {
-	if (e && !(seg->flags & ACK) && e->wire.has_iss && e->wire.iss == seg->seq &&
-	    e->wire.n_sent && e->wire.sent[0].seq == seg->seq)
+	if (e && e->wire.has_iss && e->wire.iss == seg->seq && e->wire.n_sent &&
+	    e->wire.sent[0].seq == seg->seq)
 		e->wire.sent[0].again = e->wire.sent[0].lane_us != sim_lane_ns(e->lane) / 1000 ||
 					e->wire.sent[0].again;
 }
@@ -145,18 +180,14 @@ static void law_of_edges(struct sim_end *e, const struct sim_seg *seg)
 	uint32_t edge = seg->ack + window_of(w, seg);
 
 	if (w->has_edge && lt(seg->ack, w->last_ack))
-		wrong(e, seg, "an acknowledgment went back");
+		sim_wire_wrong(e, seg, "an acknowledgment went back");
 	if (peer->has_iss && lt(sent_to(peer), seg->ack))
-		wrong(e, seg, "bytes were acknowledged that were never sent, %u",
-		      sent_to(peer) - peer->iss);
-	/* at first by what the window scale's unit rounds off: a SYN-ACK's window has none */
-	if (w->has_edge && lt(edge + (seg->ack - peer->iss < 2000 && w->offers && w->has_shift
-					      ? (1u << w->shift) - 1
-					      : 0),
-			      w->edge))
-		wrong(e, seg, "the right window edge moved back by %u", w->edge - edge);
+		sim_wire_wrong(e, seg, "bytes were acknowledged that were never sent, %u",
+			       sent_to(peer) - peer->iss);
+	if (w->has_edge && lt(edge, w->edge))
+		sim_wire_wrong(e, seg, "the right window edge moved back by %u", w->edge - edge);
 	if (edge - seg->ack > 2u * e->lane->config.receive_buffer + SLACK)
-		wrong(e, seg, "a window of %u was offered", edge - seg->ack);
+		sim_wire_wrong(e, seg, "a window of %u was offered", edge - seg->ack);
 	if (!w->has_edge || lt(w->edge, edge))
 		w->edge = edge;
 	w->has_edge = true;
@@ -172,9 +203,9 @@ static void law_of_text(struct sim_end *e, const struct sim_seg *seg)
 	if (!seg->text_len)
 		return;
 	if (offset + seg->text_len > e->written)
-		wrong(e, seg, "bytes were sent that nobody wrote");
+		sim_wire_wrong(e, seg, "bytes were sent that nobody wrote");
 	else if (!sim_pattern_is(e, offset, seg->text, seg->text_len))
-		wrong(e, seg, "other bytes were sent than were written");
+		sim_wire_wrong(e, seg, "other bytes were sent than were written");
 }
 
 static void law_of_fin(struct sim_end *e, const struct sim_seg *seg)
@@ -183,39 +214,36 @@ static void law_of_fin(struct sim_end *e, const struct sim_seg *seg)
 	struct sim_wire *w = &e->wire;
 
 	if (w->fin && seg->text_len && lt(w->fin_seq, end))
-		wrong(e, seg, "text behind the FIN");
+		sim_wire_wrong(e, seg, "text behind the FIN");
 	if (!(seg->flags & FIN))
 		return;
 	if (!e->shut && !e->gave_back)
-		wrong(e, seg, "a FIN that nobody asked for");
+		sim_wire_wrong(e, seg, "a FIN that nobody asked for");
 	if ((w->fin && w->fin_seq != end) || end != w->iss + 1 + (uint32_t)e->written)
-		wrong(e, seg, "a FIN in the wrong place");
+		sim_wire_wrong(e, seg, "a FIN in the wrong place");
 	w->fin = true;
 	w->fin_seq = end;
 }
 
-/*
- * RFC 9293 3.8.6: only a probe of one byte goes beyond what the peer offered. The RFC's SND.UNA +
- * SND.WND may lie beyond every right edge that was heard, when segments have overtaken each other
- * (SND.UNA moves, SND.WL1 keeps the window): it is allowed here as well.
- */
-static void law_of_window(struct sim_end *e, const struct mr_conn *c, const struct sim_seg *seg)
+/* RFC 9293 3.8.6: only a probe of one byte goes beyond what the peer offered. */
+static void law_of_window(struct sim_end *e, const struct sim_seg *seg)
 {
 	uint32_t end = seg->seq + seg->text_len;
-	uint32_t edge = mr_seq_max(e->wire.heard_edge, c->snd_una + c->snd_wnd);
+	uint32_t edge = e->wire.heard_edge;
 
 	if (!seg->text_len || !e->wire.has_heard || le(end, edge) || le(end, e->wire.snd_max))
 		return;
 	if (seg->text_len > 1 || lt(edge, seg->seq))
-		wrong(e, seg, "%u bytes were sent beyond the peer's window", end - edge);
+		sim_wire_wrong(e, seg, "%u bytes were sent beyond the peer's window", end - edge);
 }
 
 /* What is taken for the peer's window must be one that it offered. */
 static void law_of_offers(struct sim_end *e, const struct mr_conn *c, const struct sim_seg *seg)
 {
 	if (e->wire.has_heard && c->snd_wnd > e->wire.heard_most)
-		wrong(e, seg, "the peer's window is taken for %u, it never offered more than %u",
-		      c->snd_wnd, e->wire.heard_most);
+		sim_wire_wrong(e, seg,
+			       "the peer's window is taken for %u, it never offered more than %u",
+			       c->snd_wnd, e->wire.heard_most);
 }
 
 /* MUST-16, RFC 6691: no larger than the peer's option and the path take. */
@@ -227,7 +255,7 @@ static void law_of_size(struct sim_end *e, const struct sim_seg *seg)
 									    : e->lane->config.mtu;
 
 	if (seg->ip_len > e->lane->config.mtu || seg->text_len + options > most)
-		wrong(e, seg, "a segment of %u bytes is too large", seg->text_len);
+		sim_wire_wrong(e, seg, "a segment of %u bytes is too large", seg->text_len);
 }
 
 /* RFC 7323 3.2: once agreed, in every segment; and the clock behind them never goes back. */
@@ -238,10 +266,10 @@ static void law_of_stamps(struct sim_end *e, const struct sim_seg *seg)
 		      !(e->sim->scenario.link[0].strip & 1u << 8);
 
 	if (agreed && !seg->has_ts)
-		wrong(e, seg, "a segment without timestamps");
+		sim_wire_wrong(e, seg, "a segment without timestamps");
 	if (seg->has_ts && w->ts_val &&
 	    w->ts_val - seg->ts_val - 1 < 1u << 30) /* no jump of days */
-		wrong(e, seg, "a timestamp went back");
+		sim_wire_wrong(e, seg, "a timestamp went back");
 	w->ts_val = seg->has_ts ? seg->ts_val : w->ts_val;
 	w->ts_ecr = seg->has_ts && seg->flags & ACK ? seg->ts_ecr : w->ts_ecr;
 }
@@ -251,16 +279,12 @@ static void remember(struct sim_end *e, const struct sim_seg *seg)
 	struct sim_wire *w = &e->wire;
 	uint32_t end = seg->seq + seg->text_len + !!(seg->flags & FIN);
 	uint32_t n = w->n_sent < SIM_SENDS ? w->n_sent : SIM_SENDS;
-	bool again = lt(seg->seq, w->snd_max);
+	bool again = lt(seg->seq, sent_to(w)); /* also by a probe, or with the SYN */
 
 	if (end == seg->seq)
 		return;
-	if (seg->text_len == 1 && w->has_heard && lt(w->heard_edge, end)) { /* a window probe */
-		w->probed = end;
-		return;
-	}
-	if (again && e->sim->scenario.class == SIM_CALM)
-		wrong(e, seg, "sent again on a net without loss");
+	if (lt(seg->seq, w->snd_max) && e->sim->scenario.class == SIM_CALM)
+		sim_wire_wrong(e, seg, "sent again on a net without loss");
 	for (uint32_t i = 0; again && i < n; i++)
 		if (lt(w->sent[i].seq, end) && lt(seg->seq, w->sent[i].end))
 			w->sent[i].again = true;
@@ -270,7 +294,9 @@ static void remember(struct sim_end *e, const struct sim_seg *seg)
 		.lane_us = sim_lane_ns(e->lane) / 1000,
 		.again = again,
 	};
-	if (lt(w->snd_max, end))
+	if (seg->text_len == 1 && w->has_heard && lt(w->heard_edge, end)) /* a window probe */
+		w->probed = end;
+	else if (lt(w->snd_max, end))
 		w->snd_max = end;
 }
 
@@ -278,17 +304,23 @@ static void segment_sent(struct sim_end *e, const struct mr_conn *c, const struc
 {
 	struct sim_wire *w = &e->wire;
 
+	if (!w->has_iss && c->flags & MR_CONN_PASSIVE) { /* the ring had no room for the SYN-ACK */
+		w->has_early = true;
+		w->early_end = seg->seq + seg->text_len;
+	}
 	if (!w->has_iss || e->flow->odd || e->sim->header_altered)
 		return;
 	if (lt(sent_to(w), seg->seq) || lt(seg->seq, w->iss))
-		wrong(e, seg, "a segment leaves a gap before it, or lies before the first");
+		sim_wire_wrong(e, seg,
+			       "a segment leaves a gap before it, or lies before the first");
 	law_of_edges(e, seg);
 	law_of_text(e, seg);
 	law_of_fin(e, seg);
-	law_of_window(e, c, seg);
+	law_of_window(e, seg);
 	law_of_offers(e, c, seg);
 	law_of_size(e, seg);
 	law_of_stamps(e, seg);
+	sim_marks_sent(e, c, seg);
 	remember(e, seg);
 }
 
@@ -346,27 +378,32 @@ void sim_wire_sent(struct sim_lane *l, uint8_t *frame, uint32_t len)
 
 static void syn_arrived(struct sim_end *from, struct sim_end *to, const struct sim_seg *seg)
 {
+	uint32_t edge;
+
 	if (seg->seq != from->wire.iss)
 		return;
+	sim_open_syn_arrived(from, to, seg);
 	to->wire.has_shift = seg->has_shift;
 	if (seg->wnd > to->wire.heard_most)
 		to->wire.heard_most = seg->wnd;
-	if (!to->wire.has_iss || to->wire.has_heard)
+	if (!to->wire.has_iss)
 		return;
+	edge = (seg->flags & ACK ? seg->ack : to->wire.iss + 1) + seg->wnd;
+	if (!to->wire.has_heard || lt(to->wire.heard_edge, edge))
+		to->wire.heard_edge = edge;
 	to->wire.has_heard = true;
-	to->wire.heard_edge = to->wire.iss + 1 + seg->wnd;
 }
 
-void sim_wire_arrived(struct sim *s, unsigned int to, struct sim_seg *seg)
+void sim_wire_arrived(struct sim_lane *l, struct sim_seg *seg)
 {
-	struct sim_flow *f = sim_flow_of(s, seg);
+	struct sim_flow *f = sim_flow_of(l->sim, seg);
 	struct sim_end *e, *from;
 	uint32_t edge, window;
 
 	if (!f || seg->flags & RST)
 		return;
-	e = &f->end[to];
-	from = &f->end[!to];
+	e = &f->end[l->side];
+	from = &f->end[!l->side];
 	if (!from->wire.has_iss)
 		return;
 	if (seg->flags & SYN) {
@@ -376,6 +413,7 @@ void sim_wire_arrived(struct sim *s, unsigned int to, struct sim_seg *seg)
 	if (!(seg->flags & ACK) || !e->wire.has_iss || le(seg->ack, e->wire.iss) ||
 	    lt(sent_to(&e->wire), seg->ack))
 		return;
+	sim_marks_arrived(from, e, seg, l->port.rx.tail);
 	window = window_of(&from->wire, seg);
 	edge = seg->ack + window;
 	e->wire.heard_most = window > e->wire.heard_most ? window : e->wire.heard_most;

@@ -71,7 +71,7 @@ static void cookie_answers_a_syn_and_is_taken_back(void **state)
 
 	(void)state;
 	rfc_init(&f);
-	assert_true(mr_cookie_send(&f.tcp, &syn, NULL));
+	assert_true(mr_cookie_send(&f.tcp, &syn, 0, NULL));
 	assert_int_equal(f.n_sent, 1);
 	assert_int_equal(rfc_last(&f)->flags, MR_SYN | MR_ACK);
 	assert_int_equal(rfc_last(&f)->ack, RFC_IRS + 1);
@@ -110,7 +110,7 @@ static void cookie_keeps_the_mss(void **state)
 		struct rfc f;
 
 		rfc_init(&f);
-		assert_true(mr_cookie_send(&f.tcp, &syn, NULL));
+		assert_true(mr_cookie_send(&f.tcp, &syn, 0, NULL));
 		ack = ack_of(&f, &syn);
 		assert_true(mr_cookie_check(&f.tcp, &ack, &h));
 		assert_int_equal(h.peer_mss, cases[i].kept);
@@ -132,7 +132,7 @@ static void cookie_keeps_the_window_scale_in_the_timestamp(void **state)
 		set_ms(&f, RFC_START_MS + shift * 7u);
 		syn.options.has_window_scale = shift < 15;
 		syn.options.window_shift = shift < 15 ? shift : 0;
-		assert_true(mr_cookie_send(&f.tcp, &syn, NULL));
+		assert_true(mr_cookie_send(&f.tcp, &syn, 0, NULL));
 		assert_int_equal(rfc_last(&f)->options.has_window_scale, shift < 15);
 		assert_true(mr_seq_le(rfc_last(&f)->options.ts_val, f.tcp.now_ms));
 		assert_true(f.tcp.now_ms - rfc_last(&f)->options.ts_val < 128);
@@ -155,7 +155,7 @@ static void cookie_reads_sack_of_the_echo_and_no_ecn(void **state)
 
 	(void)state;
 	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, NULL);
+	mr_cookie_send(&f.tcp, &syn, 0, NULL);
 	ack = ack_of(&f, &syn);
 	ack.options.ts_ecr = (ack.options.ts_ecr & ~0x3fu) | 0x30 | 4;
 	assert_true(mr_cookie_check(&f.tcp, &ack, &h));
@@ -174,7 +174,7 @@ static void cookie_without_timestamps_offers_the_mss_alone(void **state)
 
 	(void)state;
 	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, NULL);
+	mr_cookie_send(&f.tcp, &syn, 0, NULL);
 	assert_false(rfc_last(&f)->options.has_window_scale);
 	assert_false(rfc_last(&f)->options.sack_permitted);
 	assert_false(rfc_last(&f)->options.has_timestamps);
@@ -199,7 +199,7 @@ static void cookie_lives_two_minutes_at_most(void **state)
 
 		rfc_init(&f);
 		set_ms(&f, 10 * MINUTE + made[i]);
-		mr_cookie_send(&f.tcp, &syn, NULL);
+		mr_cookie_send(&f.tcp, &syn, 0, NULL);
 		ack = ack_of(&f, &syn);
 		set_ms(&f, 11 * MINUTE + MINUTE - 1);
 		assert_true(mr_cookie_check(&f.tcp, &ack, &h));
@@ -223,7 +223,7 @@ static void cookie_is_bound_to_all_that_it_answers(void **state)
 
 	(void)state;
 	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, NULL);
+	mr_cookie_send(&f.tcp, &syn, 0, NULL);
 	good = ack_of(&f, &syn);
 	for (int i = 0; i < 6; i++) {
 		struct mr_segment bad = good;
@@ -252,7 +252,7 @@ static void cookie_is_not_guessed(void **state)
 
 	(void)state;
 	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, NULL);
+	mr_cookie_send(&f.tcp, &syn, 0, NULL);
 	ack = ack_of(&f, &syn);
 	for (uint32_t i = 1; i <= 200000; i++) {
 		ack.ack = i * 2654435761u;
@@ -279,7 +279,7 @@ static void cookie_needs_an_ack_and_no_syn_or_rst(void **state)
 
 	(void)state;
 	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, NULL);
+	mr_cookie_send(&f.tcp, &syn, 0, NULL);
 	ack = ack_of(&f, &syn);
 	ack.len = 100;
 	for (int i = 0; i < 6; i++) {
@@ -298,13 +298,79 @@ static void cookie_below_the_earlier_connection_is_not_sent(void **state)
 
 	(void)state;
 	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, NULL);
-	used = rfc_last(&f)->seq + 10;
+	mr_cookie_send(&f.tcp, &syn, 0, NULL);
+	used = rfc_last(&f)->seq - 10;
+	assert_true(mr_cookie_send(&f.tcp, &syn, 0, &used));
+	assert_int_equal(rfc_last(&f)->seq, used + 10);
+	used += 0x4000000;
 	rfc_forget(&f);
-	assert_false(mr_cookie_send(&f.tcp, &syn, &used));
+	assert_false(mr_cookie_send(&f.tcp, &syn, 0, &used));
 	assert_int_equal(f.n_sent, 0);
-	used -= 20;
-	assert_true(mr_cookie_send(&f.tcp, &syn, &used));
+	rfc_fini(&f);
+}
+
+/* What this minute's hash does not reach, the next minute's does, and it is taken at once. */
+static void cookie_a_little_too_low_is_of_the_next_minute(void **state)
+{
+	struct mr_segment syn = syn_of(false, 1460, true);
+	struct mr_half_open h;
+	struct mr_segment ack;
+	uint32_t used;
+	struct rfc f;
+
+	(void)state;
+	for (uint32_t minute = 1; minute < 40; minute++) {
+		rfc_init(&f);
+		set_ms(&f, minute * MINUTE);
+		mr_cookie_send(&f.tcp, &syn, 0, NULL);
+		used = rfc_last(&f)->seq + 1000;
+		syn.seq += 2000; /* a new SYN, from behind all that was sent */
+		assert_true(mr_cookie_send(&f.tcp, &syn, 0, &used));
+		assert_true(mr_seq_lt(used, rfc_last(&f)->seq));
+		ack = ack_of(&f, &syn);
+		assert_true(mr_cookie_check(&f.tcp, &ack, &h));
+		rfc_fini(&f);
+	}
+}
+
+/* Later segments: the peer sent @i bytes meanwhile and got none, or as many, or twice as many. */
+static void cookie_is_no_later_segment(void **state)
+{
+	struct mr_segment syn = syn_of(false, 65535, true);
+	struct mr_half_open h;
+	struct mr_segment ack;
+	struct rfc f;
+
+	(void)state;
+	rfc_init(&f);
+	mr_cookie_send(&f.tcp, &syn, 0, NULL);
+	ack = ack_of(&f, &syn);
+	for (uint32_t i = 1; i < 2000; i++) {
+		for (uint32_t times = 0; times < 3; times++) {
+			struct mr_segment later = ack;
+
+			later.seq += i;
+			later.ack += times * i;
+			assert_false(mr_cookie_check(&f.tcp, &later, &h));
+		}
+	}
+	assert_true(mr_cookie_check(&f.tcp, &ack, &h));
+	rfc_fini(&f);
+}
+
+/* The SYN-ACK has the fields of the rule that listens. */
+static void cookie_has_the_ip_settings_of_its_rule(void **state)
+{
+	static const struct mr_ip_settings ip[2] = { { 1, 2 }, { 77, 33 } };
+	struct mr_segment syn = syn_of(false, 1460, true);
+	struct rfc f;
+
+	(void)state;
+	rfc_init(&f);
+	f.tcp.ip = ip;
+	mr_cookie_send(&f.tcp, &syn, 1, NULL);
+	assert_int_equal(rfc_last(&f)->ttl, 77);
+	assert_int_equal(rfc_last(&f)->dscp, 33);
 	rfc_fini(&f);
 }
 
@@ -319,7 +385,7 @@ static void cookie_block_is_established_by_a_segment_with_text(void **state)
 
 	(void)state;
 	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, NULL);
+	mr_cookie_send(&f.tcp, &syn, 0, NULL);
 	ack = ack_of(&f, &syn);
 	assert_true(mr_cookie_check(&f.tcp, &ack, &h));
 	mr_half_open_expand(&f.tcp, &h, c);
@@ -354,6 +420,9 @@ int main(void)
 		cmocka_unit_test(cookie_is_not_guessed),
 		cmocka_unit_test(cookie_needs_an_ack_and_no_syn_or_rst),
 		cmocka_unit_test(cookie_below_the_earlier_connection_is_not_sent),
+		cmocka_unit_test(cookie_a_little_too_low_is_of_the_next_minute),
+		cmocka_unit_test(cookie_is_no_later_segment),
+		cmocka_unit_test(cookie_has_the_ip_settings_of_its_rule),
 		cmocka_unit_test(cookie_block_is_established_by_a_segment_with_text),
 	};
 

@@ -182,6 +182,33 @@ static void ack_of_the_answer_establishes(void **state)
 	rfc_fini(&f);
 }
 
+/* The SYN again, after text: Karn, and the right edge that the text offered stays. */
+static void syn_again_is_answered_untimed_in_the_same_window(void **state)
+{
+	struct mr_segment s = syn(5);
+	struct mr_conn *c;
+	uint32_t offered;
+	bool kept;
+	struct rfc f;
+
+	(void)state;
+	server(&f);
+	f.config.receive_buffer = 256 << 10;
+	s.options.has_window_scale = true;
+	take_cookie(&f, &s);
+	c = accept_text(&f, &s);
+	assert_true(c->flags & MR_CONN_RTT_RUNNING);
+	mr_tcp_send_call(&f.tcp, c, "world", 5);
+	mr_tcp_output(&f.tcp, c);
+	offered = (uint32_t)rfc_last(&f)->wnd << c->rcv_shift;
+	assert_true(offered >= 65535);
+	mr_tcp_segment_arrives(&f.tcp, c, &s, MR_NONE, &kept);
+	assert_int_equal(rfc_last(&f)->flags, MR_SYN | MR_ACK);
+	assert_false(c->flags & MR_CONN_RTT_RUNNING);
+	assert_int_equal(c->rcv_wnd, offered);
+	rfc_fini(&f);
+}
+
 /* Our text was lost, the ACK of the SYN-ACK came: the timer sends the text again. */
 static void lost_answer_is_sent_again_after_the_ack(void **state)
 {
@@ -319,6 +346,29 @@ static void syn_again_is_plain(void **state)
 	rfc_fini(&f);
 }
 
+/* Text that a SYN had carried in vain begins the clock of delivery rates all the same. */
+static void text_that_was_not_taken_is_timed_from_now(void **state)
+{
+	const struct mr_active *a;
+	struct mr_conn *c;
+	struct rfc f;
+
+	(void)state;
+	learn(&f);
+	c = client(&f, "hello");
+	c->cc = MR_CC_BBR;
+	rfc_advance(&f, c, 1000);
+	rfc_arrives(
+		&f, c,
+		&(struct rfc_in){
+			.flags = MR_SYN | MR_ACK, .seq = RFC_IRS, .ack = c->iss + 1, .mss = 1460 });
+	assert_int_equal(rfc_last(&f)->len, 5);
+	a = mr_active_peek(f.tcp.actives, c);
+	assert_int_equal(a->rate.first_sent_us, (uint32_t)f.tcp.now_us);
+	assert_int_equal(a->rate.delivered_us, (uint32_t)f.tcp.now_us);
+	rfc_fini(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,10 +377,12 @@ int main(void)
 		cmocka_unit_test(accepted_text_is_acknowledged_and_an_old_cookie_renewed),
 		cmocka_unit_test(answer_leaves_before_the_ack_and_the_fin_behind_it),
 		cmocka_unit_test(ack_of_the_answer_establishes),
+		cmocka_unit_test(syn_again_is_answered_untimed_in_the_same_window),
 		cmocka_unit_test(lost_answer_is_sent_again_after_the_ack),
 		cmocka_unit_test(syn_brings_the_cookie_and_the_text),
 		cmocka_unit_test(syn_ack_may_acknowledge_any_part_of_the_text),
 		cmocka_unit_test(syn_again_is_plain),
+		cmocka_unit_test(text_that_was_not_taken_is_timed_from_now),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

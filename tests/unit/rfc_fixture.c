@@ -23,6 +23,8 @@ static void record(struct rfc *f, const struct mr_segment_out *out, const uint8_
 		.urgent = out->urgent,
 		.flags = out->flags,
 		.ecn = out->ecn,
+		.ttl = out->ttl,
+		.dscp = out->dscp,
 		.len = len,
 		.at_ms = f->tcp.now_ms,
 		.reply = reply,

@@ -39,7 +39,7 @@ struct rfc_sent {
 	uint16_t wnd;
 	uint16_t urgent;
 	uint8_t flags;
-	uint8_t ecn; /* of the IP header */
+	uint8_t ecn, ttl, dscp; /* of the IP header */
 	uint32_t len;
 	uint32_t at_ms;
 	bool reply; /* by ops->reply: no connection block, or RST */
@@ -79,7 +79,7 @@ struct rfc_in {
 	uint16_t len;
 	bool has_ts;
 	uint32_t ts_val, ts_ecr;
-	uint8_t ecn; /* of the IP header */
+	uint8_t ecn, ttl, dscp; /* of the IP header */
 	uint16_t mss;
 	bool has_wscale;
 	uint8_t wscale;

@@ -40,6 +40,24 @@ static void established_urgent_pointer_counts_from_the_reader(void **state)
 	rfc_fini(&f);
 }
 
+/* The peer's FIN has a number, and is no byte. */
+static void close_wait_urgent_does_not_count_the_fin(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = start(&f);
+
+	(void)state;
+	rfc_arrives(&f, c,
+		    &(struct rfc_in){ .flags = MR_ACK | MR_URG | MR_FIN,
+				      .seq = c->rcv_nxt,
+				      .urgent = 6,
+				      .text = text,
+				      .len = 10 });
+	assert_int_equal(c->state, MR_CLOSE_WAIT);
+	assert_int_equal(mr_tcp_urgent(&f.tcp, c), 6);
+	rfc_fini(&f);
+}
+
 /* MUST-32: told when it arrives, ahead of the text, once for each new pointer. */
 static void established_urgent_is_told_before_its_text(void **state)
 {
@@ -158,6 +176,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(established_urgent_pointer_counts_from_the_reader),
+		cmocka_unit_test(close_wait_urgent_does_not_count_the_fin),
 		cmocka_unit_test(established_urgent_is_told_before_its_text),
 		cmocka_unit_test(established_older_pointer_changes_nothing),
 		cmocka_unit_test(established_pointer_behind_the_reader_is_no_news),

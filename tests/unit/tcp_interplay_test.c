@@ -155,7 +155,7 @@ static void syn_received_opened_by_a_cookie_takes_no_sample(void **state)
 
 	f->tcp.now_ms = HOUR_MS;
 	f->tcp.now_us = HOUR_MS * 1000ull;
-	assert_true(mr_cookie_send(&f->tcp, &syn, NULL));
+	assert_true(mr_cookie_send(&f->tcp, &syn, 0, NULL));
 	f->tcp.now_ms += 10;
 	f->tcp.now_us += 10000;
 	ack.flags = MR_ACK;

@@ -12,10 +12,10 @@ enum {
 	COOKIE_MS = MR_COOKIE_MINUTES * 60000,
 };
 
-void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const uint32_t *used,
-		      int *drop)
+void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const struct lane_rule *rule,
+		      const uint32_t *used, int *drop)
 {
-	if (!mr_cookie_send(&l->tcp, seg, used)) {
+	if (!mr_cookie_send(&l->tcp, seg, (uint16_t)(rule - l->rules), used)) {
 		*drop = used ? MR_DROP_HALF_OPEN_FULL : MR_DROP_TCP_FLAGS;
 		return;
 	}

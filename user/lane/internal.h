@@ -220,8 +220,8 @@ uint32_t lane_expire_records(struct mr_lane *l);
 uint32_t lane_next_record_ms(const struct mr_lane *l);
 
 /* cookies.c: passive opens without a record */
-void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const uint32_t *used,
-		      int *drop);
+void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const struct lane_rule *rule,
+		      const uint32_t *used, int *drop);
 bool lane_cookie_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
 			 uint32_t frame, bool *kept, int *drop, const struct mr_mail *mail);
 void lane_cookie_failed(struct mr_lane *l, const struct mr_segment *seg);

@@ -100,7 +100,7 @@ static bool is_done_without_record(struct mr_lane *l, const struct mr_segment *s
 
 	if (!accept_full && (cookies == MR_SYN_COOKIES_ALWAYS ||
 			     (cookies == MR_SYN_COOKIES_AUTO && lack != MR_DROP_NONE))) {
-		lane_cookie_send(l, seg, used, drop);
+		lane_cookie_send(l, seg, rule, used, drop);
 		return true;
 	}
 	if (lack == MR_DROP_NONE)

@@ -2,10 +2,15 @@
 /*
  * The cookie is the initial sequence number:
  *
- *	H(0) + IRS + minute * 2^24 + (H(minute) + MSS index) mod 2^24
+ *	H(0) + IRS + minute * 2^24 + (H(minute, IRS) + MSS index) mod 2^24
  *
- * with H a SipHash-2-4 of the tuple and its argument. IRS stays readable in it by design: a new
- * SYN of the peer moves the number on as RFC 9293 3.4.1 wants it. A forger hits one of 2^32 / 16.
+ * with H a SipHash-2-4 of the tuple and its arguments. IRS stays readable in it by design: a new
+ * SYN of the peer moves the number on as RFC 9293 3.4.1 wants it, with the help of the next minute
+ * where the hashes' difference is against it. A forger hits one of 2^32 / 24.
+ *
+ * IRS is hashed as well: else later segments of the connection would be cookies too, those a few
+ * bytes behind the first (with another index), and those of peers that had sent as much as they
+ * got; what came before would be lost without a word, a dead connection would open in its middle.
  *
  * What does not fit goes through the timestamp that the peer echoes, in its lowest six bits: shift
  * of the peer's window (15: none), SACK; the layout of Linux (net/ipv4/syncookies.c), whose bit for
@@ -56,13 +61,15 @@ static uint32_t mss_index(const struct mr_tuple *tuple, uint16_t mss)
 }
 
 /* @minute 0 is the hash without time: minutes are counted from 1. */
-static uint32_t hash(const struct mr_tcp *t, const struct mr_tuple *tuple, uint32_t minute)
+static uint32_t hash(const struct mr_tcp *t, const struct mr_tuple *tuple, uint32_t minute,
+		     uint32_t irs)
 {
 	struct {
 		struct mr_tuple tuple;
 		uint32_t minute;
+		uint32_t irs;
 		uint8_t use[8]; /* other hashes under this key have other lengths */
-	} in = { *tuple, minute, "cookie" };
+	} in = { *tuple, minute, irs, "cookie" };
 
 	return (uint32_t)mr_siphash24(&t->config->isn_key, &in, sizeof(in));
 }
@@ -72,23 +79,25 @@ static uint32_t minute_of(const struct mr_tcp *t)
 	return (uint32_t)(t->now_us / MR_COOKIE_MINUTE_US) + 1;
 }
 
-static uint32_t make(const struct mr_tcp *t, const struct mr_segment *syn)
+static uint32_t make(const struct mr_tcp *t, const struct mr_segment *syn, uint32_t minute)
 {
-	uint32_t minute = minute_of(t);
-	uint32_t data = hash(t, &syn->tuple, minute) + mss_index(&syn->tuple, syn->options.mss);
+	uint32_t data =
+		hash(t, &syn->tuple, minute, syn->seq) + mss_index(&syn->tuple, syn->options.mss);
 
-	return hash(t, &syn->tuple, 0) + syn->seq + (minute << DATA_BITS) + (data & DATA_MASK);
+	return hash(t, &syn->tuple, 0, 0) + syn->seq + (minute << DATA_BITS) + (data & DATA_MASK);
 }
 
 /* The index of the MSS, or N_MSS and above: no cookie of ours. */
 static uint32_t open_cookie(const struct mr_tcp *t, const struct mr_segment *ack)
 {
-	uint32_t v = ack->ack - 1 - hash(t, &ack->tuple, 0) - (ack->seq - 1);
-	uint32_t age = (minute_of(t) - (v >> DATA_BITS)) & (UINT32_MAX >> DATA_BITS);
+	uint32_t irs = ack->seq - 1;
+	uint32_t v = ack->ack - 1 - hash(t, &ack->tuple, 0, 0) - irs;
+	uint32_t next = minute_of(t) + 1;
+	uint32_t age = (next - (v >> DATA_BITS)) & (UINT32_MAX >> DATA_BITS);
 
-	if (age >= MR_COOKIE_MINUTES || age >= minute_of(t))
+	if (age > MR_COOKIE_MINUTES || age >= next)
 		return N_MSS;
-	return (v - hash(t, &ack->tuple, minute_of(t) - age)) & DATA_MASK;
+	return (v - hash(t, &ack->tuple, next - age, irs)) & DATA_MASK;
 }
 
 /* Options into the timestamp's low bits, never later than it is. */
@@ -110,7 +119,8 @@ static void strip_options(struct mr_segment_out *out)
 	out->options.sack_permitted = false;
 }
 
-bool mr_cookie_send(struct mr_tcp *t, const struct mr_segment *syn, const uint32_t *used)
+bool mr_cookie_send(struct mr_tcp *t, const struct mr_segment *syn, uint16_t rule,
+		    const uint32_t *used)
 {
 	struct mr_half_open half;
 	struct mr_segment_out out;
@@ -118,7 +128,10 @@ bool mr_cookie_send(struct mr_tcp *t, const struct mr_segment *syn, const uint32
 
 	if (!mr_tcp_listen_state(t, syn, &half))
 		return false;
-	half.iss = make(t, syn);
+	half.rule = rule;
+	half.iss = make(t, syn, minute_of(t));
+	if (used && !mr_seq_lt(*used, half.iss))
+		half.iss = make(t, syn, minute_of(t) + 1);
 	if (used && !mr_seq_lt(*used, half.iss))
 		return false;
 	mr_half_open_expand(t, &half, &c);

@@ -15,13 +15,15 @@ enum {
 
 /**
  * mr_cookie_send() - answer a SYN; nothing is kept
+ * @rule:	that listens: its IP settings
  * @used:	last sequence number of an earlier connection of the tuple, or NULL
  *
  * Without timestamps the SYN-ACK offers neither window scale nor SACK nor ECN: only the MSS fits.
  *
  * Return: false when it is no plain SYN, or when the cookie is not above @used; nothing was sent
  */
-bool mr_cookie_send(struct mr_tcp *t, const struct mr_segment *syn, const uint32_t *used);
+bool mr_cookie_send(struct mr_tcp *t, const struct mr_segment *syn, uint16_t rule,
+		    const uint32_t *used);
 
 /**
  * mr_cookie_check() - is @ack the answer to a cookie of the last MR_COOKIE_MINUTES?

@@ -110,13 +110,13 @@ static void ack_now(struct mr_tcp *t, struct mr_conn *c)
 
 /*
  * RFC 8257 3.2: when the mark changes, what came before it is acknowledged at once with the old
- * value, and the text itself without delay.
+ * value, and the text itself without delay. What came out of order waits for its ACK as well.
  */
 static void echo_exactly(struct mr_tcp *t, struct mr_conn *c, bool ce)
 {
 	if (ce == !!(c->flags & MR_CONN_ECE_OWED))
 		return;
-	if (c->rcv_nxt != c->last_ack_sent)
+	if (c->rcv_nxt != c->last_ack_sent || c->flags & MR_CONN_ACK_NOW)
 		mr_tcp_send_ack(t, c);
 	c->flags ^= MR_CONN_ECE_OWED;
 	ack_now(t, c);

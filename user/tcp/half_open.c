@@ -85,6 +85,8 @@ void mr_half_open_expand(struct mr_tcp *t, const struct mr_half_open *h, struct 
 		c->flags &= ~MR_CONN_WINDOW_SCALE;
 		c->rcv_shift = 0;
 	}
+	/* as an ACK says it, which is not remembered here: what it offered may not shrink again */
+	c->rcv_wnd = (c->rcv_wnd + (1u << c->rcv_shift) - 1) & ~((1u << c->rcv_shift) - 1);
 	mr_tcp_set_mss(t, c, h->peer_mss, 0);
 }
 

@@ -432,6 +432,7 @@ static int other_states(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 
 	if (is_early_syn_again(c, seg)) {
 		t->stats->duplicates++;
+		c->flags &= ~MR_CONN_RTT_RUNNING; /* Karn: the SYN-ACK leaves again */
 		mr_tcp_send_syn(t, c);
 		return MR_DROP_NONE;
 	}

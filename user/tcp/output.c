@@ -270,9 +270,12 @@ void mr_tcp_reply_rst(struct mr_tcp *t, const struct mr_segment *seg)
 /* Options and window of a SYN or SYN-ACK: Linux's options, in its order. */
 static void fill_syn(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out, uint8_t flags)
 {
+	uint32_t offered = c->rcv_wnd; /* by a segment behind the SYN-ACK: Fast Open */
+
 	fill_segment(t, c, out, c->iss, flags | mr_ecn_syn_flags(c, flags));
 	c->rcv_wnd = min_u32(mr_tcp_select_window(t, c), 65535); /* never scaled (RFC 7323 2.2) */
 	out->wnd = (uint16_t)c->rcv_wnd;
+	c->rcv_wnd = max_u32(c->rcv_wnd, offered);
 	out->options.mss = mss_option(t, c->remote);
 	out->options.sack_permitted = c->flags & MR_CONN_SACK;
 	out->options.has_window_scale = c->flags & MR_CONN_WINDOW_SCALE;

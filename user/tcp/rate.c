@@ -24,7 +24,8 @@ void mr_rate_frame_sent(struct mr_tcp *t, struct mr_conn *c, struct mr_frame *r)
 {
 	struct mr_rate *rate = &mr_active_of(t, c)->rate;
 
-	if (c->snd_una == c->snd_nxt) { /* the pipe was empty: the clock begins */
+	/* the pipe was empty, whatever a SYN or a window probe had carried: the clock begins */
+	if (!mr_conn_flight(t, c)) {
 		rate->first_sent_us = (uint32_t)t->now_us;
 		rate->delivered_us = (uint32_t)t->now_us;
 	}

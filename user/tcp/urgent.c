@@ -27,7 +27,7 @@ void mr_tcp_check_urg_bit(struct mr_tcp *t, struct mr_conn *c, const struct mr_s
 uint32_t mr_tcp_urgent(struct mr_tcp *t, const struct mr_conn *c)
 {
 	const struct mr_active *a = mr_active_peek(t->actives, c);
-	uint32_t reader = c->rcv_nxt - c->rx_bytes;
+	uint32_t reader = c->rcv_nxt - c->rx_bytes - !!(c->flags & MR_CONN_FIN_RECEIVED);
 
 	if (!a || !(a->urgent & MR_URGENT_IN) || !mr_seq_lt(reader, a->rcv_up))
 		return 0;
