@@ -78,7 +78,7 @@ struct sim_end {
 struct sim_flow {
 	uint32_t number;
 	bool ipv6, bound, failed; /* @failed: could not begin */
-	bool odd;		  /* the server answered its SYN twice, as two connections */
+	bool odd;		  /* the server answered its SYN again after the connection's end */
 	uint16_t client_port;
 	uint64_t key; /* of its bytes */
 	uint64_t begin_ns;

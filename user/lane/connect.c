@@ -102,7 +102,7 @@ static void open_over(struct mr_lane *l, struct mr_conn *c, const struct mr_path
 		fail(l, c, MR_CLOSE_NO_PORT);
 		return;
 	}
-	mr_table_insert(&l->table, lane_hash(l, tuple), mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
+	lane_flow_insert(l, lane_hash(l, tuple), mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
 	mr_tcp_open_call(&l->tcp, c, path->mtu);
 }
 

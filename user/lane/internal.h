@@ -222,8 +222,11 @@ uint32_t lane_next_record_ms(const struct mr_lane *l);
 /* cookies.c: passive opens without a record */
 void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const uint32_t *used,
 		      int *drop);
-bool lane_cookie_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
-			 uint32_t frame, bool *kept, int *drop, const struct mr_mail *mail);
+bool lane_cookie_check(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
+		       struct mr_half_open *half);
+void lane_cookie_open(struct mr_lane *l, const struct mr_half_open *half,
+		      const struct mr_segment *seg, uint64_t hash, uint32_t frame, bool *kept,
+		      int *drop);
 void lane_cookie_failed(struct mr_lane *l, const struct mr_segment *seg);
 
 /* fast_open.c: text in SYNs */
@@ -274,12 +277,17 @@ int lane_send_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, const 
 /* mailbox.c: frames between lanes */
 unsigned int lane_mail_receive(struct mr_lane *l);
 bool lane_mail_send(struct mr_lane *l, uint32_t to, enum mr_mail_kind kind, const uint8_t *frame,
-		    uint32_t len, uint32_t origin, uint32_t hops);
+		    uint32_t len, uint32_t origin, uint32_t hops, bool opens);
 bool lane_mail_waits(const struct mr_lane *l);
-void lane_flow_hint_set(struct mr_lane *l, uint64_t hash);
-uint32_t lane_flow_hint_claim(struct mr_lane *l, uint64_t hash);
-void lane_flow_hint_clear(struct mr_lane *l, uint64_t hash);
-uint32_t lane_flow_hint(const struct mr_lane *l, uint64_t hash);
+
+/* flows.c: the table, and which lane has a flow */
+void lane_flow_insert(struct mr_lane *l, uint64_t hash, uint32_t entry);
+void lane_flow_remove(struct mr_lane *l, uint64_t hash, uint32_t entry);
+uint32_t lane_flow_next(const struct mr_lane *l, uint64_t hash, uint32_t origin);
+uint32_t lane_flow_claim(struct mr_lane *l, uint64_t hash);
+void lane_flow_release(struct mr_lane *l, uint64_t hash, uint32_t lane);
+void lane_flow_ended(struct mr_lane *l, uint64_t hash);
+bool lane_flow_ended_lately(const struct mr_lane *l, uint64_t hash);
 
 /* ports.c: local ports of active opens */
 bool lane_port_choose(struct mr_lane *l, struct mr_tuple *tuple);

@@ -141,6 +141,8 @@ struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size
 	configure_tcp(l);
 	zero_gauges(l->stats);
 	init_memory(l);
+	if (l->s.mailbox && l->header->epoch)
+		mr_mailbox_forget(l->s.mailbox, l->s.n_lanes, l->s.lane);
 	l->s.held = NULL; /* the caller's again */
 	init_sources(l);
 	lane_transmit_begin(l);
