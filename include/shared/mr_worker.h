@@ -31,6 +31,7 @@ enum {
 	MR_MAX_DIRECTORIES = 32,
 	MR_PATHS = 4096,
 	MR_MTU_ROUTES = 64,
+	MR_OWN_ADDRESSES = 64,
 	MR_SYN_ACK_RETRIES_MOST = 8,
 	MR_RSS_KEY_BYTES = 64,
 	MR_RSS_ENTRIES = 2048,
@@ -250,6 +251,12 @@ struct mr_mtu_route {
 	uint32_t mtu; /* 0: the interface's */
 };
 
+/* An address of the interface or of a VLAN on it. */
+struct mr_own_address {
+	uint8_t addr[16];
+	uint8_t broadcast[16]; /* of its network; IPv6: none, all zero */
+};
+
 /*
  * `mtu_route` is for peers that no path was asked for: routes that have an MTU of their own, and
  * those without one inside them, the longest prefixes first; the first that fits counts. Usually
@@ -263,6 +270,8 @@ struct mr_path_table {
 	uint16_t pad;
 	uint32_t n_mtu_routes;
 	struct mr_mtu_route mtu_route[MR_MTU_ROUTES];
+	uint32_t n_addresses;
+	struct mr_own_address address[MR_OWN_ADDRESSES];
 	struct mr_path path[MR_PATHS];
 };
 

@@ -137,20 +137,36 @@ static void waiting_opens_go_together(void **state)
 	talk_end(&p);
 }
 
+/* MUST-46: broadcast, multicast and nobody, also as IPv6 writes IPv4 addresses. */
 static void addresses_that_nobody_has_are_invalid(void **state)
 {
-	static const char *const bad[] = { "0.0.0.0", "255.255.255.255", "224.0.0.1" };
+	static const char *const bad[] = {
+		"0.0.0.0",
+		"255.255.255.255",
+		"224.0.0.1",
+		"239.255.255.255",
+		"::",
+		"ff02::1",
+		"ff0e::1234",
+		"::ffff:0.0.0.0",
+		"::ffff:255.255.255.255",
+		"::ffff:224.0.0.1",
+	};
 	struct pair p;
 	mr_conn_id id;
 
 	(void)state;
 	start(&p);
-	for (int i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(1) };
+		struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(1) };
+		bool v6 = strchr(bad[i], ':');
+		struct sockaddr *sa = v6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in;
 
-		inet_pton(AF_INET, bad[i], &in.sin_addr);
-		assert_int_equal(mr_lane_connect(p.end[1].lane, 0, (struct sockaddr *)&in, &id),
-				 -EINVAL);
+		assert_int_equal(inet_pton(v6 ? AF_INET6 : AF_INET, bad[i],
+					   v6 ? (void *)&in6.sin6_addr : (void *)&in.sin_addr),
+				 1);
+		assert_int_equal(mr_lane_connect(p.end[1].lane, 0, sa, &id), -EINVAL);
 	}
 	assert_int_equal(p.end[PAIR_CLIENT].stats.connections, 0);
 	talk_end(&p);

@@ -14,6 +14,14 @@ enum {
 	FOLLOW_BATCH = 512,  /* connections that follow a change of paths in one turn */
 };
 
+/* MUST-46: broadcast and multicast are not connected to, nor is nobody. */
+static bool is_a_hosts(const uint8_t addr[4])
+{
+	static const uint8_t all[4] = { 255, 255, 255, 255 }, none[4];
+
+	return addr[0] >> 4 != 14 && memcmp(addr, all, 4) && memcmp(addr, none, 4);
+}
+
 static bool remote_of(const struct sockaddr *sa, uint8_t addr[16], struct mr_be16 *port)
 {
 	if (sa->sa_family == AF_INET) {
@@ -23,16 +31,15 @@ static bool remote_of(const struct sockaddr *sa, uint8_t addr[16], struct mr_be1
 		memset(addr + 10, 0xff, 2);
 		memcpy(addr + 12, &in->sin_addr, 4);
 		port->raw = in->sin_port;
-		/* MUST-46: not to broadcast or multicast, nor to nobody */
-		return !IN_MULTICAST(ntohl(in->sin_addr.s_addr)) &&
-		       in->sin_addr.s_addr != INADDR_BROADCAST &&
-		       in->sin_addr.s_addr != INADDR_ANY && in->sin_port;
+		return is_a_hosts(addr + 12) && in->sin_port;
 	}
 	if (sa->sa_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
 
 		memcpy(addr, &in6->sin6_addr, 16);
 		port->raw = in6->sin6_port;
+		if (mr_is_ipv4(addr))
+			return is_a_hosts(addr + 12) && in6->sin6_port;
 		return !IN6_IS_ADDR_MULTICAST(&in6->sin6_addr) &&
 		       !IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr) && in6->sin6_port;
 	}
@@ -66,6 +73,15 @@ uint32_t lane_route_mtu(const struct mr_lane *l, const uint8_t remote[16])
 		if (mr_mtu_route_fits(&l->mtu_route[i], remote))
 			return l->mtu_route[i].mtu;
 	return 0;
+}
+
+/* Of a network that the interface is in: nobody's own address (RFC 1122 3.2.1.3). */
+bool lane_is_broadcast(const struct mr_lane *l, const uint8_t addr[16])
+{
+	for (uint32_t i = 0; mr_is_ipv4(addr) && i < l->n_addresses; i++)
+		if (memcmp(l->address[i].broadcast, addr, 16) == 0)
+			return true;
+	return false;
 }
 
 static struct path_hint *hint_for(struct mr_lane *l, const uint8_t remote[16])

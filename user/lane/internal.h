@@ -148,6 +148,8 @@ struct mr_lane {
 	uint32_t follow_next; /* connections from here on have not followed it yet */
 	uint32_t n_mtu_routes;
 	struct mr_mtu_route mtu_route[MR_MTU_ROUTES];
+	uint32_t n_addresses;
+	struct mr_own_address address[MR_OWN_ADDRESSES];
 
 	uint64_t statistics_ns;	 /* when XDP_STATISTICS was read */
 	uint64_t limbo_until_ns; /* until when frames of a dead worker may still complete */
@@ -296,6 +298,7 @@ bool lane_port_choose(struct mr_lane *l, struct mr_tuple *tuple);
 int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, const void *text,
 		 size_t *len, mr_conn_id *id);
 uint32_t lane_route_mtu(const struct mr_lane *l, const uint8_t remote[16]);
+bool lane_is_broadcast(const struct mr_lane *l, const uint8_t addr[16]);
 void lane_path_doubt(struct mr_lane *l, struct mr_conn *c);
 uint32_t lane_follow_paths(struct mr_lane *l);
 void lane_path_wait_over(struct mr_lane *l, struct mr_conn *c);

@@ -219,12 +219,23 @@ static bool syn_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 	return done;
 }
 
+/* MUST-57, MUST-63: nobody opens a connection from, or to, the broadcast address of a network. */
+static int drop_of_addresses(const struct mr_lane *l, const struct mr_tuple *tuple)
+{
+	if (lane_is_broadcast(l, tuple->remote))
+		return MR_DROP_IP_SOURCE;
+	return lane_is_broadcast(l, tuple->local) ? MR_DROP_IP_DESTINATION : MR_DROP_NONE;
+}
+
 /* No connection, half-open or TIME-WAIT record of this lane has the tuple. */
 static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
 			    bool *kept)
 {
 	uint8_t bits = a->seg.flags & (MR_SYN | MR_ACK | MR_RST);
 
+	a->drop = drop_of_addresses(l, &a->seg.tuple);
+	if (a->drop != MR_DROP_NONE)
+		return;
 	if (bits == MR_SYN && syn_arrives(l, a, mail, kept))
 		return;
 	if (bits == MR_ACK && cookie_arrives(l, a, mail, kept))
