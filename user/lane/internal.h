@@ -295,8 +295,8 @@ bool lane_flow_ended_lately(const struct mr_lane *l, uint64_t hash);
 bool lane_port_choose(struct mr_lane *l, struct mr_tuple *tuple);
 
 /* connect.c: active opens and paths */
-int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, const void *text,
-		 size_t *len, mr_conn_id *id);
+int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *local,
+		 const struct sockaddr *remote, const void *text, size_t *len, mr_conn_id *id);
 uint32_t lane_route_mtu(const struct mr_lane *l, const uint8_t remote[16]);
 bool lane_is_broadcast(const struct mr_lane *l, const uint8_t addr[16]);
 void lane_path_doubt(struct mr_lane *l, struct mr_conn *c);
