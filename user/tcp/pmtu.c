@@ -187,13 +187,21 @@ void mr_path_too_big(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_e
 	mr_tcp_want_output(t, c);
 }
 
-/* The quoted segment timed out: the claim that waited for that is true. */
+/*
+ * A segment that is larger than was claimed timed out: the claim that waited for that is true. One
+ * that is not larger was lost for another reason, and the claim does not stand in its way.
+ */
 bool mr_path_claim_holds(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 {
 	uint32_t mtu = a->claimed_mtu;
 
 	if (!mtu || mtu >= mr_tcp_mtu_of(c))
 		return false;
+	if (c->tx_head == MR_NONE ||
+	    t->frames->record[c->tx_head].len + mr_path_overhead(c) <= mtu) {
+		a->claimed_mtu = 0;
+		return false;
+	}
 	believe(t, c, a, mtu);
 	mr_pmtu_learn(t, c->remote, mtu);
 	mr_path_resend_big(t, c);
