@@ -180,6 +180,7 @@ void mr_ecn_fill(const struct mr_conn *c, struct mr_segment_out *out);
 void mr_ecn_fill_new_text(const struct mr_conn *c, struct mr_segment_out *out);
 void mr_ecn_window_reduced(struct mr_conn *c);
 void mr_ecn_text_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+bool mr_ecn_answered_window(const struct mr_conn *c, const struct mr_active *a);
 bool mr_ecn_is_echo(const struct mr_conn *c, const struct mr_segment *seg);
 void mr_ecn_ack_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
 
