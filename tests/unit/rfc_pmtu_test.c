@@ -383,6 +383,25 @@ static void established_follows_the_mtu_of_the_interface(void **state)
 	rfc_fini(&f);
 }
 
+/* The loss window of a timeout is one segment (RFC 5681 3.1): also of the larger ones that follow.
+ */
+static void established_windows_hold_a_segment_of_the_new_size(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f);
+
+	(void)state;
+	rfc_send(&f, c, text, RFC_MSS);
+	mr_tcp_follow_mtu(&f.tcp, c, 1000);
+	rfc_advance(&f, c, 3000);
+	assert_int_equal(c->cwnd, 960);
+	mr_tcp_follow_mtu(&f.tcp, c, 1500);
+	assert_int_equal(c->snd_mss, RFC_MSS);
+	assert_int_equal(c->cwnd, RFC_MSS);
+	assert_true(c->ssthresh >= 2 * RFC_MSS);
+	rfc_fini(&f);
+}
+
 /* A path that takes less than the interface does not grow with the interface. */
 static void established_interface_grows_the_path_does_not(void **state)
 {
@@ -432,6 +451,7 @@ int main(void)
 		cmocka_unit_test(established_larger_size_is_probed_after_ten_minutes),
 		cmocka_unit_test(established_lowered_idle_connection_keeps_its_record),
 		cmocka_unit_test(established_follows_the_mtu_of_the_interface),
+		cmocka_unit_test(established_windows_hold_a_segment_of_the_new_size),
 		cmocka_unit_test(established_interface_grows_the_path_does_not),
 		cmocka_unit_test(syn_sent_follows_downwards_only),
 	};

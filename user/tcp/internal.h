@@ -187,6 +187,7 @@ void mr_ecn_ack_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 /* pmtu.c: sizes by the word of routers and of our own host */
 uint32_t mr_path_overhead(const struct mr_conn *c);
 uint32_t mr_path_floor(const struct mr_conn *c);
+void mr_path_raise(struct mr_conn *c, uint32_t mss);
 void mr_path_lower(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t mss);
 void mr_path_resend_big(struct mr_tcp *t, struct mr_conn *c);
 void mr_path_too_big(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_error *icmp);

@@ -118,6 +118,14 @@ void mr_path_lower(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uin
 	t->stats->mtu_lowered++;
 }
 
+/* RFC 5681 3.1: the least that windows are, now of segments that are larger; in bytes they stay. */
+void mr_path_raise(struct mr_conn *c, uint32_t mss)
+{
+	c->snd_mss = (uint16_t)mss;
+	c->cwnd = max_u32(c->cwnd, mss);
+	c->ssthresh = max_u32(c->ssthresh, 2 * mss);
+}
+
 /*
  * Sent segments that are too big now, once more in pieces; all others stay as they are. Without
  * room the retransmission timer does the rest.
@@ -245,7 +253,7 @@ static void follow_up(struct mr_conn *c, struct mr_active *a, uint32_t mss)
 	if (!before || mss <= before)
 		return;
 	if (c->snd_mss == before && !a->probe_len) /* nothing else had made it smaller */
-		c->snd_mss = (uint16_t)min_u32(mss, a->mss_most);
+		mr_path_raise(c, min_u32(mss, a->mss_most));
 	a->mss_bad = 0;
 	a->path_ms = 0;
 	if (c->snd_mss >= a->mss_most)
