@@ -223,6 +223,16 @@ int mr_timer(struct mr_host *h, mr_conn_id c, unsigned int ms);
 int mr_connect(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote, mr_conn_id *opened);
 
 /**
+ * mr_connect_from() - mr_connect() from an address of this host (RFC 9293 MUST-43)
+ * @local:	an address of the lane's interface or of a VLAN on it; its port is 0, for the lane
+ *		chooses one. NULL: the address that the route prefers, as mr_connect()
+ *
+ * Return: as mr_connect(); -EADDRNOTAVAIL: the interface does not have @local
+ */
+int mr_connect_from(struct mr_host *h, mr_conn_id c, const struct sockaddr *local,
+		    const struct sockaddr *remote, mr_conn_id *opened);
+
+/**
  * mr_connect_with() - mr_connect() with bytes to be sent first
  * @buf:	bytes; copied
  *

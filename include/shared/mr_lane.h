@@ -128,7 +128,8 @@
 	D(MAIL_FULL, mail_full, "mailbox of the other lane full")                                  \
 	D(MAIL_HOPS, mail_hops, "handed over and still nobody's")                                  \
 	D(FRAME_BAD, frame_bad, "receive descriptor outside the frame area")                       \
-	D(SOURCE_LIMIT, source_limit, "source has as many connections as it may")
+	D(SOURCE_LIMIT, source_limit, "source has as many connections as it may")                  \
+	D(TCP_LATE, tcp_late, "of a connection that ended in order a moment ago, with other lanes")
 
 /* How a connection ended. The first column's text is for people, errno as kernel sockets report. */
 #define MR_CLOSE_REASONS(R)                                                                        \

@@ -31,6 +31,7 @@ enum {
 	MR_MAX_DIRECTORIES = 32,
 	MR_PATHS = 4096,
 	MR_MTU_ROUTES = 64,
+	MR_OWN_ADDRESSES = 64,
 	MR_SYN_ACK_RETRIES_MOST = 8,
 	MR_RSS_KEY_BYTES = 64,
 	MR_RSS_ENTRIES = 2048,
@@ -250,6 +251,12 @@ struct mr_mtu_route {
 	uint32_t mtu; /* 0: the interface's */
 };
 
+/* An address of the interface or of a VLAN on it. */
+struct mr_own_address {
+	uint8_t addr[16];
+	uint8_t broadcast[16]; /* of its network; IPv6: none, all zero */
+};
+
 /*
  * `mtu_route` is for peers that no path was asked for: routes that have an MTU of their own, and
  * those without one inside them, the longest prefixes first; the first that fits counts. Usually
@@ -263,6 +270,8 @@ struct mr_path_table {
 	uint16_t pad;
 	uint32_t n_mtu_routes;
 	struct mr_mtu_route mtu_route[MR_MTU_ROUTES];
+	uint32_t n_addresses;
+	struct mr_own_address address[MR_OWN_ADDRESSES];
 	struct mr_path path[MR_PATHS];
 };
 
@@ -323,13 +332,16 @@ struct mr_listener_message {
 enum {
 	MR_MAIL_SLOTS = 64,
 	MR_MAIL_BYTES = 4032, /* largest frame that can be handed over */
-	MR_MAIL_DIRECTORY = 1 << 16,
+	MR_MAIL_CLAIMS = 1 << 16,
+	MR_MAIL_ENDED = 1 << 12,
+	MR_MAIL_FLOWS = 1 << 20, /* counters of each lane */
 };
 
 /* What the receiver shall do with the frame. */
 enum mr_mail_kind {
 	MR_MAIL_FLOW = 1, /* whose is it? unknown: ask the next lane, the last one answers */
-	MR_MAIL_YOURS,	  /* take it as if it had arrived on your queue */
+	MR_MAIL_YOURS,	  /* nobody else knows it, or the port is yours: take it */
+	MR_MAIL_HERE,	  /* as if it had arrived on your queue: you are opening its flow */
 };
 
 struct mr_mail {
@@ -352,8 +364,14 @@ struct mr_mail_ring {
 
 /*
  * Header, then n_lanes * n_lanes rings: ring [to * n_lanes + from]. `asleep[i]` is set by lane i
- * before it sleeps; who puts mail into its rings then writes its doorbell. `flow[h]`: lane + 1 that
- * last opened a connection whose hash is h, a hint that may be wrong.
+ * before it sleeps; who puts mail into its rings then writes its doorbell.
+ *
+ * Behind the rings each lane counts what it has: flow h stands in counter h % MR_MAIL_FLOWS of its
+ * lane, from before its first answer until its last record is gone, TIME-WAIT included. Only that
+ * lane writes there. 0 is certain: the lane has no such flow; what is above may be another flow's.
+ *
+ * `claim[h]`: lane + 1 that is about to open a flow of hash h. `ended[h]`: hash and time of a flow
+ * that ended in order.
  */
 struct mr_mailbox_header {
 	uint32_t n_lanes;
@@ -363,11 +381,31 @@ struct mr_mailbox_header {
 		uint32_t value;
 		uint32_t pad[15];
 	} asleep[MR_MAX_LANES];
-	uint8_t flow[MR_MAIL_DIRECTORY];
+	uint8_t claim[MR_MAIL_CLAIMS];
+	uint64_t ended[MR_MAIL_ENDED];
 };
 
-#define MR_MAILBOX_BYTES(n_lanes)                                                                  \
+#define MR_MAILBOX_FLOWS(n_lanes, lane)                                                            \
 	(sizeof(struct mr_mailbox_header) +                                                        \
-	 (uint64_t)(n_lanes) * (n_lanes) * sizeof(struct mr_mail_ring))
+	 (uint64_t)(n_lanes) * (n_lanes) * sizeof(struct mr_mail_ring) +                           \
+	 (uint64_t)(lane)*MR_MAIL_FLOWS)
+
+#define MR_MAILBOX_BYTES(n_lanes) MR_MAILBOX_FLOWS(n_lanes, n_lanes)
+
+/** mr_mailbox_flows() - the counters of a lane */
+static inline uint8_t *mr_mailbox_flows(struct mr_mailbox_header *h, uint32_t n_lanes,
+					uint32_t lane)
+{
+	return (uint8_t *)h + MR_MAILBOX_FLOWS(n_lanes, lane);
+}
+
+/** mr_mailbox_forget() - a lane's worker is gone, and with it what it had and was about to open */
+static inline void mr_mailbox_forget(struct mr_mailbox_header *h, uint32_t n_lanes, uint32_t lane)
+{
+	__builtin_memset(mr_mailbox_flows(h, n_lanes, lane), 0, MR_MAIL_FLOWS);
+	for (uint32_t i = 0; i < MR_MAIL_CLAIMS; i++)
+		if (__atomic_load_n(&h->claim[i], __ATOMIC_RELAXED) == (uint8_t)(lane + 1))
+			__atomic_store_n(&h->claim[i], 0, __ATOMIC_RELAXED);
+}
 
 #endif

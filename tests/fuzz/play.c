@@ -387,7 +387,7 @@ static void play_mail(struct net *n, unsigned int i, struct fuzz_in *in)
 		m->len = fuzz_u16(in);
 	r->producer += how & 64 ? fuzz_u8(in) : 1;
 	if (how & 128)
-		memset(n->mailbox->flow, fuzz_u8(in), sizeof(n->mailbox->flow));
+		memset(n->mailbox->claim, fuzz_u8(in), sizeof(n->mailbox->claim));
 }
 
 static void play_bad_vlan(struct net *n, unsigned int i, struct fuzz_in *in)

@@ -137,22 +137,136 @@ static void waiting_opens_go_together(void **state)
 	talk_end(&p);
 }
 
+/* MUST-46: broadcast, multicast and nobody, also as IPv6 writes IPv4 addresses. */
 static void addresses_that_nobody_has_are_invalid(void **state)
 {
-	static const char *const bad[] = { "0.0.0.0", "255.255.255.255", "224.0.0.1" };
+	static const char *const bad[] = {
+		"0.0.0.0",
+		"255.255.255.255",
+		"224.0.0.1",
+		"239.255.255.255",
+		"::",
+		"ff02::1",
+		"ff0e::1234",
+		"::ffff:0.0.0.0",
+		"::ffff:255.255.255.255",
+		"::ffff:224.0.0.1",
+	};
 	struct pair p;
 	mr_conn_id id;
 
 	(void)state;
 	start(&p);
-	for (int i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(1) };
+		struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(1) };
+		bool v6 = strchr(bad[i], ':');
+		struct sockaddr *sa = v6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in;
 
-		inet_pton(AF_INET, bad[i], &in.sin_addr);
-		assert_int_equal(mr_lane_connect(p.end[1].lane, 0, (struct sockaddr *)&in, &id),
-				 -EINVAL);
+		assert_int_equal(inet_pton(v6 ? AF_INET6 : AF_INET, bad[i],
+					   v6 ? (void *)&in6.sin6_addr : (void *)&in.sin_addr),
+				 1);
+		assert_int_equal(mr_lane_connect(p.end[1].lane, 0, sa, &id), -EINVAL);
 	}
 	assert_int_equal(p.end[PAIR_CLIENT].stats.connections, 0);
+	talk_end(&p);
+}
+
+/* ----- the address of ours ----- */
+
+static union {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+} sa[2];
+
+static struct sockaddr *address(int i, const char *words, uint16_t port)
+{
+	bool v6 = strchr(words, ':');
+
+	memset(&sa[i], 0, sizeof(sa[i]));
+	sa[i].any.sa_family = v6 ? AF_INET6 : AF_INET;
+	sa[i].in.sin_port = htons(port); /* of either family in the same place */
+	assert_int_equal(inet_pton(sa[i].any.sa_family, words,
+				   v6 ? (void *)&sa[i].in6.sin6_addr : &sa[i].in.sin_addr),
+			 1);
+	return &sa[i].any;
+}
+
+static void own_address(struct pair *p, const char *words)
+{
+	struct mr_path_table *t = p->end[PAIR_CLIENT].paths;
+	char mapped[64] = "::ffff:";
+
+	strcat(mapped, words);
+	assert_int_equal(inet_pton(AF_INET6, strchr(words, ':') ? words : mapped,
+				   t->address[t->n_addresses++].addr),
+			 1);
+	t->seq += 2;
+}
+
+/* From @local: an echo comes back to it, and the server saw that address. */
+static void talks_from(struct pair *p, const struct mr_conn *c, const char *local,
+		       const char *remote)
+{
+	struct mr_lane *l = p->end[PAIR_CLIENT].lane;
+	struct sockaddr *from = address(0, local, 0), *to = address(1, remote, 7000);
+	struct talk t = { .pair = p, .in_hash = TALK_HASH_BASIS, .out = "named", .out_len = 5 };
+	const struct mr_conn *opened;
+	uint8_t want[16];
+	char mapped[64] = "::ffff:";
+	mr_conn_id id;
+
+	strcat(mapped, local);
+	inet_pton(AF_INET6, strchr(local, ':') ? local : mapped, want);
+	assert_int_equal(mr_connect_from(mr_lane_host(l), conn_id(l, c), from, to, &id), 0);
+	*(struct talk **)mr_conn_state(mr_lane_host(l), id) = &t;
+	pair_run(p, 100, NULL, NULL);
+	opened = lane_conn_find(l, id);
+	assert_non_null(opened);
+	assert_int_equal(opened->state, MR_ESTABLISHED);
+	assert_memory_equal(opened->local, want, 16);
+	assert_string_equal(t.in, "named");
+	mr_abort(mr_lane_host(l), id);
+	pair_run(p, 10, NULL, NULL);
+}
+
+static int refusal(struct pair *p, const struct mr_conn *c, const char *local, uint16_t port,
+		   const char *remote)
+{
+	struct mr_lane *l = p->end[PAIR_CLIENT].lane;
+	mr_conn_id id;
+
+	return mr_connect_from(mr_lane_host(l), conn_id(l, c), address(0, local, port),
+			       address(1, remote, 7000), &id);
+}
+
+/* MUST-43: the caller may name the local address; it must be one of the interface's. */
+static void open_comes_from_the_address_that_was_named(void **state)
+{
+	struct talk t = { .out = "x", .out_len = 1 };
+	const struct mr_conn *c;
+	struct pair p;
+
+	(void)state;
+	start(&p);
+	own_address(&p, "192.0.2.1");
+	own_address(&p, "192.0.2.77");
+	own_address(&p, "2001:db8::77");
+	talk_begin(&p, &t, 7000, false);
+	pair_run(&p, 100, NULL, NULL);
+	c = &p.end[PAIR_CLIENT].lane->conns[0];
+	assert_int_equal(c->state, MR_ESTABLISHED);
+	talks_from(&p, c, "192.0.2.77", "192.0.2.2");
+	talks_from(&p, c, "192.0.2.1", "192.0.2.2");
+	talks_from(&p, c, "2001:db8::77", "2001:db8::2");
+	assert_int_equal(refusal(&p, c, "192.0.2.78", 0, "192.0.2.2"), -EADDRNOTAVAIL);
+	assert_int_equal(refusal(&p, c, "2001:db8::78", 0, "2001:db8::2"), -EADDRNOTAVAIL);
+	assert_int_equal(refusal(&p, c, "2001:db8::77", 0, "192.0.2.2"), -EINVAL);
+	assert_int_equal(refusal(&p, c, "192.0.2.77", 5, "192.0.2.2"), -EINVAL);
+	assert_int_equal(p.end[PAIR_CLIENT].stats.connections, 1);
+	talk_close(&t);
+	pair_run(&p, 10, NULL, NULL);
 	talk_end(&p);
 }
 
@@ -242,6 +356,7 @@ int main(void)
 		cmocka_unit_test(answer_after_the_end_opens_nothing),
 		cmocka_unit_test(waiting_opens_go_together),
 		cmocka_unit_test(addresses_that_nobody_has_are_invalid),
+		cmocka_unit_test(open_comes_from_the_address_that_was_named),
 		cmocka_unit_test(ports_run_out_and_come_back),
 		cmocka_unit_test(unanswered_open_times_out_after_three_minutes),
 	};

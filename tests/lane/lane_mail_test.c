@@ -42,10 +42,9 @@ static void spread_frames_reach_their_connection(void **state)
 		assert_int_equal(t[i].in_len, LEN - i);
 		assert_int_equal(t[i].in_hash, talk_hash(TALK_HASH_BASIS, data, LEN - (size_t)i));
 	}
-	for (int i = 0; i < 2;
-	     i++) { /* what repeats text of a connection that ended may be reset */
-		assert_int_equal(net_server(n, i)->resets_out,
-				 net_server(n, i)->drop.tcp_no_connection);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(net_server(n, i)->resets_out, 0);
+		assert_int_equal(net_server(n, i)->drop.tcp_no_connection, 0);
 		assert_true(net_server(n, i)->mail_in > 100);
 		assert_int_equal(net_server(n, i)->mail_in, net_server(n, !i)->mail_out);
 	}
@@ -115,7 +114,8 @@ static void syn_again_on_the_other_queue_joins_the_handshake(void **state)
 	net_free(n);
 }
 
-/* Even when the hint is lost and both lanes have a half-open record, one connection comes of it. */
+/* Even when nobody knows what lane 0 has and both lanes have a half-open record, one connection
+ * comes of it. */
 static void two_half_open_records_make_one_connection(void **state)
 {
 	struct net *n = net_new();
@@ -127,12 +127,170 @@ static void two_half_open_records_make_one_connection(void **state)
 	talk_begin(&n->p[0], &t, 7000, false);
 	net_run(n, 500, NULL, NULL);
 	assert_int_equal(net_server(n, 0)->half_open, 1);
-	memset(n->mailbox->flow, 0, sizeof(n->mailbox->flow));
+	mr_mailbox_forget(n->mailbox, 2, 0);
 	assert_true(net_run(n, 20000, talk_is_closed, &t));
 	assert_string_equal(t.in, "twice");
 	assert_int_equal(t.reason, MR_CLOSE_DONE);
 	assert_int_equal(net_server(n, 0)->passive_opens + net_server(n, 1)->passive_opens, 1);
 	net_run(n, 200000, NULL, NULL); /* the other record gives up */
+	net_free(n);
+}
+
+/* ----- SYNs of flows that another lane has ----- */
+
+static struct {
+	uint8_t bytes[128];
+	uint32_t len;
+} last_syn;
+
+/* All by queue 0, and the last SYN is kept. */
+static unsigned int keep_syn(struct net *n, const uint8_t *frame, uint32_t len)
+{
+	(void)n;
+	if (net_flags_of(frame) & MR_SYN && len <= sizeof(last_syn.bytes)) {
+		memcpy(last_syn.bytes, frame, len);
+		last_syn.len = len;
+	}
+	return 0;
+}
+
+/* The SYN that was kept comes to a server lane's queue. */
+static void syn_comes_late(struct net *n, int lane)
+{
+	struct mr_lane *l = n->p[lane].end[PAIR_SERVER].lane;
+	uint32_t frame = mr_frame_take(&l->frames, MR_FRAME_HAND, true);
+
+	assert_int_not_equal(frame, MR_NONE);
+	memcpy(mr_frame_bytes_at(&l->frames, frame), last_syn.bytes, last_syn.len);
+	lane_frame_arrives(l, frame, 0, last_syn.len, NULL);
+}
+
+/* The handshake is over for long: lane 1 does not begin another, lane 0 answers (RFC 5961 4.2). */
+static void syn_of_a_standing_connection_is_its_lanes(void **state)
+{
+	struct net *n = net_new();
+	struct talk t = { 0 };
+
+	(void)state;
+	n->spread.which = keep_syn;
+	talk_begin(&n->p[0], &t, 7000, false);
+	assert_true(net_run(n, 1000, talk_is_open, &t));
+	net_run(n, 3000, NULL, NULL);
+	syn_comes_late(n, 1);
+	net_run(n, 100, NULL, NULL);
+	assert_int_equal(net_server(n, 1)->syns_in, 0);
+	assert_int_equal(net_server(n, 1)->half_open, 0);
+	assert_int_equal(net_server(n, 0)->challenge_acks, 1);
+	talk_close(&t);
+	assert_true(net_run(n, 5000, talk_is_closed, &t));
+	assert_int_equal(t.reason, MR_CLOSE_DONE);
+	assert_int_equal(n->resets, 0);
+	net_free(n);
+}
+
+/* MAY-2: a new SYN for a connection in TIME-WAIT is judged by the lane that has it. */
+static void syn_of_a_record_in_time_wait_is_its_lanes(void **state)
+{
+	struct net *n = net_new();
+	struct mr_lane *first = n->p[0].end[PAIR_SERVER].lane;
+	struct talk t = { 0 };
+
+	(void)state;
+	n->spread.which = keep_syn;
+	talk_begin(&n->p[0], &t, 7000, false);
+	assert_true(net_run(n, 1000, talk_is_open, &t));
+	net_run(n, 10, NULL, NULL);
+	for (uint32_t i = 0; i < first->header->conns_used; i++)
+		mr_tcp_close_call(&first->tcp, &first->conns[i]);
+	net_run(n, 1000, NULL, NULL);
+	talk_close(&t);
+	assert_true(net_run(n, 1000, talk_is_closed, &t));
+	assert_int_equal(net_server(n, 0)->time_wait, 1);
+	syn_comes_late(n, 1);
+	net_run(n, 100, NULL, NULL);
+	assert_int_equal(net_server(n, 0)->time_wait, 1);
+	assert_int_equal(net_server(n, 1)->syns_in, 0);
+	assert_int_equal(net_server(n, 1)->half_open, 0);
+	net_run(n, 70000, NULL, NULL);
+	net_free(n);
+}
+
+/* Every flow of lane 1 looks as if lane 0 may have it: lane 0 is asked, and lane 1 opens it. */
+static void syn_that_nobody_knows_comes_back(void **state)
+{
+	struct net *n = net_new();
+	struct talk t = { .out = "mine", .out_len = 4, .half_close = true };
+
+	(void)state;
+	memset(mr_mailbox_flows(n->mailbox, 2, 0), 1, MR_MAIL_FLOWS);
+	n->spread.which = net_second_only;
+	talk_begin(&n->p[0], &t, 7000, false);
+	assert_true(net_run(n, 1000, talk_is_closed, &t));
+	assert_string_equal(t.in, "mine");
+	assert_int_equal(net_server(n, 1)->passive_opens, 1);
+	assert_int_equal(net_server(n, 0)->passive_opens, 0);
+	assert_int_equal(net_server(n, 0)->mail_in, 1);
+	assert_int_equal(net_server(n, 1)->mail_in, 1);
+	for (uint32_t i = 0; i < MR_MAIL_CLAIMS; i++)
+		assert_int_equal(n->mailbox->claim[i], 0);
+	net_free(n);
+}
+
+/* While lane 1 asks, the SYN comes to lane 0 as well, which had said that it knows of nothing. */
+static void syn_while_another_lane_asks_makes_one_connection(void **state)
+{
+	struct net *n = net_new();
+	struct talk t = { .out = "once", .out_len = 4, .half_close = true };
+
+	(void)state;
+	memset(mr_mailbox_flows(n->mailbox, 2, 0), 1, MR_MAIL_FLOWS);
+	n->spread.which = keep_syn;
+	talk_begin(&n->p[0], &t, 7000, false);
+	mr_lane_turn(n->p[0].end[PAIR_CLIENT].lane); /* its SYN is on the way to queue 0 */
+	syn_comes_late(n, 1);
+	mr_lane_turn(n->p[0].end[PAIR_SERVER].lane); /* the question, and the SYN itself */
+	mr_memory_advance(n->p[0].wire, 20000);
+	mr_lane_turn(n->p[0].end[PAIR_SERVER].lane);
+	assert_int_equal(net_server(n, 0)->half_open, 0);
+	assert_true(net_run(n, 1000, talk_is_closed, &t));
+	assert_string_equal(t.in, "once");
+	assert_int_equal(net_server(n, 0)->passive_opens, 0);
+	assert_int_equal(net_server(n, 1)->passive_opens, 1);
+	net_run(n, 200000, NULL, NULL);
+	assert_int_equal(net_server(n, 0)->half_open_expired, 0);
+	net_free(n);
+}
+
+/* Every flow that a lane had is counted off again, and what a worker had when it died with it. */
+static void counters_follow_the_records(void **state)
+{
+	struct net *n = net_new();
+	uint8_t *flows[2] = { mr_mailbox_flows(n->mailbox, 2, 0),
+			      mr_mailbox_flows(n->mailbox, 2, 1) };
+	struct talk t[20];
+	uint64_t sum[2] = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		t[i] = (struct talk){ 0 };
+		talk_begin(&n->p[0], &t[i], 7000, false);
+	}
+	net_run(n, 1000, NULL, NULL);
+	for (uint32_t i = 0; i < 2 * MR_MAIL_FLOWS; i++)
+		sum[i / MR_MAIL_FLOWS] += flows[i / MR_MAIL_FLOWS][i % MR_MAIL_FLOWS];
+	assert_int_equal(sum[0], net_server(n, 0)->connections);
+	assert_int_equal(sum[1], net_server(n, 1)->connections);
+	assert_int_equal(sum[0] + sum[1], 20);
+	for (int i = 0; i < 20; i++)
+		talk_close(&t[i]);
+	net_run(n, 70000, NULL, NULL);
+	for (uint32_t i = 0; i < MR_MAIL_FLOWS; i++)
+		assert_int_equal(flows[0][i] + flows[1][i], 0);
+	flows[1][77] = 3;
+	n->mailbox->claim[5] = 2;
+	mr_mailbox_forget(n->mailbox, 2, 1);
+	assert_int_equal(flows[1][77], 0);
+	assert_int_equal(n->mailbox->claim[5], 0);
 	net_free(n);
 }
 
@@ -272,6 +430,11 @@ int main(void)
 		cmocka_unit_test(flow_that_moved_is_handed_back),
 		cmocka_unit_test(syn_again_on_the_other_queue_joins_the_handshake),
 		cmocka_unit_test(two_half_open_records_make_one_connection),
+		cmocka_unit_test(syn_of_a_standing_connection_is_its_lanes),
+		cmocka_unit_test(syn_of_a_record_in_time_wait_is_its_lanes),
+		cmocka_unit_test(syn_that_nobody_knows_comes_back),
+		cmocka_unit_test(syn_while_another_lane_asks_makes_one_connection),
+		cmocka_unit_test(counters_follow_the_records),
 		cmocka_unit_test(unknown_segment_is_reset_once),
 		cmocka_unit_test(syn_for_nobody_is_reset_once),
 		cmocka_unit_test(full_mailbox_drops_and_counts),

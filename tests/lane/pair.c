@@ -281,7 +281,7 @@ mr_conn_id pair_connect_with(struct pair *p, uint32_t client_rule, uint16_t port
 
 	memcpy(&in.sin_addr, &v4[0][12], 4);
 	memcpy(&in6.sin6_addr, v6[0], 16);
-	check(lane_connect(p->end[PAIR_CLIENT].lane, client_rule,
+	check(lane_connect(p->end[PAIR_CLIENT].lane, client_rule, NULL,
 			   ipv6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in, text, len,
 			   &id) == 0,
 	      "connect");

@@ -511,7 +511,7 @@ static void begin_end(struct sim *s, struct sim_end *e, uint16_t port)
 	in6.sin6_addr.s6_addr[15] = e->side == SIM_CLIENT ? 2 : 1;
 	sim_lane_turn(l); /* reads the clock */
 	sim_pattern(e, 0, early, (uint32_t)n_early);
-	if (lane_connect(l->lane, SIM_RULE,
+	if (lane_connect(l->lane, SIM_RULE, NULL,
 			 e->flow->ipv6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in,
 			 n_early ? early : NULL, &n_early, &id) < 0) {
 		e->flow->failed = true;

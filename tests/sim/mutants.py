@@ -126,7 +126,9 @@ MUTANTS = [Mutant(*fields) for fields in [
     ("frame_leak_in_dispatch", "lane/receive.c", "\tif (!kept)\n\t\tmr_frame_give",
      "\tif (!kept && a->drop != MR_DROP_TCP_SEQUENCE)\n\t\tmr_frame_give"),
     ("foreign_frames_not_handed_over", "lane/receive.c",
-     "next == origin || hops >= l->s.n_lanes ||", "hops < 99 ||"),
+     "if (next == MR_NONE || (mail && mail->kind == MR_MAIL_YOURS))", "if (1)"),
+    ("flows_not_counted", "lane/flows.c",
+     "\tif (*count < COUNT_FULL)\n", "\tif (0)\n"),
     ("lost_wakeup_of_waiting_writers", "lane/ready.c", "\tif (waited.head == MR_NONE)\n",
      "\tif (1)\n"),
     # opening

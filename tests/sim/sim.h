@@ -123,7 +123,7 @@ struct sim_end {
 struct sim_flow {
 	uint32_t number;
 	bool ipv6, bound, failed; /* @failed: could not begin */
-	bool odd;		  /* the server answered its SYN twice, as two connections */
+	bool odd;		  /* the server answered its SYN again after the connection's end */
 	uint16_t client_port;
 	struct sim_flow *before; /* the last one with this port */
 	uint64_t key;		 /* of its bytes */

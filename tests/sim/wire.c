@@ -82,19 +82,26 @@ static struct sim_flow *bind_flow(struct sim *s, struct sim_end *e, const struct
 	return f;
 }
 
-static struct sim_end *end_of_tuple(struct sim_lane *l, const struct sim_seg *seg)
+static struct mr_tuple tuple_of(const struct sim_seg *seg)
 {
 	struct mr_tuple t = { .local_port = mr_to_be16(seg->sport),
 			      .remote_port = mr_to_be16(seg->dport) };
 	uint32_t n = seg->ipv6 ? 16 : 4;
 	const uint8_t *src = seg->ip + (seg->ipv6 ? 8 : 12);
-	uint32_t entry;
 
 	if (!seg->ipv6)
 		for (int i = 10; i < 12; i++)
 			t.local[i] = t.remote[i] = 0xff;
 	__builtin_memcpy(t.local + 16 - n, src, n);
 	__builtin_memcpy(t.remote + 16 - n, src + n, n);
+	return t;
+}
+
+static struct sim_end *end_of_tuple(struct sim_lane *l, const struct sim_seg *seg)
+{
+	struct mr_tuple t = tuple_of(seg);
+	uint32_t entry;
+
 	entry = mr_table_find(&l->lane->table, lane_hash(l->lane, &t), &t);
 	if (entry == MR_ENTRY_NONE || mr_entry_kind(entry) != MR_ENTRY_CONN)
 		return NULL;
@@ -115,6 +122,23 @@ static void note_syn_text(struct sim_wire *w, const struct sim_seg *seg)
 	w->probed = mr_seq_max(w->probed, seg->seq + 1 + seg->text_len);
 }
 
+/* What one lane of a host has, no other one answers. */
+static void law_of_one_lane(struct sim_lane *l, const struct sim_seg *seg)
+{
+	struct sim *s = l->sim;
+	struct mr_tuple t = tuple_of(seg);
+
+	for (uint32_t i = 0; i < s->n_lanes; i++) {
+		struct sim_lane *other = &s->lane[i];
+
+		if (other != l && other->side == l->side &&
+		    mr_table_find(&other->lane->table, lane_hash(other->lane, &t), &t) !=
+			    MR_ENTRY_NONE)
+			sim_fail(s, "port %u: two lanes of one host have the connection",
+				 seg->client_side ? seg->sport : seg->dport);
+	}
+}
+
 static void syn_sent(struct sim_lane *l, struct sim_end *e, const struct sim_seg *seg)
 {
 	struct sim *s = l->sim;
@@ -132,10 +156,10 @@ static void syn_sent(struct sim_lane *l, struct sim_end *e, const struct sim_seg
 		note_syn_text(w, seg);
 		return;
 	}
+	law_of_one_lane(l, seg);
 	/* by a cookie, and by a record or in another minute: the client may take either */
-	if (w->has_iss && (f->end[l->side].opened || s->scenario.lanes > 1 ||
-			   s->scenario.host[SIM_SERVER].cookies)) {
-		f->odd = true; /* it was forgotten there meanwhile, or another lane answers too */
+	if (w->has_iss && (f->end[l->side].opened || s->scenario.host[SIM_SERVER].cookies)) {
+		f->odd = true; /* it was forgotten there meanwhile */
 		return;
 	}
 	w->has_iss = true;

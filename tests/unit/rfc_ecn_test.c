@@ -350,6 +350,69 @@ static void established_echo_reduces_once_a_window(void **state)
 	rfc_fini(&f);
 }
 
+/*
+ * "reduced only once in response to a series of dropped and/or CE packets from a single window of
+ * data": the third duplicate repairs what was lost in the window that the echo had answered. A loss
+ * in the next window is a new one.
+ */
+static void loss_of_the_window_that_an_echo_answered_does_not_reduce_again(void **state)
+{
+	for (unsigned int sack = 0; sack < 2; sack++) {
+		struct rfc f;
+		struct mr_conn *c = start(&f, MR_CC_NEWRENO);
+
+		(void)state;
+		if (sack)
+			c->flags |= MR_CONN_SACK;
+		rfc_send(&f, c, text, 20 * RFC_MSS);
+		ack(&f, c, segment(1), MR_ECE);
+		assert_int_equal(c->ssthresh, 5 * RFC_MSS);
+		for (uint32_t i = 0; i < 3; i++) {
+			rfc_advance(&f, c, 1);
+			rfc_arrives(&f, c,
+				    IN(.flags = MR_ACK, .seq = c->rcv_nxt, .ack = segment(1),
+				       .n_sack = sack, .sack = { { segment(2), segment(3 + i) } }));
+		}
+		rfc_advance(&f, c, 100);
+		assert_int_equal(f.stats.fast_retransmits, 1);
+		assert_int_equal(c->ssthresh, 5 * RFC_MSS);
+		/* all is repaired; the next window loses its first segment */
+		ack(&f, c, c->snd_nxt, 0);
+		assert_false(c->flags & MR_CONN_RECOVERY);
+		rfc_send(&f, c, text, 20 * RFC_MSS);
+		ack(&f, c, c->snd_una + RFC_MSS, 0);
+		for (uint32_t i = 0; i < 3; i++)
+			rfc_arrives(&f, c,
+				    IN(.flags = MR_ACK, .seq = c->rcv_nxt, .ack = c->snd_una,
+				       .n_sack = sack,
+				       .sack = { { c->snd_una + RFC_MSS,
+						   c->snd_una + (2 + i) * RFC_MSS } }));
+		rfc_advance(&f, c, 100);
+		assert_int_equal(f.stats.fast_retransmits, 2);
+		assert_true(c->ssthresh < 5 * RFC_MSS);
+		rfc_fini(&f);
+	}
+}
+
+/* RFC 8257 3.5: DCTCP's answer to a mark may be small; its answer to a loss is Reno's all the same.
+ */
+static void dctcp_loss_after_an_echo_reduces_all_the_same(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = start(&f, MR_CC_DCTCP);
+	uint32_t before;
+
+	(void)state;
+	rfc_send(&f, c, text, 20 * RFC_MSS);
+	ack(&f, c, segment(1), MR_ECE);
+	before = c->ssthresh;
+	for (uint32_t i = 0; i < 3; i++)
+		ack(&f, c, segment(1), 0);
+	assert_int_equal(f.stats.fast_retransmits, 1);
+	assert_true(c->ssthresh < before);
+	rfc_fini(&f);
+}
+
 /* RFC 9438 4.6: CUBIC's answer to a mark is that to a loss */
 static void established_echo_reduces_cubic_by_beta(void **state)
 {
@@ -518,6 +581,8 @@ int main(void)
 		cmocka_unit_test(established_ce_is_echoed_until_cwr),
 		cmocka_unit_test(established_ce_outside_the_window_is_ignored),
 		cmocka_unit_test(established_echo_reduces_once_a_window),
+		cmocka_unit_test(loss_of_the_window_that_an_echo_answered_does_not_reduce_again),
+		cmocka_unit_test(dctcp_loss_after_an_echo_reduces_all_the_same),
 		cmocka_unit_test(established_echo_reduces_cubic_by_beta),
 		cmocka_unit_test(established_timeout_owes_cwr),
 		cmocka_unit_test(dctcp_alpha_follows_the_marked_share),

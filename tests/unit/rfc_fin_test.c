@@ -238,6 +238,134 @@ static void simultaneous_close_goes_through_closing(void **state)
 }
 
 /*
+ * Every case of 3.10.7.4 in CLOSING: both FINs are out, ours is not acknowledged. One segment, what
+ * is sent for it, and where it leads.
+ */
+static void closing_each_segment_as_the_rfc_says(void **state)
+{
+	enum { NEXT = RFC_IRS + 2, UNACKED = RFC_ISS + 1, ALL = RFC_ISS + 2, NOTHING = 0 };
+	static const struct {
+		struct rfc_in in;
+		int drop;
+		uint8_t answer; /* flags of the one segment sent, NOTHING: none */
+		enum mr_tcp_state state;
+	} row[] = {
+		/* first: outside the window an ACK, but for RST */
+		{ { .flags = MR_ACK, .seq = NEXT + 100000, .ack = ALL },
+		  MR_DROP_TCP_SEQUENCE,
+		  MR_ACK,
+		  MR_CLOSING },
+		{ { .flags = MR_ACK, .seq = NEXT - 4, .ack = ALL, .text = "abc", .len = 3 },
+		  MR_DROP_TCP_SEQUENCE,
+		  MR_ACK,
+		  MR_CLOSING },
+		{ { .flags = MR_ACK | MR_FIN, .seq = NEXT - 1, .ack = ALL },
+		  MR_DROP_TCP_SEQUENCE,
+		  MR_ACK,
+		  MR_CLOSING },
+		{ { .flags = MR_RST, .seq = NEXT + 100000 },
+		  MR_DROP_TCP_SEQUENCE,
+		  NOTHING,
+		  MR_CLOSING },
+		/* second: RST, RFC 5961 3.2 */
+		{ { .flags = MR_RST, .seq = NEXT + 1 }, MR_DROP_TCP_SEQUENCE, MR_ACK, MR_CLOSING },
+		{ { .flags = MR_RST, .seq = NEXT }, MR_DROP_NONE, NOTHING, MR_CLOSED },
+		/* fourth: SYN, RFC 5961 4.2 */
+		{ { .flags = MR_SYN, .seq = NEXT }, MR_DROP_TCP_SEQUENCE, MR_ACK, MR_CLOSING },
+		{ { .flags = MR_SYN | MR_ACK, .seq = NEXT, .ack = ALL },
+		  MR_DROP_TCP_SEQUENCE,
+		  MR_ACK,
+		  MR_CLOSING },
+		/* fifth: "if the ACK bit is off, drop the segment and return" */
+		{ { .seq = NEXT, .text = "abc", .len = 3 },
+		  MR_DROP_TCP_NO_ACK,
+		  NOTHING,
+		  MR_CLOSING },
+		{ { .flags = MR_FIN, .seq = NEXT }, MR_DROP_TCP_NO_ACK, NOTHING, MR_CLOSING },
+		{ { .flags = MR_ACK, .seq = NEXT, .ack = ALL + 1 },
+		  MR_DROP_TCP_ACK,
+		  MR_ACK,
+		  MR_CLOSING },
+		/* "if the ACK acknowledges our FIN, then enter the TIME-WAIT state; otherwise,
+		   ignore the segment" */
+		{ { .flags = MR_ACK, .seq = NEXT, .ack = UNACKED },
+		  MR_DROP_NONE,
+		  NOTHING,
+		  MR_CLOSING },
+		{ { .flags = MR_ACK, .seq = NEXT, .ack = UNACKED - 1 },
+		  MR_DROP_NONE,
+		  NOTHING,
+		  MR_CLOSING },
+		{ { .flags = MR_ACK, .seq = NEXT, .ack = ALL },
+		  MR_DROP_NONE,
+		  NOTHING,
+		  MR_TIME_WAIT },
+		/* sixth: "This should not occur": URG is ignored */
+		{ { .flags = MR_ACK | MR_URG, .seq = NEXT, .ack = UNACKED, .urgent = 5 },
+		  MR_DROP_NONE,
+		  NOTHING,
+		  MR_CLOSING },
+		/* seventh: text behind the peer's FIN is ignored, what it acknowledges is not */
+		{ { .flags = MR_ACK, .seq = NEXT, .ack = UNACKED, .text = "abc", .len = 3 },
+		  MR_DROP_NONE,
+		  NOTHING,
+		  MR_CLOSING },
+		{ { .flags = MR_ACK, .seq = NEXT, .ack = ALL, .text = "abc", .len = 3 },
+		  MR_DROP_NONE,
+		  NOTHING,
+		  MR_TIME_WAIT },
+		/* eighth: FIN, "remain in the CLOSING state" */
+		{ { .flags = MR_ACK | MR_FIN, .seq = NEXT, .ack = UNACKED },
+		  MR_DROP_NONE,
+		  NOTHING,
+		  MR_CLOSING },
+		{ { .flags = MR_ACK | MR_FIN, .seq = NEXT, .ack = ALL },
+		  MR_DROP_NONE,
+		  NOTHING,
+		  MR_TIME_WAIT },
+	};
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct rfc f;
+		struct mr_conn *c = begin(&f, MR_CLOSING);
+
+		assert_int_equal(rfc_arrives(&f, c, &row[i].in), row[i].drop);
+		assert_int_equal(c->state, row[i].state);
+		assert_int_equal(f.n_sent, row[i].answer ? 1 : 0);
+		if (row[i].answer) {
+			assert_int_equal(rfc_last(&f)->flags, row[i].answer);
+			assert_int_equal(rfc_last(&f)->seq, ALL);
+			assert_int_equal(rfc_last(&f)->ack, NEXT);
+		}
+		assert_int_equal(c->rcv_nxt, NEXT);
+		assert_int_equal(c->rx_bytes, 0);
+		assert_int_equal(c->ooo_head, MR_NONE);
+		assert_int_equal(f.events[MR_EVENT_TIME_WAIT], row[i].state == MR_TIME_WAIT);
+		assert_int_equal(f.events[MR_EVENT_URGENT], 0);
+		rfc_fini(&f);
+	}
+}
+
+/* Our FIN was lost: it goes out again from CLOSING, and is given up in the end. */
+static void closing_fin_is_sent_again(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f, MR_CLOSING);
+
+	(void)state;
+	rfc_advance(&f, c, 1500);
+	assert_int_equal(f.n_sent, 1);
+	assert_int_equal(rfc_last(&f)->flags, MR_ACK | MR_FIN);
+	assert_int_equal(rfc_last(&f)->seq, RFC_ISS + 1);
+	assert_int_equal(rfc_last(&f)->ack, RFC_IRS + 2);
+	assert_int_equal(c->state, MR_CLOSING);
+	rfc_advance(&f, c, 2000000);
+	assert_int_equal(c->state, MR_CLOSED);
+	rfc_fini(&f);
+}
+
+/*
  * RST in LAST-ACK closes (RFC 9293 3.10.7.4). What nobody has read yet is not lost in silence: it
  * can still be read when only our FIN was outstanding, and a reset is told when text of ours was.
  */
@@ -503,6 +631,8 @@ int main(void)
 		cmocka_unit_test(peer_closes_then_close_ends_in_closed),
 		cmocka_unit_test(last_ack_rst_loses_nothing_in_silence),
 		cmocka_unit_test(simultaneous_close_goes_through_closing),
+		cmocka_unit_test(closing_each_segment_as_the_rfc_says),
+		cmocka_unit_test(closing_fin_is_sent_again),
 		cmocka_unit_test(half_closed_by_us_still_receives),
 		cmocka_unit_test(half_closed_by_peer_still_sends),
 		cmocka_unit_test(shutdown_send_twice_sends_one_fin),

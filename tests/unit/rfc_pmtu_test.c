@@ -209,6 +209,35 @@ static void established_waiting_claim_is_confirmed_by_a_timeout(void **state)
 	rfc_fini(&f);
 }
 
+/*
+ * A lie about a segment that is small enough: what timed out was lost, and is sent again at once as
+ * any other; the claim is forgotten.
+ */
+static void established_waiting_claim_about_a_small_segment_costs_no_timeout(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f);
+
+	(void)state;
+	rfc_send(&f, c, text, RFC_MSS);
+	ack(&f, c, c->snd_nxt);
+	c->flags |= MR_CONN_NODELAY;
+	for (unsigned int i = 1; i <= 2; i++) {
+		rfc_send(&f, c, text + RFC_MSS, 100);
+		rfc_forget(&f);
+		too_big(&f, c, c->snd_una, 1280);
+		rfc_advance(&f, c, c->rto_ms << c->backoff);
+		assert_int_equal(f.stats.retransmit_timeouts, i);
+		assert_int_equal(f.n_sent, 1);
+		assert_int_equal(rfc_last(&f)->len, 100);
+		assert_int_equal(c->cwnd, RFC_MSS);
+		assert_int_equal(c->snd_mss, RFC_MSS);
+		assert_int_equal(mr_pmtu_lookup(&f.tcp, c->remote), 0);
+		ack(&f, c, c->snd_nxt);
+	}
+	rfc_fini(&f);
+}
+
 /* A claim that lies above what was acknowledged needs no proof. */
 static void established_claim_above_what_was_acknowledged_counts_at_once(void **state)
 {
@@ -354,6 +383,25 @@ static void established_follows_the_mtu_of_the_interface(void **state)
 	rfc_fini(&f);
 }
 
+/* The loss window of a timeout is one segment (RFC 5681 3.1): also of the larger ones that follow.
+ */
+static void established_windows_hold_a_segment_of_the_new_size(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin(&f);
+
+	(void)state;
+	rfc_send(&f, c, text, RFC_MSS);
+	mr_tcp_follow_mtu(&f.tcp, c, 1000);
+	rfc_advance(&f, c, 3000);
+	assert_int_equal(c->cwnd, 960);
+	mr_tcp_follow_mtu(&f.tcp, c, 1500);
+	assert_int_equal(c->snd_mss, RFC_MSS);
+	assert_int_equal(c->cwnd, RFC_MSS);
+	assert_true(c->ssthresh >= 2 * RFC_MSS);
+	rfc_fini(&f);
+}
+
 /* A path that takes less than the interface does not grow with the interface. */
 static void established_interface_grows_the_path_does_not(void **state)
 {
@@ -395,6 +443,7 @@ int main(void)
 		cmocka_unit_test(established_too_big_after_larger_ones_passed_waits),
 		cmocka_unit_test(established_waiting_claim_is_cancelled_by_the_quoted_segments_ack),
 		cmocka_unit_test(established_waiting_claim_is_confirmed_by_a_timeout),
+		cmocka_unit_test(established_waiting_claim_about_a_small_segment_costs_no_timeout),
 		cmocka_unit_test(established_claim_above_what_was_acknowledged_counts_at_once),
 		cmocka_unit_test(established_on_a_known_path_begins_with_its_size),
 		cmocka_unit_test(remembered_size_is_forgotten_after_ten_minutes),
@@ -402,6 +451,7 @@ int main(void)
 		cmocka_unit_test(established_larger_size_is_probed_after_ten_minutes),
 		cmocka_unit_test(established_lowered_idle_connection_keeps_its_record),
 		cmocka_unit_test(established_follows_the_mtu_of_the_interface),
+		cmocka_unit_test(established_windows_hold_a_segment_of_the_new_size),
 		cmocka_unit_test(established_interface_grows_the_path_does_not),
 		cmocka_unit_test(syn_sent_follows_downwards_only),
 	};

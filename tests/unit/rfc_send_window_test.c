@@ -306,6 +306,64 @@ static void established_answered_probes_go_on_for_ever(void **state)
 	rfc_fini(&f);
 }
 
+/*
+ * But not when nobody is left to whom it belongs: else a peer that reads nothing and answers holds
+ * the block and its text for ever. As long as the probes' back-off grows it may change its mind.
+ */
+static void orphan_at_window_zero_is_given_up(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = start(&f);
+	unsigned int i;
+
+	(void)state;
+	ack(&f, c, byte(0), 0);
+	rfc_send(&f, c, text, 100);
+	mr_tcp_close_call(&f.tcp, c);
+	rfc_output(&f, c);
+	for (i = 0; i < 60; i++) { /* a minute */
+		rfc_advance(&f, c, 1000);
+		ack(&f, c, byte(0), 0);
+	}
+	assert_int_equal(c->state, MR_FIN_WAIT_1);
+	for (i = 0; i < 600 && c->state != MR_CLOSED; i++) {
+		rfc_advance(&f, c, 1000);
+		if (c->state != MR_CLOSED)
+			ack(&f, c, byte(0), 0);
+	}
+	assert_int_equal(c->state, MR_CLOSED);
+	assert_int_equal(c->close_reason, MR_CLOSE_TIMEOUT);
+	assert_int_equal(rfc_last(&f)->flags & MR_RST, MR_RST);
+	rfc_fini(&f);
+}
+
+/* A window that opens by a segment every minute begins the back-off anew each time. */
+static void orphan_whose_window_opens_goes_on(void **state)
+{
+	enum { SEGMENTS = 8 };
+	struct rfc f;
+	struct mr_conn *c = start(&f);
+
+	(void)state;
+	ack(&f, c, byte(0), 0);
+	rfc_send(&f, c, text, SEGMENTS * RFC_MSS);
+	mr_tcp_close_call(&f.tcp, c);
+	rfc_output(&f, c);
+	for (uint32_t i = 0; i < SEGMENTS; i++) {
+		rfc_advance(&f, c, 35000);
+		ack(&f, c, byte(i * RFC_MSS), 0); /* the probe's byte is not taken */
+		rfc_advance(&f, c, 30000);
+		ack(&f, c, byte(i * RFC_MSS), RFC_MSS);
+		assert_int_equal(c->state, MR_FIN_WAIT_1);
+		assert_int_equal(rfc_last(&f)->len, RFC_MSS);
+		ack(&f, c, byte((i + 1) * RFC_MSS), 0);
+	}
+	assert_int_equal(rfc_last(&f)->flags & MR_FIN, MR_FIN);
+	ack(&f, c, c->snd_nxt, 0);
+	assert_int_equal(c->state, MR_FIN_WAIT_2);
+	rfc_fini(&f);
+}
+
 /* Without an answer it is a dead peer like any other. */
 static void established_unanswered_probes_close_after_r2(void **state)
 {
@@ -498,6 +556,8 @@ int main(void)
 		cmocka_unit_test(established_window_opens_before_override),
 		cmocka_unit_test(established_zero_window_is_probed_with_one_byte),
 		cmocka_unit_test(established_answered_probes_go_on_for_ever),
+		cmocka_unit_test(orphan_at_window_zero_is_given_up),
+		cmocka_unit_test(orphan_whose_window_opens_goes_on),
 		cmocka_unit_test(established_unanswered_probes_close_after_r2),
 		cmocka_unit_test(probing_window_opens_sends_all_text),
 		cmocka_unit_test(probing_window_opens_without_room_timer_runs),

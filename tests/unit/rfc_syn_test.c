@@ -232,6 +232,46 @@ static void simultaneous_open_ack_completes_window_scaled(void **state)
 	rfc_fini(&f);
 }
 
+/*
+ * RFC 6298 3 (Karn): our SYN goes out twice, alone and with the ACK of the peer's; which of them is
+ * answered nobody knows without timestamps, however late the answer to the first may look.
+ */
+static void simultaneous_open_takes_no_sample_from_a_syn_sent_twice(void **state)
+{
+	static const struct {
+		uint32_t before_ms; /* from our SYN to the peer's */
+		uint8_t flags;	    /* of what completes the handshake */
+		uint32_t rto_ms;
+	} row[] = {
+		{ 300, MR_ACK, MR_RTO_INITIAL_MS },
+		{ 300, MR_SYN | MR_ACK, MR_RTO_INITIAL_MS },
+		{ 0, MR_ACK, MR_RTO_INITIAL_MS },
+		{ 1300, MR_ACK, MR_RTO_AFTER_SYN_LOSS_MS }, /* once more by the timer as well */
+	};
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		bool again = row[i].flags & MR_SYN;
+		struct rfc f;
+		struct mr_conn *c = begin_open(&f);
+
+		rfc_advance(&f, c, row[i].before_ms);
+		rfc_arrives(&f, c, IN(.flags = MR_SYN, .seq = 7000, .wnd = 1000, .mss = 1400));
+		assert_int_equal(rfc_last(&f)->flags, MR_SYN | MR_ACK);
+		rfc_advance(&f, c, 40);
+		rfc_arrives(&f, c, IN(.flags = row[i].flags, .seq = again ? 7000 : 7001));
+		assert_int_equal(c->state, MR_ESTABLISHED);
+		assert_int_equal(c->srtt_us, 0);
+		assert_int_equal(c->rto_ms, row[i].rto_ms);
+		/* the first that is sent once is the first sample */
+		rfc_send(&f, c, "abc", 3);
+		rfc_advance(&f, c, 70);
+		rfc_arrives(&f, c, IN(.flags = MR_ACK, .seq = 7001));
+		assert_int_equal(c->srtt_us >> 3, 70000);
+		rfc_fini(&f);
+	}
+}
+
 static void simultaneous_open_bad_ack_gets_rst(void **state)
 {
 	struct rfc f;
@@ -389,6 +429,7 @@ int main(void)
 		cmocka_unit_test(syn_sent_syn_alone_answers_syn_ack),
 		cmocka_unit_test(simultaneous_open_syn_ack_completes_window_not_scaled),
 		cmocka_unit_test(simultaneous_open_ack_completes_window_scaled),
+		cmocka_unit_test(simultaneous_open_takes_no_sample_from_a_syn_sent_twice),
 		cmocka_unit_test(simultaneous_open_bad_ack_gets_rst),
 		cmocka_unit_test(simultaneous_open_lost_syn_ack_is_sent_again),
 		cmocka_unit_test(syn_received_ack_with_text_and_fin_is_processed),

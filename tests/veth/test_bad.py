@@ -175,9 +175,10 @@ def test_ipv4_header_lengths():
 
 
 def test_sources_that_nobody_may_have():
-    """Loopback, broadcast, multicast and the server's own address as source of a SYN -> no SYN-ACK,
-    counted."""
-    for source in ("127.0.0.1", "255.255.255.255", "224.0.0.5", "0.0.0.0", "192.0.2.2"):
+    """Loopback, broadcast (the network's too), multicast and the server's own address as source of
+    a SYN -> no SYN-ACK, counted."""
+    for source in ("127.0.0.1", "255.255.255.255", "192.0.2.255", "224.0.0.5", "0.0.0.0",
+                   "192.0.2.2"):
         with Peer(4) as peer, figures.rises("drop.ip_source"):
             peer.address = source
             peer.put(peer.frame(SYN))

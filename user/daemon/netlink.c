@@ -115,20 +115,31 @@ static void parse_link(struct mr_netlink *n, const struct nlmsghdr *h)
 		n->news.link(n->arg, &l);
 }
 
-static void parse_address(struct mr_netlink *n, const struct nlmsghdr *h)
+void mr_netlink_broadcast(const uint8_t addr[16], unsigned int prefix, uint8_t out[16])
+{
+	memset(out, 0, 16);
+	if (!is_v4(addr) || prefix > 30)
+		return;
+	memcpy(out, addr, 16);
+	for (unsigned int bit = prefix; bit < 32; bit++)
+		out[12 + bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+}
+
+static bool parse_address(const struct nlmsghdr *h, struct mr_netlink_address *a)
 {
 	const struct ifaddrmsg *i = mnl_nlmsg_get_payload(h);
 	struct attributes t = { 0 };
-	struct mr_netlink_address a = { .ifindex = i->ifa_index,
-					.gone = h->nlmsg_type == RTM_DELADDR };
 
+	*a = (struct mr_netlink_address){ .ifindex = i->ifa_index,
+					  .gone = h->nlmsg_type == RTM_DELADDR };
 	if (mnl_attr_parse(h, sizeof(*i), collect, &t) < 0)
-		return;
+		return false;
 	/* On point-to-point links IFA_ADDRESS is the peer's. */
-	if (!address(t.at[IFA_LOCAL], a.addr) && !address(t.at[IFA_ADDRESS], a.addr))
-		return;
-	if (n->news.address)
-		n->news.address(n->arg, &a);
+	if (!address(t.at[IFA_LOCAL], a->addr) && !address(t.at[IFA_ADDRESS], a->addr))
+		return false;
+	if (!address(t.at[IFA_BROADCAST], a->broadcast))
+		mr_netlink_broadcast(a->addr, i->ifa_prefixlen, a->broadcast);
+	return true;
 }
 
 static bool parse_neighbour(const struct nlmsghdr *h, struct mr_netlink_neighbour *out)
@@ -190,6 +201,7 @@ static int deliver(const struct nlmsghdr *h, void *data)
 {
 	struct mr_netlink *n = data;
 	struct mr_netlink_neighbour neighbour;
+	struct mr_netlink_address own;
 	struct mr_netlink_route route;
 
 	switch (h->nlmsg_type) {
@@ -199,7 +211,8 @@ static int deliver(const struct nlmsghdr *h, void *data)
 		break;
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
-		parse_address(n, h);
+		if (n->news.address && parse_address(h, &own))
+			n->news.address(n->arg, &own);
 		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
@@ -293,6 +306,29 @@ int mr_netlink_routes(struct mr_netlink *n,
 	struct each_route call = { each, arg };
 
 	return dump(n, RTM_GETROUTE, dumped_route, &call);
+}
+
+struct each_address {
+	void (*fn)(void *arg, const struct mr_netlink_address *a);
+	void *arg;
+};
+
+static int dumped_address(const struct nlmsghdr *h, void *data)
+{
+	const struct each_address *each = data;
+	struct mr_netlink_address a;
+
+	if (h->nlmsg_type == RTM_NEWADDR && parse_address(h, &a))
+		each->fn(each->arg, &a);
+	return MNL_CB_OK;
+}
+
+int mr_netlink_addresses(struct mr_netlink *n,
+			 void (*each)(void *arg, const struct mr_netlink_address *a), void *arg)
+{
+	struct each_address call = { each, arg };
+
+	return dump(n, RTM_GETADDR, dumped_address, &call);
 }
 
 struct route_reply {

@@ -52,6 +52,7 @@ struct mr_netlink_neighbour {
 struct mr_netlink_address {
 	uint32_t ifindex;
 	uint8_t addr[16];
+	uint8_t broadcast[16]; /* of its network, 0: it has none */
 	bool gone;
 };
 
@@ -75,6 +76,14 @@ void mr_netlink_read(struct mr_netlink *n);
 
 /** mr_netlink_dump() - deliver all links (and, when asked, addresses) as if they were news */
 int mr_netlink_dump(struct mr_netlink *n, bool addresses);
+
+/** mr_netlink_addresses() - all addresses, as mr_netlink_routes() gives routes; 0 or -errno */
+int mr_netlink_addresses(struct mr_netlink *n,
+			 void (*each)(void *arg, const struct mr_netlink_address *a), void *arg);
+
+/** mr_netlink_broadcast() - RFC 919: all ones behind the prefix; zero: /31, /32 and IPv6 have none
+ */
+void mr_netlink_broadcast(const uint8_t addr[16], unsigned int prefix, uint8_t out[16]);
 
 /** mr_netlink_route() - Return: 0, -ENETUNREACH (no unicast route to others), -errno */
 int mr_netlink_route(struct mr_netlink *n, const uint8_t remote[16], struct mr_route *out);

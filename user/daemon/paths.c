@@ -35,6 +35,7 @@ struct mr_paths {
 	bool stale;	  /* look up all paths again ... */
 	uint64_t rest_ns; /* ... but not before this time */
 	bool mtu_news;	  /* a route with an MTU may have come or gone */
+	bool own_news;	  /* an address may have */
 	struct mr_mtu_routes mtu_routes;
 };
 
@@ -281,6 +282,7 @@ static void news_address(void *arg, const struct mr_netlink_address *a)
 	q.ifindex = k->ifindex;
 	memcpy(q.addr, a->addr, sizeof(q.addr));
 	mr_child_ask(p->c, &q);
+	p->own_news = true;
 	p->stale = true;
 }
 
@@ -318,6 +320,7 @@ static void news_link(void *arg, const struct mr_netlink_link *l)
 	for (uint32_t i = 0; i < p->c->d->n_links; i++)
 		if (p->c->d->links[i].ifindex == l->ifindex)
 			link_changed(&p->c->d->links[i], l);
+	p->own_news = true; /* of a VLAN that is known only now */
 	p->stale = true;
 }
 
@@ -327,6 +330,7 @@ static void news_lost(void *arg)
 
 	mr_warn("rtnetlink: news were lost; asking for everything again");
 	mr_netlink_dump(p->netlink, true);
+	p->own_news = true;
 	news_routes(p, true);
 }
 
@@ -386,6 +390,60 @@ static void refresh_mtu_routes(struct mr_paths *p)
 	}
 }
 
+/* ----- the host's own addresses, and the broadcast addresses of their networks ----- */
+
+struct own {
+	struct mr_paths *p;
+	const struct mr_link *link;
+	uint32_t n, left_out;
+	struct mr_own_address address[MR_OWN_ADDRESSES];
+};
+
+static void collect_own(void *arg, const struct mr_netlink_address *a)
+{
+	struct own *o = arg;
+	uint16_t vlan[2];
+
+	if (!mr_topology_vlans(&o->p->host, o->link->ifindex, a->ifindex, vlan))
+		return;
+	if (o->n == MR_OWN_ADDRESSES) {
+		o->left_out++;
+		return;
+	}
+	memcpy(o->address[o->n].addr, a->addr, sizeof(a->addr));
+	memcpy(o->address[o->n++].broadcast, a->broadcast, sizeof(a->broadcast));
+}
+
+static void publish_own(const struct own *o, const struct mr_link *k)
+{
+	struct mr_path_table *t = k->path_table;
+
+	if (t->n_addresses == o->n && !memcmp(t->address, o->address, sizeof(o->address)))
+		return;
+	if (o->left_out)
+		mr_warn("%s: it has more than %d addresses; %u of them are not known to lanes",
+			k->name, MR_OWN_ADDRESSES, o->left_out);
+	write_begin(&t->seq);
+	t->n_addresses = o->n;
+	memcpy(t->address, o->address, sizeof(t->address));
+	write_end(&t->seq);
+}
+
+static void refresh_own(struct mr_paths *p)
+{
+	bool news = p->own_news;
+
+	p->own_news = false;
+	for (uint32_t i = 0; news && i < p->c->d->n_links; i++) {
+		struct own o = { .p = p, .link = &p->c->d->links[i] };
+
+		if (mr_netlink_addresses(p->netlink, collect_own, &o) == 0)
+			publish_own(&o, o.link);
+		else
+			p->own_news = p->stale = true; /* they changed meanwhile: once more */
+	}
+}
+
 static void give_up_late(struct mr_paths *p, const struct mr_link *k, uint64_t now)
 {
 	struct entry *e = p->entries[k - p->c->d->links];
@@ -404,6 +462,7 @@ void mr_paths_tick(struct mr_child *c, uint64_t now)
 
 	if (p->stale && now >= p->rest_ns) {
 		p->stale = false;
+		refresh_own(p);
 		refresh_mtu_routes(p);
 		each_path(p, refresh_path, NULL);
 		p->rest_ns = mr_now_ns() + (mr_now_ns() - now) * REST;
@@ -443,6 +502,7 @@ int mr_paths_open(struct mr_child *c)
 	p->watch = (struct mr_watch){ mr_netlink_fd(p->netlink), news_ready };
 	err = mr_child_watch(c, &p->watch);
 	/* VLANs are known by the dump; paths that a child before us made are looked up again. */
+	p->own_news = true;
 	news_routes(p, true);
 	return err ? err : mr_netlink_dump(p->netlink, true);
 }

@@ -14,7 +14,15 @@ enum {
 	FOLLOW_BATCH = 512,  /* connections that follow a change of paths in one turn */
 };
 
-static bool remote_of(const struct sockaddr *sa, uint8_t addr[16], struct mr_be16 *port)
+/* MUST-46: broadcast and multicast are not connected to, nor is nobody. */
+static bool is_a_hosts(const uint8_t addr[4])
+{
+	static const uint8_t all[4] = { 255, 255, 255, 255 }, none[4];
+
+	return addr[0] >> 4 != 14 && memcmp(addr, all, 4) && memcmp(addr, none, 4);
+}
+
+static bool read_sockaddr(const struct sockaddr *sa, uint8_t addr[16], struct mr_be16 *port)
 {
 	if (sa->sa_family == AF_INET) {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)sa;
@@ -23,20 +31,27 @@ static bool remote_of(const struct sockaddr *sa, uint8_t addr[16], struct mr_be1
 		memset(addr + 10, 0xff, 2);
 		memcpy(addr + 12, &in->sin_addr, 4);
 		port->raw = in->sin_port;
-		/* MUST-46: not to broadcast or multicast, nor to nobody */
-		return !IN_MULTICAST(ntohl(in->sin_addr.s_addr)) &&
-		       in->sin_addr.s_addr != INADDR_BROADCAST &&
-		       in->sin_addr.s_addr != INADDR_ANY && in->sin_port;
+		return true;
 	}
 	if (sa->sa_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
 
 		memcpy(addr, &in6->sin6_addr, 16);
 		port->raw = in6->sin6_port;
-		return !IN6_IS_ADDR_MULTICAST(&in6->sin6_addr) &&
-		       !IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr) && in6->sin6_port;
+		return true;
 	}
 	return false;
+}
+
+static bool remote_of(const struct sockaddr *sa, uint8_t addr[16], struct mr_be16 *port)
+{
+	const struct in6_addr *in6 = (const struct in6_addr *)(const void *)addr;
+
+	if (!read_sockaddr(sa, addr, port) || !port->raw)
+		return false;
+	if (mr_is_ipv4(addr))
+		return is_a_hosts(addr + 12);
+	return !IN6_IS_ADDR_MULTICAST(in6) && !IN6_IS_ADDR_UNSPECIFIED(in6);
 }
 
 /* A consistent copy of a path: seq is even and did not change meanwhile. */
@@ -68,6 +83,15 @@ uint32_t lane_route_mtu(const struct mr_lane *l, const uint8_t remote[16])
 	return 0;
 }
 
+/* Of a network that the interface is in: nobody's own address (RFC 1122 3.2.1.3). */
+bool lane_is_broadcast(const struct mr_lane *l, const uint8_t addr[16])
+{
+	for (uint32_t i = 0; mr_is_ipv4(addr) && i < l->n_addresses; i++)
+		if (memcmp(l->address[i].broadcast, addr, 16) == 0)
+			return true;
+	return false;
+}
+
 static struct path_hint *hint_for(struct mr_lane *l, const uint8_t remote[16])
 {
 	return &l->path_hint[mr_siphash13(&l->hash_key, remote, 16) % PATH_HINTS];
@@ -88,6 +112,14 @@ static void fail(struct mr_lane *l, struct mr_conn *c, enum mr_close_reason reas
 	mr_tcp_abort_call(&l->tcp, c, reason);
 }
 
+/* Did the caller name the address of ours? */
+static bool is_chosen(const struct mr_conn *c)
+{
+	static const uint8_t none[16];
+
+	return memcmp(c->local, none, 16) != 0;
+}
+
 /* The path is known: source address, port, SYN. */
 static void open_over(struct mr_lane *l, struct mr_conn *c, const struct mr_path *path)
 {
@@ -95,14 +127,15 @@ static void open_over(struct mr_lane *l, struct mr_conn *c, const struct mr_path
 
 	c->flags &= ~MR_CONN_PATH_ASKED;
 	c->deadline[MR_DEADLINE_MESSAGE] = 0;
-	memcpy(c->local, path->local, 16);
+	if (!is_chosen(c))
+		memcpy(c->local, path->local, 16);
 	memcpy(c->peer_mac, path->next_hop_mac, 6);
 	memcpy(c->vlan, path->vlan, sizeof(c->vlan));
 	if (!lane_port_choose(l, tuple)) {
 		fail(l, c, MR_CLOSE_NO_PORT);
 		return;
 	}
-	mr_table_insert(&l->table, lane_hash(l, tuple), mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
+	lane_flow_insert(l, lane_hash(l, tuple), mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
 	mr_tcp_open_call(&l->tcp, c, path->mtu);
 }
 
@@ -249,20 +282,38 @@ static void queue_early(struct mr_lane *l, struct mr_conn *c, const void *text, 
 	*len = n > 0 ? (size_t)n : 0;
 }
 
+/* MUST-43: the caller names the address of ours; the lane chooses the port in any case. */
+static int choose_local(struct mr_lane *l, const struct sockaddr *local, struct mr_tuple *tuple)
+{
+	struct mr_be16 port;
+
+	if (!read_sockaddr(local, tuple->local, &port) || port.raw ||
+	    mr_is_ipv4(tuple->local) != mr_is_ipv4(tuple->remote))
+		return -EINVAL;
+	for (uint32_t i = 0; i < l->n_addresses; i++)
+		if (memcmp(l->address[i].addr, tuple->local, 16) == 0)
+			return 0;
+	return -EADDRNOTAVAIL;
+}
+
 /*
- * @text: to be sent first, or NULL; @len: in: bytes of it, out: how many were queued.
+ * @local: where it comes from, or NULL; @text: to be sent first, or NULL; @len: in: bytes of it,
+ * out: how many were queued.
  */
-int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, const void *text,
-		 size_t *len, mr_conn_id *id)
+int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *local,
+		 const struct sockaddr *remote, const void *text, size_t *len, mr_conn_id *id)
 {
 	struct mr_tuple tuple = { 0 };
 	struct mr_link link = { 0 };
 	struct mr_path path;
 	struct mr_conn *c;
-	int error = 0;
+	int error;
 
 	if (rule >= l->n_rules || !remote_of(remote, tuple.remote, &tuple.remote_port))
 		return -EINVAL;
+	error = local ? choose_local(l, local, &tuple) : 0;
+	if (error < 0)
+		return error;
 	c = lane_conn_take(l);
 	if (!c)
 		return -ENOBUFS;
@@ -288,5 +339,5 @@ int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote
 
 int mr_lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, mr_conn_id *id)
 {
-	return lane_connect(l, rule, remote, NULL, NULL, id);
+	return lane_connect(l, rule, NULL, remote, NULL, NULL, id);
 }

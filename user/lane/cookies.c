@@ -68,7 +68,7 @@ static void enter(struct mr_lane *l, struct mr_conn *c, uint64_t hash)
 	if (other != MR_ENTRY_NONE && mr_entry_kind(other) == MR_ENTRY_HALF)
 		lane_half_forget(l, mr_entry_index(other));
 	mr_sources_add(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
-	mr_table_insert(&l->table, hash, mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
+	lane_flow_insert(l, hash, mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
 	if (asked) {
 		asked->n_waiting++;
 		c->flags |= MR_CONN_IN_ACCEPT;
@@ -79,9 +79,9 @@ static void enter(struct mr_lane *l, struct mr_conn *c, uint64_t hash)
 }
 
 /* The cookie is good: the block, and the segment through the ordinary steps. */
-static void open_by_cookie(struct mr_lane *l, const struct mr_half_open *half,
-			   const struct mr_segment *seg, uint64_t hash, uint32_t frame, bool *kept,
-			   int *drop)
+void lane_cookie_open(struct mr_lane *l, const struct mr_half_open *half,
+		      const struct mr_segment *seg, uint64_t hash, uint32_t frame, bool *kept,
+		      int *drop)
 {
 	struct mr_conn *c;
 
@@ -127,41 +127,19 @@ static struct lane_rule *rule_for(struct mr_lane *l, const struct mr_segment *se
 	return rule && !rule->failed ? rule : NULL;
 }
 
-static void send_on(struct mr_lane *l, uint32_t to, const struct mr_segment *seg, uint32_t frame,
-		    int *drop)
-{
-	const struct mr_frame *r = &l->frames.record[frame];
-	const uint8_t *start = mr_frame_bytes_at(&l->frames, frame) + r->offset - seg->payload;
-
-	if (to >= l->s.n_lanes ||
-	    !lane_mail_send(l, to, MR_MAIL_YOURS, start, seg->payload + seg->len, l->s.lane, 1))
-		*drop = MR_DROP_MAIL_FULL;
-}
-
 /*
- * An ACK for no connection of this lane. False: it is no cookie of ours. The lane to whose queue it
- * comes opens the connection at once, for more may follow it closely; unless another lane was
- * faster (the flow moved, the segment is one sent again) or owns the listener: that one gets it.
+ * An ACK for no connection of this lane. False: it is no cookie of ours, or one that opened a
+ * connection already.
  */
-bool lane_cookie_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
-			 uint32_t frame, bool *kept, int *drop, const struct mr_mail *mail)
+bool lane_cookie_check(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
+		       struct mr_half_open *half)
 {
-	struct listener *asked = lane_listener_for(l, seg);
-	struct lane_rule *rule = rule_for(l, seg, asked);
-	struct mr_half_open half;
-	uint32_t to;
+	struct lane_rule *rule = rule_for(l, seg, lane_listener_for(l, seg));
 
-	if (!rule || !mr_cookie_check(&l->tcp, seg, &half) || was_seen(l, hash, seg->ack))
+	if (!rule || !mr_cookie_check(&l->tcp, seg, half) || was_seen(l, hash, seg->ack))
 		return false;
-	to = asked ? asked->owner_lane : lane_flow_hint_claim(l, hash);
-	if (to != l->s.lane && !(mail && mail->kind == MR_MAIL_YOURS)) {
-		send_on(l, to, seg, frame, drop);
-		return true;
-	}
-	lane_flow_hint_set(l, hash); /* until the connection ends */
-	half.rule = (uint16_t)(rule - l->rules);
-	half.cc = rule->config->cc;
-	open_by_cookie(l, &half, seg, hash, frame, kept, drop);
+	half->rule = (uint16_t)(rule - l->rules);
+	half->cc = rule->config->cc;
 	return true;
 }
 

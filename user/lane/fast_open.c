@@ -42,8 +42,7 @@ bool lane_fast_open(struct mr_lane *l, const struct mr_segment *seg, uint64_t ha
 	half.rule = (uint16_t)(rule - l->rules);
 	mr_half_open_choose_cc(&half, seg, rule->config->cc, rule->config->ecn);
 	half.flags &= (uint8_t) ~(MR_HALF_FAST_OPEN | MR_HALF_FAST_OPEN_EXP);
-	mr_table_insert(&l->table, hash, mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
-	lane_flow_hint_set(l, hash);
+	lane_flow_insert(l, hash, mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
 	l->fast_open_pending++;
 	mr_fast_open_accept(&l->tcp, seg, &half, cookie, c, frame, kept);
 	mr_sources_add(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
@@ -60,7 +59,6 @@ void lane_fast_open_over(struct mr_lane *l, struct mr_conn *c)
 	uint32_t at = (l->fast_open_reset_from + l->fast_open_resets) % MR_FAST_OPEN_PENDING_MOST;
 
 	l->fast_open_pending--;
-	lane_flow_hint_clear(l, lane_hash(l, mr_conn_tuple(c)));
 	if (c->state != MR_CLOSED) {
 		l->stats->passive_opens++;
 		return;

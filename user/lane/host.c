@@ -227,7 +227,17 @@ int mr_connect(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote, m
 {
 	struct mr_conn *from = usable(h, c);
 
-	return from ? lane_connect(lane(h), from->rule, remote, NULL, NULL, opened) : -ENOTCONN;
+	return from ? lane_connect(lane(h), from->rule, NULL, remote, NULL, NULL, opened)
+		    : -ENOTCONN;
+}
+
+int mr_connect_from(struct mr_host *h, mr_conn_id c, const struct sockaddr *local,
+		    const struct sockaddr *remote, mr_conn_id *opened)
+{
+	struct mr_conn *from = usable(h, c);
+
+	return from ? lane_connect(lane(h), from->rule, local, remote, NULL, NULL, opened)
+		    : -ENOTCONN;
 }
 
 int64_t mr_connect_with(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote,
@@ -235,7 +245,7 @@ int64_t mr_connect_with(struct mr_host *h, mr_conn_id c, const struct sockaddr *
 {
 	struct mr_conn *from = usable(h, c);
 	size_t queued = len;
-	int error = from ? lane_connect(lane(h), from->rule, remote, buf, &queued, opened)
+	int error = from ? lane_connect(lane(h), from->rule, NULL, remote, buf, &queued, opened)
 			 : -ENOTCONN;
 
 	return error ? error : (int64_t)queued;

@@ -148,6 +148,8 @@ struct mr_lane {
 	uint32_t follow_next; /* connections from here on have not followed it yet */
 	uint32_t n_mtu_routes;
 	struct mr_mtu_route mtu_route[MR_MTU_ROUTES];
+	uint32_t n_addresses;
+	struct mr_own_address address[MR_OWN_ADDRESSES];
 
 	uint64_t statistics_ns;	 /* when XDP_STATISTICS was read */
 	uint64_t limbo_until_ns; /* until when frames of a dead worker may still complete */
@@ -222,8 +224,11 @@ uint32_t lane_next_record_ms(const struct mr_lane *l);
 /* cookies.c: passive opens without a record */
 void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const struct lane_rule *rule,
 		      const uint32_t *used, int *drop);
-bool lane_cookie_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
-			 uint32_t frame, bool *kept, int *drop, const struct mr_mail *mail);
+bool lane_cookie_check(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
+		       struct mr_half_open *half);
+void lane_cookie_open(struct mr_lane *l, const struct mr_half_open *half,
+		      const struct mr_segment *seg, uint64_t hash, uint32_t frame, bool *kept,
+		      int *drop);
 void lane_cookie_failed(struct mr_lane *l, const struct mr_segment *seg);
 
 /* fast_open.c: text in SYNs */
@@ -274,20 +279,26 @@ int lane_send_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, const 
 /* mailbox.c: frames between lanes */
 unsigned int lane_mail_receive(struct mr_lane *l);
 bool lane_mail_send(struct mr_lane *l, uint32_t to, enum mr_mail_kind kind, const uint8_t *frame,
-		    uint32_t len, uint32_t origin, uint32_t hops);
+		    uint32_t len, uint32_t origin, uint32_t hops, bool opens);
 bool lane_mail_waits(const struct mr_lane *l);
-void lane_flow_hint_set(struct mr_lane *l, uint64_t hash);
-uint32_t lane_flow_hint_claim(struct mr_lane *l, uint64_t hash);
-void lane_flow_hint_clear(struct mr_lane *l, uint64_t hash);
-uint32_t lane_flow_hint(const struct mr_lane *l, uint64_t hash);
+
+/* flows.c: the table, and which lane has a flow */
+void lane_flow_insert(struct mr_lane *l, uint64_t hash, uint32_t entry);
+void lane_flow_remove(struct mr_lane *l, uint64_t hash, uint32_t entry);
+uint32_t lane_flow_next(const struct mr_lane *l, uint64_t hash, uint32_t origin);
+uint32_t lane_flow_claim(struct mr_lane *l, uint64_t hash);
+void lane_flow_release(struct mr_lane *l, uint64_t hash, uint32_t lane);
+void lane_flow_ended(struct mr_lane *l, uint64_t hash);
+bool lane_flow_ended_lately(const struct mr_lane *l, uint64_t hash);
 
 /* ports.c: local ports of active opens */
 bool lane_port_choose(struct mr_lane *l, struct mr_tuple *tuple);
 
 /* connect.c: active opens and paths */
-int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, const void *text,
-		 size_t *len, mr_conn_id *id);
+int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *local,
+		 const struct sockaddr *remote, const void *text, size_t *len, mr_conn_id *id);
 uint32_t lane_route_mtu(const struct mr_lane *l, const uint8_t remote[16]);
+bool lane_is_broadcast(const struct mr_lane *l, const uint8_t addr[16]);
 void lane_path_doubt(struct mr_lane *l, struct mr_conn *c);
 uint32_t lane_follow_paths(struct mr_lane *l);
 void lane_path_wait_over(struct mr_lane *l, struct mr_conn *c);

@@ -141,6 +141,8 @@ struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size
 	configure_tcp(l);
 	zero_gauges(l->stats);
 	init_memory(l);
+	if (l->s.mailbox && l->header->epoch)
+		mr_mailbox_forget(l->s.mailbox, l->s.n_lanes, l->s.lane);
 	l->s.held = NULL; /* the caller's again */
 	init_sources(l);
 	lane_transmit_begin(l);
@@ -198,8 +200,9 @@ static void beat(struct mr_lane *l)
 static void follow_interface(struct mr_lane *l)
 {
 	const struct mr_path_table *paths = l->s.paths;
+	struct mr_own_address own[MR_OWN_ADDRESSES];
 	struct mr_mtu_route routes[MR_MTU_ROUTES];
-	uint32_t seq, mtu, n;
+	uint32_t seq, mtu, n, n_own;
 	uint8_t mac[6];
 
 	if (!paths)
@@ -212,6 +215,8 @@ static void follow_interface(struct mr_lane *l)
 	memcpy(mac, paths->mac, sizeof(mac));
 	n = paths->n_mtu_routes;
 	memcpy(routes, paths->mtu_route, sizeof(routes));
+	n_own = paths->n_addresses;
+	memcpy(own, paths->address, sizeof(own));
 	/* Acquire fence: the copy is done before seq is read again. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (__atomic_load_n(&paths->seq, __ATOMIC_RELAXED) != seq)
@@ -219,6 +224,8 @@ static void follow_interface(struct mr_lane *l)
 	l->paths_seq = seq;
 	l->n_mtu_routes = n < MR_MTU_ROUTES ? n : MR_MTU_ROUTES;
 	memcpy(l->mtu_route, routes, sizeof(routes));
+	l->n_addresses = n_own < MR_OWN_ADDRESSES ? n_own : MR_OWN_ADDRESSES;
+	memcpy(l->address, own, sizeof(own));
 	if (mtu >= MTU_LEAST)
 		l->tcp_config.mtu = mtu;
 	memcpy(l->mac, mac, sizeof(l->mac));

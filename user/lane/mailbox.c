@@ -27,15 +27,17 @@ static void ring_doorbell(struct mr_lane *l, uint32_t to)
 		return; /* the counter is full: the reader is being woken anyway */
 }
 
+/* @opens: no flow knows it yet; half of the ring is enough for such, a flood leaves the rest. */
 bool lane_mail_send(struct mr_lane *l, uint32_t to, enum mr_mail_kind kind, const uint8_t *frame,
-		    uint32_t len, uint32_t origin, uint32_t hops)
+		    uint32_t len, uint32_t origin, uint32_t hops, bool opens)
 {
+	uint32_t room = opens ? MR_MAIL_SLOTS / 2 : MR_MAIL_SLOTS;
 	struct mr_mail_ring *r = ring_between(l, to, l->s.lane);
 	uint32_t producer = r->producer;
 	struct mr_mail *m = &r->mail[producer % MR_MAIL_SLOTS];
 
 	/* Acquire: pairs with the reader's release; it is done with the slot. */
-	if (producer - __atomic_load_n(&r->consumer, __ATOMIC_ACQUIRE) >= MR_MAIL_SLOTS ||
+	if (producer - __atomic_load_n(&r->consumer, __ATOMIC_ACQUIRE) >= room ||
 	    len > MR_MAIL_BYTES)
 		return false;
 	m->kind = (uint16_t)kind;
@@ -121,46 +123,4 @@ void mr_lane_wake(struct mr_lane *l)
 {
 	if (l->s.mailbox)
 		__atomic_store_n(&l->s.mailbox->asleep[l->s.lane].value, 0, __ATOMIC_RELAXED);
-}
-
-/* ----- which lane has begun a handshake: a hint, for SYNs that come again elsewhere ----- */
-
-static uint8_t *hint_at(const struct mr_lane *l, uint64_t hash)
-{
-	return &l->s.mailbox->flow[(hash >> 20) % MR_MAIL_DIRECTORY];
-}
-
-void lane_flow_hint_set(struct mr_lane *l, uint64_t hash)
-{
-	if (l->s.mailbox)
-		__atomic_store_n(hint_at(l, hash), (uint8_t)(l->s.lane + 1), __ATOMIC_RELAXED);
-}
-
-/* Ours if nobody's; returns whose it is. Two lanes that ask at once get one answer. */
-uint32_t lane_flow_hint_claim(struct mr_lane *l, uint64_t hash)
-{
-	uint8_t none = 0;
-
-	if (!l->s.mailbox ||
-	    __atomic_compare_exchange_n(hint_at(l, hash), &none, (uint8_t)(l->s.lane + 1), false,
-					__ATOMIC_RELAXED, __ATOMIC_RELAXED))
-		return l->s.lane;
-	return none - 1u;
-}
-
-void lane_flow_hint_clear(struct mr_lane *l, uint64_t hash)
-{
-	if (l->s.mailbox &&
-	    __atomic_load_n(hint_at(l, hash), __ATOMIC_RELAXED) == (uint8_t)(l->s.lane + 1))
-		__atomic_store_n(hint_at(l, hash), 0, __ATOMIC_RELAXED);
-}
-
-uint32_t lane_flow_hint(const struct mr_lane *l, uint64_t hash)
-{
-	uint8_t hint;
-
-	if (!l->s.mailbox)
-		return MR_NONE;
-	hint = __atomic_load_n(hint_at(l, hash), __ATOMIC_RELAXED);
-	return hint ? hint - 1u : MR_NONE;
 }

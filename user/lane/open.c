@@ -17,7 +17,6 @@ void lane_half_forget(struct mr_lane *l, uint32_t i)
 	const struct mr_half_open *h = &l->halves[i];
 	struct listener *asked = lane_listener_at(l, h->local, mr_be16(h->local_port));
 
-	lane_flow_hint_clear(l, lane_hash_of(l, mr_entry(MR_ENTRY_HALF, i)));
 	l->rules[h->rule].half_open--;
 	mr_sources_sub(&l->sources, h->remote, MR_SOURCE_HALF_OPEN);
 	if (asked && asked->n_half)
@@ -146,8 +145,7 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 		l->halves[i].iss = mr_seq_max(l->halves[i].iss, *used + ISS_GAP);
 	l->halves[i].rule = (uint16_t)(rule - l->rules);
 	mr_half_open_choose_cc(&l->halves[i], seg, rule->config->cc, rule->config->ecn);
-	mr_table_insert(&l->table, hash, mr_entry(MR_ENTRY_HALF, i));
-	lane_flow_hint_set(l, hash);
+	lane_flow_insert(l, hash, mr_entry(MR_ENTRY_HALF, i));
 	mr_half_open_send(&l->tcp, &l->halves[i]);
 	lane_half_list(l, i);
 	rule->half_open++;
@@ -170,7 +168,6 @@ static void promote(struct mr_lane *l, uint32_t i, struct mr_conn *c, uint64_t h
 	}
 	mr_table_replace(&l->table, hash, mr_entry(MR_ENTRY_HALF, i),
 			 mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
-	lane_flow_hint_clear(l, hash);
 	lane_half_unlist(l, i);
 	l->rules[l->halves[i].rule].half_open--;
 	lane_half_give(l, i);

@@ -94,6 +94,15 @@ static void leave_accept_queue(struct mr_lane *l, struct mr_conn *c)
 		asked->n_waiting--;
 }
 
+static void leave_table(struct mr_lane *l, struct mr_conn *c)
+{
+	uint64_t hash = lane_hash(l, mr_conn_tuple(c));
+
+	if (c->close_reason == MR_CLOSE_DONE)
+		lane_flow_ended(l, hash); /* before others see that we have it no more */
+	lane_flow_remove(l, hash, mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
+}
+
 /* The application hears of it, everything borrowed goes back, the block is free. */
 static void finish(struct mr_lane *l, struct mr_conn *c, bool in_table)
 {
@@ -102,17 +111,14 @@ static void finish(struct mr_lane *l, struct mr_conn *c, bool in_table)
 	lane_call_closed(l, c);
 	count_close(l, c);
 	leave_accept_queue(l, c);
-	if (c->flags & MR_CONN_PASSIVE) {
+	if (c->flags & MR_CONN_PASSIVE)
 		mr_sources_sub(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
-		lane_flow_hint_clear(l, lane_hash(l, mr_conn_tuple(c)));
-	}
 	lane_listener_drop(l, c);
 	lane_state_give(rule, c);
 	lane_session_give(l, c);
 	mr_wheel_disarm(&l->wheel, c);
 	if (in_table)
-		mr_table_remove(&l->table, lane_hash(l, mr_conn_tuple(c)),
-				mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
+		leave_table(l, c);
 	lane_conn_give(l, c);
 }
 

@@ -101,6 +101,10 @@ static void conn_arrives(struct mr_lane *l, struct mr_conn *c, struct arrival *a
 {
 	uint32_t rcv_nxt = c->state == MR_SYN_SENT ? a->seg.seq : c->rcv_nxt;
 
+	if (c->state == MR_CLOSED && l->s.mailbox && c->close_reason == MR_CLOSE_DONE) {
+		a->drop = MR_DROP_TCP_LATE;
+		return;
+	}
 	a->drop = mr_tcp_segment_arrives(&l->tcp, c, &a->seg, a->frame, kept);
 	if (tells_path(&a->seg, a->drop, rcv_nxt))
 		learn_path(c, &a->seg);
@@ -124,35 +128,62 @@ static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a, bool 
 		lane_syn_arrives(l, &a->seg, a->hash, a->frame, kept, &used, &a->drop);
 }
 
-/* Who else may know the flow? The next lane in turn, until the frame is back where it came from. */
+/* To another lane; what does not get there is dropped and counted. */
+static void send_on(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail, uint32_t to,
+		    enum mr_mail_kind kind, uint32_t origin)
+{
+	const uint8_t *bytes = mr_frame_bytes_at(&l->frames, a->frame) + a->offset;
+	uint32_t hops = mail ? mail->hops + 1u : 1;
+	bool opens = kind == MR_MAIL_HERE || a->seg.flags & MR_SYN;
+
+	if (to >= l->s.n_lanes || to == l->s.lane || hops > 2 * l->s.n_lanes)
+		a->drop = MR_DROP_MAIL_HOPS;
+	else if (!lane_mail_send(l, to, kind, bytes, a->len, origin, hops, opens))
+		a->drop = MR_DROP_MAIL_FULL;
+}
+
+/* Who else may know the flow? The next lane in turn, until all were asked that may. */
 static bool hand_over(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
 {
-	uint32_t next = (l->s.lane + 1) % l->s.n_lanes;
 	uint32_t origin = mail ? mail->origin : l->s.lane;
-	uint32_t hops = mail ? mail->hops + 1u : 1;
+	uint32_t next = lane_flow_next(l, a->hash, origin);
 
-	if (!l->s.mailbox || l->s.n_lanes < 2 || next == origin || hops >= l->s.n_lanes ||
-	    (mail && mail->kind == MR_MAIL_YOURS))
+	if (next == MR_NONE || (mail && mail->kind == MR_MAIL_YOURS))
 		return false;
-	if (!lane_mail_send(l, next, MR_MAIL_FLOW,
-			    mr_frame_bytes_at(&l->frames, a->frame) + a->offset, a->len, origin,
-			    hops))
-		a->drop = MR_DROP_MAIL_FULL;
+	send_on(l, a, mail, next, MR_MAIL_FLOW, origin);
 	return true;
 }
 
-/* A new SYN may belong to a flow, or to a listener, of another lane. */
-static bool syn_is_for_another(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
+/*
+ * A segment that opens a connection: is it another lane's? Its listener's if there is one; else of
+ * the lane that is opening the flow; else of one that has it, which all that may are asked; and
+ * when none does it comes back to the lane that asked. True: nothing is left to do here.
+ */
+static bool is_opened_elsewhere(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
 {
-	struct listener *asked = lane_listener_for(l, &a->seg);
-	uint32_t to = asked ? asked->owner_lane : lane_flow_hint(l, a->hash);
+	const struct listener *asked = l->s.mailbox ? lane_listener_for(l, &a->seg) : NULL;
+	uint32_t origin = mail && mail->kind == MR_MAIL_FLOW ? mail->origin : l->s.lane;
+	uint32_t to = l->s.lane;
+	enum mr_mail_kind kind = MR_MAIL_YOURS;
 
-	if (mail || to == MR_NONE || to == l->s.lane || to >= l->s.n_lanes || !l->s.mailbox)
+	if (!l->s.mailbox || (mail && mail->kind == MR_MAIL_YOURS))
 		return false;
-	if (!lane_mail_send(l, to, MR_MAIL_YOURS,
-			    mr_frame_bytes_at(&l->frames, a->frame) + a->offset, a->len, l->s.lane,
-			    1))
-		a->drop = MR_DROP_MAIL_FULL;
+	if (asked) {
+		to = asked->owner_lane;
+	} else if (origin == l->s.lane) {
+		to = lane_flow_claim(l, a->hash);
+		kind = MR_MAIL_HERE;
+	}
+	if (to == l->s.lane && !asked) {
+		to = lane_flow_next(l, a->hash, origin);
+		kind = to == MR_NONE ? MR_MAIL_YOURS : MR_MAIL_FLOW;
+		to = to == MR_NONE ? origin : to;
+	}
+	if (to == l->s.lane)
+		return false;
+	send_on(l, a, mail, to, kind, origin);
+	if (a->drop != MR_DROP_NONE)
+		lane_flow_release(l, a->hash, l->s.lane);
 	return true;
 }
 
@@ -161,23 +192,60 @@ static bool is_listening(struct mr_lane *l, const struct mr_segment *seg)
 	return lane_listener_for(l, seg) || lane_rule_for(l, seg);
 }
 
+/* The ACK of a cookie opens a connection, on one lane. False: it is none. */
+static bool cookie_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
+			   bool *kept)
+{
+	struct mr_half_open half;
+
+	if (!lane_cookie_check(l, &a->seg, a->hash, &half))
+		return false;
+	if (is_opened_elsewhere(l, a, mail))
+		return true;
+	lane_cookie_open(l, &half, &a->seg, a->hash, a->frame, kept, &a->drop);
+	lane_flow_release(l, a->hash, l->s.lane);
+	return true;
+}
+
+static bool syn_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
+			bool *kept)
+{
+	bool done = is_opened_elsewhere(l, a, mail);
+
+	if (done)
+		return true;
+	done = lane_syn_arrives(l, &a->seg, a->hash, a->frame, kept, NULL, &a->drop);
+	lane_flow_release(l, a->hash, l->s.lane);
+	return done;
+}
+
+/* MUST-57, MUST-63: nobody opens a connection from, or to, the broadcast address of a network. */
+static int drop_of_addresses(const struct mr_lane *l, const struct mr_tuple *tuple)
+{
+	if (lane_is_broadcast(l, tuple->remote))
+		return MR_DROP_IP_SOURCE;
+	return lane_is_broadcast(l, tuple->local) ? MR_DROP_IP_DESTINATION : MR_DROP_NONE;
+}
+
 /* No connection, half-open or TIME-WAIT record of this lane has the tuple. */
 static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
 			    bool *kept)
 {
 	uint8_t bits = a->seg.flags & (MR_SYN | MR_ACK | MR_RST);
 
-	if (bits == MR_SYN) {
-		if (syn_is_for_another(l, a, mail))
-			return;
-		if (lane_syn_arrives(l, &a->seg, a->hash, a->frame, kept, NULL, &a->drop))
-			return;
+	a->drop = drop_of_addresses(l, &a->seg.tuple);
+	if (a->drop != MR_DROP_NONE)
+		return;
+	if (bits == MR_SYN && syn_arrives(l, a, mail, kept))
+		return;
+	if (bits == MR_ACK && cookie_arrives(l, a, mail, kept))
+		return;
+	if (bits != MR_SYN && hand_over(l, a, mail))
+		return;
+	if (bits == MR_ACK && lane_flow_ended_lately(l, a->hash)) {
+		a->drop = MR_DROP_TCP_LATE;
+		return;
 	}
-	if (bits == MR_ACK &&
-	    lane_cookie_arrives(l, &a->seg, a->hash, a->frame, kept, &a->drop, mail))
-		return;
-	if (hand_over(l, a, mail))
-		return;
 	if (bits == MR_ACK)
 		lane_cookie_failed(l, &a->seg);
 	if (!bits && is_listening(l, &a->seg))
@@ -186,10 +254,21 @@ static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct m
 		a->drop = mr_tcp_closed_state(&l->tcp, &a->seg);
 }
 
-/* An ACK that our SYN-ACK did not ask for: the flow may be another lane's. */
+/* An ACK that our SYN-ACK did not ask for: a cookie's, or the flow is another lane's after all. */
 static bool is_foreign_ack(const struct mr_half_open *h, const struct mr_segment *seg)
 {
 	return (seg->flags & (MR_ACK | MR_RST)) == MR_ACK && seg->ack != h->iss + 1;
+}
+
+/* The ACK of a cookie while a later SYN of the flow stands here: nobody else opens it. */
+static bool own_cookie_arrives(struct mr_lane *l, struct arrival *a, bool *kept)
+{
+	struct mr_half_open half;
+
+	if (!lane_cookie_check(l, &a->seg, a->hash, &half))
+		return false;
+	lane_cookie_open(l, &half, &a->seg, a->hash, a->frame, kept, &a->drop);
+	return true;
 }
 
 static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
@@ -202,6 +281,8 @@ static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 		unknown_arrives(l, a, mail, kept);
 		return;
 	}
+	if (mail) /* who asked opens nothing */
+		lane_flow_release(l, a->hash, mail->origin);
 	switch (mr_entry_kind(entry)) {
 	case MR_ENTRY_CONN:
 		if (has_no_frame_for(l, &a->seg))
@@ -211,8 +292,7 @@ static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 		break;
 	case MR_ENTRY_HALF:
 		if (is_foreign_ack(&l->halves[i], &a->seg) &&
-		    (lane_cookie_arrives(l, &a->seg, a->hash, a->frame, kept, &a->drop, mail) ||
-		     hand_over(l, a, mail)))
+		    (own_cookie_arrives(l, a, kept) || hand_over(l, a, mail)))
 			break;
 		lane_half_arrives(l, i, &a->seg, a->hash, a->frame, kept, &a->drop);
 		break;

@@ -200,7 +200,7 @@ void lane_half_remove(struct mr_lane *l, uint32_t i)
 {
 	uint32_t entry = mr_entry(MR_ENTRY_HALF, i);
 
-	mr_table_remove(&l->table, lane_hash_of(l, entry), entry);
+	lane_flow_remove(l, lane_hash_of(l, entry), entry);
 	lane_half_unlist(l, i);
 	lane_half_give(l, i);
 }
@@ -217,7 +217,7 @@ void lane_wait_forget(struct mr_lane *l, uint32_t i)
 {
 	uint32_t entry = mr_entry(MR_ENTRY_TIME_WAIT, i);
 
-	mr_table_remove(&l->table, lane_hash_of(l, entry), entry);
+	lane_flow_remove(l, lane_hash_of(l, entry), entry);
 	l->waits[i].local_port.raw = 0;
 	l->waits[i].remote_port.raw = 0;
 	l->stats->time_wait--;

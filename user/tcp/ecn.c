@@ -153,6 +153,16 @@ static void reduce(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 	c->flags |= MR_CONN_CWR_OWED;
 }
 
+/*
+ * 6.1.2: is what was lost of the window whose congestion an echo has answered already? Not where
+ * the answer to an echo is smaller than that to a loss.
+ */
+bool mr_ecn_answered_window(const struct mr_conn *c, const struct mr_active *a)
+{
+	return c->flags & MR_CONN_ECN && a->ecn_reduced && !mr_cc_of(c)->echoed &&
+	       mr_seq_lt(c->snd_una, a->ecn_end);
+}
+
 bool mr_ecn_is_echo(const struct mr_conn *c, const struct mr_segment *seg)
 {
 	return c->flags & MR_CONN_ECN && seg->flags & MR_ECE && !(seg->flags & MR_SYN);

@@ -186,12 +186,14 @@ void mr_ecn_fill(const struct mr_conn *c, struct mr_segment_out *out);
 void mr_ecn_fill_new_text(const struct mr_conn *c, struct mr_segment_out *out);
 void mr_ecn_window_reduced(struct mr_conn *c);
 void mr_ecn_text_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+bool mr_ecn_answered_window(const struct mr_conn *c, const struct mr_active *a);
 bool mr_ecn_is_echo(const struct mr_conn *c, const struct mr_segment *seg);
 void mr_ecn_ack_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
 
 /* pmtu.c: sizes by the word of routers and of our own host */
 uint32_t mr_path_overhead(const struct mr_conn *c);
 uint32_t mr_path_floor(const struct mr_conn *c);
+void mr_path_raise(struct mr_conn *c, uint32_t mss);
 void mr_path_lower(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t mss);
 void mr_path_resend_big(struct mr_tcp *t, struct mr_conn *c);
 void mr_path_too_big(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_error *icmp);

@@ -126,7 +126,7 @@ bool mr_path_probe_lost(struct mr_tcp *t, struct mr_conn *c)
 
 void mr_path_probe_arrived(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 {
-	c->snd_mss = a->probe_len;
+	mr_path_raise(c, a->probe_len);
 	a->mss_acked = (uint16_t)max_u32(a->mss_acked, a->probe_len);
 	a->probe_len = 0;
 	a->probe_tries = 0;

@@ -118,6 +118,14 @@ void mr_path_lower(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uin
 	t->stats->mtu_lowered++;
 }
 
+/* RFC 5681 3.1: the least that windows are, now of segments that are larger; in bytes they stay. */
+void mr_path_raise(struct mr_conn *c, uint32_t mss)
+{
+	c->snd_mss = (uint16_t)mss;
+	c->cwnd = max_u32(c->cwnd, mss);
+	c->ssthresh = max_u32(c->ssthresh, 2 * mss);
+}
+
 /*
  * Sent segments that are too big now, once more in pieces; all others stay as they are. Without
  * room the retransmission timer does the rest.
@@ -187,13 +195,21 @@ void mr_path_too_big(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_e
 	mr_tcp_want_output(t, c);
 }
 
-/* The quoted segment timed out: the claim that waited for that is true. */
+/*
+ * A segment that is larger than was claimed timed out: the claim that waited for that is true. One
+ * that is not larger was lost for another reason, and the claim does not stand in its way.
+ */
 bool mr_path_claim_holds(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 {
 	uint32_t mtu = a->claimed_mtu;
 
 	if (!mtu || mtu >= mr_tcp_mtu_of(c))
 		return false;
+	if (c->tx_head == MR_NONE ||
+	    t->frames->record[c->tx_head].len + mr_path_overhead(c) <= mtu) {
+		a->claimed_mtu = 0;
+		return false;
+	}
 	believe(t, c, a, mtu);
 	mr_pmtu_learn(t, c->remote, mtu);
 	mr_path_resend_big(t, c);
@@ -237,7 +253,7 @@ static void follow_up(struct mr_conn *c, struct mr_active *a, uint32_t mss)
 	if (!before || mss <= before)
 		return;
 	if (c->snd_mss == before && !a->probe_len) /* nothing else had made it smaller */
-		c->snd_mss = (uint16_t)min_u32(mss, a->mss_most);
+		mr_path_raise(c, min_u32(mss, a->mss_most));
 	a->mss_bad = 0;
 	a->path_ms = 0;
 	if (c->snd_mss >= a->mss_most)

@@ -125,8 +125,10 @@ bool mr_recovery_frto(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, 
 void mr_recovery_begin(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, uint32_t flight)
 {
 	remember(c, a);
-	c->ssthresh = mr_cc_of(c)->ssthresh(t, c, a, flight);
-	mr_ecn_window_reduced(c);
+	if (!mr_ecn_answered_window(c, a)) {
+		c->ssthresh = mr_cc_of(c)->ssthresh(t, c, a, flight);
+		mr_ecn_window_reduced(c);
+	}
 	c->recover = c->snd_nxt;
 	c->flags |= MR_CONN_RECOVERY;
 	a->prr_delivered = 0;
@@ -201,7 +203,7 @@ static void answer_probed_loss(struct mr_tcp *t, struct mr_conn *c, struct mr_ac
 			       uint32_t flight)
 {
 	t->stats->tlp_losses++;
-	if (c->flags & IN_RECOVERY)
+	if (c->flags & IN_RECOVERY || mr_ecn_answered_window(c, a))
 		return;
 	c->ssthresh = mr_cc_of(c)->ssthresh(t, c, a, flight);
 	mr_ecn_window_reduced(c);

@@ -410,10 +410,20 @@ static void tail_probe(struct mr_tcp *t, struct mr_conn *c)
 	arm_retransmit(t, c);
 }
 
-/* Zero-window probes go on for as long as the peer answers (MUST-37), not without an answer. */
+/* Nobody has it any more, and the peer's window was closed until the back-off met its ceiling. */
+static bool is_orphan_for_long(const struct mr_conn *c)
+{
+	return c->flags & MR_CONN_ORPHAN && (uint64_t)c->rto_ms << c->backoff >= MR_RTO_MAX_MS;
+}
+
+/*
+ * Zero-window probes go on for as long as the peer answers (MUST-37), not without an answer; and
+ * for an orphan some minutes at most (RFC 6429 3 leaves that to the host; Linux,
+ * tcp_probe_timer()).
+ */
 static void probe_timeout(struct mr_tcp *t, struct mr_conn *c)
 {
-	if (c->probes >= MR_RETRIES) {
+	if (c->probes >= MR_RETRIES || is_orphan_for_long(c)) {
 		give_up(t, c);
 		return;
 	}

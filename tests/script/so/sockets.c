@@ -480,7 +480,7 @@ static int begin_connect(struct so *s, struct so_sock *k, const struct sockaddr 
 	s->config.port_hi = k->local_port ? k->local_port : PORT_HI;
 	s->rule[0].cc = k->cc; /* whose connection it will be */
 	mr_lane_path_answer(s->lane, remote, v4 ? 0 : 1);
-	error = lane_connect(s->lane, 0, addr, text, len, &id);
+	error = lane_connect(s->lane, 0, NULL, addr, text, len, &id);
 	if (error)
 		return -error;
 	k->conn = id;
