@@ -30,7 +30,7 @@ static bool is_recent(const struct mr_lane *l, uint32_t ms)
 }
 
 /* Did any lane that shares our queues' flows send a cookie that may still come back? */
-static bool cookies_are_about(const struct mr_lane *l)
+bool lane_cookies_are_about(const struct mr_lane *l)
 {
 	if (is_recent(l, l->cookie_ms))
 		return true;
@@ -121,7 +121,7 @@ static struct lane_rule *rule_for(struct mr_lane *l, const struct mr_segment *se
 {
 	struct lane_rule *rule;
 
-	if (!l->s.config->open.syn_cookies || !cookies_are_about(l))
+	if (!l->s.config->open.syn_cookies || !lane_cookies_are_about(l))
 		return NULL;
 	rule = asked ? &l->rules[asked->rule] : lane_rule_for(l, seg);
 	return rule && !rule->failed ? rule : NULL;

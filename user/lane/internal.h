@@ -229,6 +229,7 @@ bool lane_cookie_check(struct mr_lane *l, const struct mr_segment *seg, uint64_t
 void lane_cookie_open(struct mr_lane *l, const struct mr_half_open *half,
 		      const struct mr_segment *seg, uint64_t hash, uint32_t frame, bool *kept,
 		      int *drop);
+bool lane_cookies_are_about(const struct mr_lane *l);
 void lane_cookie_failed(struct mr_lane *l, const struct mr_segment *seg);
 
 /* fast_open.c: text in SYNs */

@@ -142,11 +142,32 @@ static void send_on(struct mr_lane *l, struct arrival *a, const struct mr_mail *
 		a->drop = MR_DROP_MAIL_FULL;
 }
 
+/*
+ * What follows a cookie, on another queue than the ACK that brings it: that may stand in a ring
+ * that its lane has not looked at yet, or be on its way round the lanes itself, and nothing says
+ * who opens the flow. So all are asked in turn, twice; each takes what came to itself before it
+ * reads its mail.
+ */
+static uint32_t next_for_cookies(const struct mr_lane *l, const struct arrival *a,
+				 const struct mr_mail *mail)
+{
+	uint32_t hops = mail ? mail->hops + 1u : 1;
+
+	if (a->kind != MR_KIND_TCP || (a->seg.flags & (MR_SYN | MR_ACK | MR_RST)) != MR_ACK ||
+	    !l->s.mailbox || l->s.n_lanes < 2 || hops >= 2 * l->s.n_lanes ||
+	    !lane_cookies_are_about(l))
+		return MR_NONE;
+	return (l->s.lane + 1) % l->s.n_lanes;
+}
+
 /* Who else may know the flow? The next lane in turn, until all were asked that may. */
 static bool hand_over(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
 {
 	uint32_t origin = mail ? mail->origin : l->s.lane;
 	uint32_t next = lane_flow_next(l, a->hash, origin);
+
+	if (next == MR_NONE)
+		next = next_for_cookies(l, a, mail);
 
 	if (next == MR_NONE || (mail && mail->kind == MR_MAIL_YOURS))
 		return false;
