@@ -30,7 +30,7 @@ static void read_syn_options(struct mr_tcp *t, struct mr_conn *c, const struct m
 	}
 	if (!o->sack_permitted) /* RFC 2018 2 */
 		c->flags &= ~MR_CONN_SACK;
-	if (o->has_window_scale) {
+	if (o->has_window_scale && c->flags & MR_CONN_WINDOW_SCALE) {
 		c->snd_shift = o->window_shift;
 	} else {
 		c->flags &= ~MR_CONN_WINDOW_SCALE;
