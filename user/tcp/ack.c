@@ -131,7 +131,7 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 	ack.delivered = ack.acked;
 	mr_path_acked(t, c, a);
 	ack.rtt_us = d.rtt_us;
-	ack.limited = mr_cwv_is_limited(c, ack.flight);
+	ack.limited = mr_cwv_is_limited(c, a, ack.flight);
 	ack.ece = mr_ecn_is_echo(c, seg);
 	c->dupacks = 0;
 	sample_rtt(t, c, seg);
@@ -170,7 +170,7 @@ static void selective_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_s
 	ack.delivered = d.delivered;
 	ack.rtt_us = d.rtt_us;
 	ack.ece = mr_ecn_is_echo(c, seg);
-	ack.limited = mr_cwv_is_limited(c, ack.flight);
+	ack.limited = mr_cwv_is_limited(c, a, ack.flight);
 	mr_recovery_acked(t, c, a, seg, &ack, &d);
 	if (d.advanced)
 		after_new_ack(t, c);
