@@ -426,6 +426,8 @@ struct mr_active {
 	/* congestion control */
 	uint32_t cc_acked;    /* bytes acknowledged towards the next increase (RFC 3465) */
 	uint32_t cc_sent_ms;  /* when new text last left */
+	uint32_t flight_most; /* of the round trip that flight_end closes: was the window used? */
+	uint32_t flight_end;
 	uint32_t ecn_end;     /* snd_nxt when an echo of congestion last reduced the window */
 	uint8_t ecn_reduced;  /* it is not acknowledged yet */
 	uint8_t pacing;	      /* the fields pace_* are in use */

@@ -16,8 +16,14 @@ $(SCRIPT_SO): $(SCRIPT_OBJ)
 	$(say) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -Wl,-z,defs -o $@ $(filter %.o,$^)
 
-.PHONY: script
-all: $(SCRIPT_SO)
+# A program as packetdrill is one: full RELRO, so that its table of functions is read-only.
+$(B)/script-host: tests/script/host.c tests/script/so/packetdrill.h Makefile
+	$(say) CC $@
+	$(Q)$(CC) $(ALL_CFLAGS) -Wl,-z,relro,-z,now -o $@ $< -ldl
 
-script: $(SCRIPT_SO)
+.PHONY: script
+all: $(SCRIPT_SO) $(B)/script-host
+
+script: $(SCRIPT_SO) $(B)/script-host
+	$(Q)$(B)/script-host $(SCRIPT_SO)
 	$(Q)$(PYTHON) tests/script/run.py --so $(SCRIPT_SO)

@@ -3,6 +3,7 @@
 import ctypes as c
 import errno
 import fcntl
+import ipaddress
 import select
 import socket
 import struct
@@ -22,9 +23,17 @@ NAMES = {
     "SO_SNDBUFFORCE": 32, "SO_RCVBUFFORCE": 33, "SO_MARK": 36, "O_RDWR": 2, "O_NONBLOCK": 0o4000,
     "EPOLL_CTL_ADD": 1, "EPOLL_CTL_DEL": 2, "EPOLL_CTL_MOD": 3, "EPOLLONESHOT": 1 << 30,
     "EPOLLET": 1 << 31, "MSG_ZEROCOPY": 0x4000000, "MSG_ERRQUEUE": 0x2000, "SO_ZEROCOPY": 60,
-    "CMSG_LEVEL_IP": 0, "CMSG_TYPE_RECVERR": 11, "SO_EE_ORIGIN_ZEROCOPY": 5,
+    "CMSG_LEVEL_IP": 0, "CMSG_TYPE_RECVERR": 11, "NULL": 0, "IP_MTU_DISCOVER": 10,
+    "IP_PMTUDISC_DONT": 0, "IP_PMTUDISC_DO": 2, "IPV6_MTU_DISCOVER": 23, "IP_FREEBIND": 15,
+    "IPV6_FREEBIND": 78, "MSG_EOR": 0x80, "SO_MAX_PACING_RATE": 47, "SO_PRIORITY": 12,
+    "SO_TIMESTAMPING": 37, "SOF_TIMESTAMPING_TX_SCHED": 256, "SOF_TIMESTAMPING_TX_SOFTWARE": 2,
+    "SOF_TIMESTAMPING_TX_ACK": 512, "SOF_TIMESTAMPING_SOFTWARE": 16, "SOF_TIMESTAMPING_OPT_ID": 128,
+    "SCM_TIMESTAMPING": 37, "SO_EE_ORIGIN_TIMESTAMPING": 4, "SCM_TSTAMP_SND": 0,
+    "SCM_TSTAMP_SCHED": 1, "SCM_TSTAMP_ACK": 2, "AF_UNSPEC": 0, "SPLICE_F_NONBLOCK": 2,
+    "TCP_FASTOPEN_KEY": 33, "TCP_TX_DELAY": 37, "IP_TOS": 1, "TCP_ULP": 31, "TCP_SAVE_SYN": 27, "SO_EE_ORIGIN_ZEROCOPY": 5,
     "SO_EE_CODE_ZEROCOPY_COPIED": 1, "EPOLLRDHUP": 0x2000, "POLLRDHUP": 0x2000, "IPV6_TCLASS": 67,
 }
+IPV6_NAMES = {"CMSG_LEVEL_IP": 41, "CMSG_TYPE_RECVERR": 25}  # as packetdrill is told with -D
 INFO_FIELDS = """B:state B:ca_state B:retransmits B:probes B:backoff B:options B:wscales B:app_limited
 I:rto I:ato I:snd_mss I:rcv_mss I:unacked I:sacked I:lost I:retrans I:fackets I:last_data_sent
 I:last_ack_sent I:last_data_recv I:last_ack_recv I:pmtu I:rcv_ssthresh I:rtt I:rttvar I:snd_ssthresh
@@ -37,7 +46,8 @@ INFO_NAMES = {"TCP_CA_Open": 0, "TCP_CA_Disorder": 1, "TCP_CA_CWR": 2, "TCP_CA_R
               "TCP_CA_Loss": 4, "TCP_ESTABLISHED": 1, "TCP_SYN_SENT": 2, "TCP_SYN_RECV": 3,
               "TCP_FIN_WAIT1": 4, "TCP_FIN_WAIT2": 5, "TCP_TIME_WAIT": 6, "TCP_CLOSE": 7,
               "TCP_CLOSE_WAIT": 8, "TCP_LAST_ACK": 9, "TCP_LISTEN": 10, "TCP_CLOSING": 11,
-              "TCP_INFINITE_SSTHRESH": 0x7fffffff}
+              "TCP_INFINITE_SSTHRESH": 0x7fffffff, "TCPI_OPT_TIMESTAMPS": 1, "TCPI_OPT_SACK": 2,
+              "TCPI_OPT_WSCALE": 4, "TCPI_OPT_ECN": 8, "TCPI_OPT_SYN_DATA": 32}
 
 
 class Iovec(c.Structure):
@@ -57,31 +67,33 @@ def constant(name, line):
     raise ScriptError(line, "unknown name: %s" % name)
 
 
-def evaluate(value, line):
+def evaluate(value, line, names=None):
+    """@names: those that are others here than elsewhere."""
     if value is ANY or isinstance(value, (int, bytes)):
         return value
     if isinstance(value, list):
-        return [evaluate(v, line) for v in value]
+        return [evaluate(v, line, names) for v in value]
     if isinstance(value, dict):
-        return {k: evaluate(v, line) for k, v in value.items()}
+        return {k: evaluate(v, line, names) for k, v in value.items()}
     if value[0] == "name":
-        return constant(value[1], line)
+        return names[value[1]] if names and value[1] in names else constant(value[1], line)
     if value[0] == "or":
         total = 0
         for part in value[1]:
-            total |= evaluate(part, line)
+            total |= evaluate(part, line, names)
         return total
     if value[0] == "string":
         return value[1].encode()
-    return evaluate(value[2][0], line)  # htons(x) and the like: as it is written
+    return evaluate(value[2][0], line, names)  # htons(x) and the like: as it is written
 
 
 class Calls:
     """The descriptors of one script, and the calls on them."""
 
-    def __init__(self, stack, addresses):
+    def __init__(self, stack, addresses, mapped=False):
         self.stack = stack
         self.local, self.remote = addresses
+        self.mapped = mapped  # IPv4 through sockets of IPv6
         self.fds = {}
         self.written = {}  # bytes of each descriptor's streams so far
         self.read = {}
@@ -95,6 +107,8 @@ class Calls:
         return self.fds.get(fd, fd)
 
     def address(self, ip, port):
+        if self.mapped:
+            ip = ipaddress.ip_address("::ffff:%s" % ip)
         if ip.version == 4:
             return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + ip.packed + bytes(8)
         return struct.pack("=H", socket.AF_INET6) + struct.pack("!HI", port, 0) + ip.packed + bytes(4)
@@ -124,7 +138,8 @@ class Calls:
         method = getattr(self, "call_" + event.name, None)
         if not method:
             raise ScriptError(event.line, "no such call: %s" % event.name)
-        arguments = [evaluate(a, event.line) for a in event.arguments]
+        names = IPV6_NAMES if self.mapped or self.local.version == 6 else {}
+        arguments = [evaluate(a, event.line, names) for a in event.arguments]
         return method(event, *arguments)
 
     def plain(self, event, name, *arguments):
@@ -133,7 +148,7 @@ class Calls:
 
     def call_socket(self, event, domain, kind, protocol):
         if domain is ANY:
-            domain = socket.AF_INET if self.local.version == 4 else socket.AF_INET6
+            domain = socket.AF_INET6 if self.mapped or self.local.version == 6 else socket.AF_INET
         result, error = self.stack.call("socket", domain, kind, protocol)
         self.remember(event.result, result)
         self.last = event.result
@@ -155,7 +170,10 @@ class Calls:
             self.last = event.result
         return lambda: self.check(event, result, error)
 
-    def call_connect(self, event, fd, _address, _length):
+    def call_connect(self, event, fd, family, _length):
+        if family is not ANY:  # AF_UNSPEC: the socket may be used again
+            address = struct.pack("=H", family) + bytes(126)
+            return self.plain(event, "connect", self.live(fd), address, len(address))
         address = self.address(self.remote, BIND_PORT)
         self.connected, self.last = True, fd
         return self.plain(event, "connect", self.live(fd), address, len(address))
@@ -183,10 +201,13 @@ class Calls:
                 self.read[fd] = at + result
         return verify
 
-    def call_read(self, event, fd, _buffer, size):
-        return self.call_recv(event, fd, _buffer, size, None)
+    def call_read(self, event, fd, buffer, size):
+        return self.call_recv(event, fd, buffer, size, None)
 
-    def call_recv(self, event, fd, _buffer, size, flags):
+    def call_recv(self, event, fd, where, size, flags):
+        if where == 0:  # NULL
+            arguments = [self.live(fd), None, size] + ([] if flags is None else [flags])
+            return self.plain(event, "read" if flags is None else "recv", *arguments)
         buffer = c.create_string_buffer(size + 1)
         if flags is None:
             result, error = self.stack.call("read", self.live(fd), buffer, size)
@@ -194,7 +215,9 @@ class Calls:
             result, error = self.stack.call("recv", self.live(fd), buffer, size, flags)
         return self.got(event, fd, result, error, buffer.raw, bool(flags and flags & 2))
 
-    def call_recvfrom(self, event, fd, _buffer, size, flags, *_):
+    def call_recvfrom(self, event, fd, where, size, flags, *_):
+        if where == 0:
+            return self.plain(event, "recvfrom", self.live(fd), None, size, flags, None, None)
         buffer = c.create_string_buffer(size + 1)
         result, error = self.stack.call("recvfrom", self.live(fd), buffer, size, flags, None, None)
         return self.got(event, fd, result, error, buffer.raw, bool(flags & 2))
@@ -249,23 +272,24 @@ class Calls:
             self.written[fd] = self.written.get(fd, 0) + result
         return lambda: self.check(event, result, error)
 
-    def text(self, fd, size):
-        return pattern(self.written.get(fd, 0), size)
+    def text(self, fd, size, where=ANY):
+        return None if where == 0 else pattern(self.written.get(fd, 0), size)
 
-    def call_write(self, event, fd, _buffer, size):
-        result, error = self.stack.call("write", self.live(fd), self.text(fd, size), size)
+    def call_write(self, event, fd, where, size):
+        result, error = self.stack.call("write", self.live(fd), self.text(fd, size, where), size)
         return self.wrote(event, fd, result, error)
 
-    def call_send(self, event, fd, _buffer, size, flags):
-        result, error = self.stack.call("send", self.live(fd), self.text(fd, size), size, flags)
+    def call_send(self, event, fd, where, size, flags):
+        result, error = self.stack.call("send", self.live(fd), self.text(fd, size, where), size,
+                                        flags)
         return self.wrote(event, fd, result, error)
 
-    def call_sendto(self, event, fd, _buffer, size, flags, *_):
+    def call_sendto(self, event, fd, where, size, flags, *_):
         address = self.address(self.remote, BIND_PORT)
         if flags & NAMES["MSG_FASTOPEN"]:
             self.connected, self.last = True, fd
-        result, error = self.stack.call("sendto", self.live(fd), self.text(fd, size), size, flags,
-                                        address, len(address))
+        result, error = self.stack.call("sendto", self.live(fd), self.text(fd, size, where), size,
+                                        flags, address, len(address))
         return self.wrote(event, fd, result, error)
 
     def call_writev(self, event, fd, pieces, count):
@@ -281,6 +305,19 @@ class Calls:
         head = Msghdr(None, 0, c.cast(array, c.c_void_p), len(pieces), None, 0, 0)
         result, error = self.stack.call("sendmsg", self.live(fd), c.byref(head), flags)
         return self.wrote(event, fd, result, error)
+
+    def call_pipe(self, event, ends):
+        live = (c.c_int * 2)()
+        result, error = self.stack.call("pipe", live)
+        for script_fd, fd in zip(ends, live):
+            self.remember(script_fd, fd)
+        return lambda: self.check(event, result, error)
+
+    def call_splice(self, event, source, _off, to, _off_to, size, flags):
+        """As packetdrill: the address of a zero where a script says NULL."""
+        zeros = [c.byref(c.c_longlong(0)), c.byref(c.c_longlong(0))]
+        return self.plain(event, "splice", self.live(source), zeros[0], self.live(to), zeros[1],
+                          size, flags)
 
     # ----- options and events -----
 
@@ -319,6 +356,8 @@ class Calls:
             self.check(event, result, error)
             if result < 0 or value is ANY:
                 return
+            if size is not ANY and size[0] is not ANY and size[0] != length.value:
+                self.fail(event, "%d bytes" % size[0], "%d" % length.value)
             if isinstance(value, bytes):
                 got, wanted = buffer.raw[:length.value].rstrip(b"\0"), value
             elif isinstance(value, dict):

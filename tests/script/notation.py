@@ -38,18 +38,19 @@ class Event:
 class Script:
     def __init__(self):
         self.options = {}
+        self.shell = []  # commands that set a kernel up, as they stand
         self.events = []
 
 
 NUMBER = r"\d*\.?\d+"
 TIME = re.compile(r"(?P<plus>\+)?(?:(?P<start>%s)|(?P<any>\*))(?:~(?P<plus2>\+)?(?P<end>%s))?"
-                  r"(?:\.\.\.(?P<blocks>%s))?(?=\s|<|>|%%|`)" % (NUMBER, NUMBER, NUMBER))
-TCP = re.compile(r"(?P<dir>[<>])\s*(?:\[(?P<ecn>\w+)\]\s*)?(?P<flags>[SFRPEWUA.]+|-)\s+"
+                  r"(?:\s*\.\.\.\s*(?P<blocks>%s))?(?=\s|<|>|%%|`)" % (NUMBER, NUMBER, NUMBER))
+TCP = re.compile(r"(?P<dir>[<>])\s*(?:[\[(](?P<ip>[^\])]*)[\])]\s*)?(?P<flags>[SFRPEWUA.0-7]+|-)\s+"
                  r"(?P<seq>\d+):(?P<end>\d+)\((?P<len>\d+)\)"
                  r"(?:\s+ack\s+(?P<ack>\d+))?(?:\s+win\s+(?P<win>\d+))?(?:\s+urg\s+(?P<urg>\d+))?"
                  r"(?:\s*<(?P<options>[^>]*)>)?")
 ICMP = re.compile(r"<\s*icmp\s+(?P<type>\w+)(?:\s+(?P<code>(?!mtu)\w+))?(?:\s+mtu\s+(?P<mtu>\d+))?"
-                  r"\s*\[(?P<seq>\d+):(?P<end>\d+)\((?P<len>\d+)\)\]")
+                  r"(?:\s*\[(?P<seq>\d+):(?P<end>\d+)\((?P<len>\d+)\)\])?")
 OPTION = re.compile(r"--(\w+)(?:=(\S+))?")
 TOKEN = re.compile(r"\s*(?:(?P<number>-?0x[0-9a-fA-F]+|-?\d+)|(?P<word>[A-Za-z_]\w*)|"
                    r"(?P<string>\"(?:[^\"\\]|\\.)*\")|(?P<punct>\.\.\.|[()\[\]{},=|:]))")
@@ -186,6 +187,18 @@ class Reader:
 
     # ----- events -----
 
+    def ip_info(self, text):
+        """What stands in brackets before the flags: an ECN field, the whole TOS byte, a TTL."""
+        found = {"ecn": None, "tos": None, "ttl": None}
+        for piece in (p.split() for p in text.split(",") if p.strip()):
+            if len(piece) == 1:
+                found["ecn"] = piece[0].lower()
+            elif piece[0].lower() in ("tos", "ttl"):
+                found[piece[0].lower()] = int(piece[1], 0)
+            elif piece[0] != "flowlabel":
+                self.fail("unknown field of the IP header: %s" % piece[0])
+        return found
+
     def packet(self, line, time):
         start = self.at
         found = self.match(ICMP)
@@ -205,6 +218,7 @@ class Reader:
         if int(fields["end"]) != int(fields["seq"]) + int(fields["len"]):
             raise ScriptError(line, "length of the packet is not the distance of its numbers")
         fields["parsed"] = parsed
+        fields.update(self.ip_info(found.group("ip") or ""))
         return Event(line, time, "in" if fields["dir"] == "<" else "out", text, **fields)
 
     def time(self):
@@ -242,6 +256,20 @@ def number(text, line):
         raise ScriptError(line, "expected a number, not %s" % text) from None
 
 
+def blob(words, line):
+    try:
+        return bytes.fromhex("".join(words))
+    except ValueError:
+        raise ScriptError(line, "expected bytes, not %s" % " ".join(words)) from None
+
+
+def accurate_ecn(words, line):
+    """RFC 9768 3.2.3: three counters, whose order is the option's kind."""
+    names, values = words[::2], [number(w, line) for w in words[1::2]]
+    kind = 172 if names[:1] == ["e0b"] else 174
+    return bytes([kind, 2 + 3 * len(values)]) + b"".join(v.to_bytes(3, "big") for v in values)
+
+
 def parse_options(text, line):
     """TCP options as a list of tuples: ("mss", 1460), ("TS", val, ecr), ("raw", bytes) ..."""
     found = []
@@ -260,15 +288,22 @@ def parse_options(text, line):
         elif kind in ("FO", "FOEXP"):
             # "cookie" stands for the one that the stack gave last
             known = rest[:1] == ["cookie"]
-            found.append((kind, "cookie" if known else bytes.fromhex("".join(rest))))
+            found.append((kind, "cookie" if known else blob(rest, line)))
         elif kind == "raw":
-            found.append(("raw", bytes.fromhex("".join(rest))))
+            found.append(("raw", blob(rest, line)))
+        elif kind == "md5":
+            found.append(("raw", b"\x13\x12" + blob(rest, line)))
+        elif kind == "ECN":
+            found.append(("raw", accurate_ecn(rest, line)))
         else:
             raise ScriptError(line, "unknown TCP option: %s" % piece)
     return found
 
 
-def parse(text):
+def parse(text, defines=None):
+    """@defines: names of symbols, as packetdrill takes them with -D."""
+    for name, value in (defines or {}).items():
+        text = re.sub(r"\b%s\b" % re.escape(name), value, text)
     reader = Reader(text)
     script = Script()
     while True:
@@ -280,6 +315,6 @@ def parse(text):
             script.options[option.group(1)] = option.group(2) or ""
         elif reader.text[reader.at] == "`":
             reader.at += 1
-            reader.until("`")  # set-up of a kernel: not ours
+            script.shell.append(reader.until("`"))  # the player looks for what a lane has, too
         else:
             script.events.append(reader.event())

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """IP packets with TCP segments or ICMP errors: made from what a script says, and read back."""
 import ipaddress
+import re
 import struct
 
-FLAGS = {"F": 0x01, "S": 0x02, "R": 0x04, "P": 0x08, ".": 0x10, "U": 0x20, "E": 0x40, "W": 0x80}
+FLAGS = {"F": 0x01, "S": 0x02, "R": 0x04, "P": 0x08, ".": 0x10, "U": 0x20, "E": 0x40, "W": 0x80,
+         "A": 0x100}
+ACE = {1: "E", 2: "W", 4: "A"}  # RFC 9768: the three as one number
 ECN = {"noecn": 0, "ect1": 1, "ect0": 2, "ce": 3}
 KINDS = {"eol": 0, "nop": 1, "mss": 2, "wscale": 3, "sackOK": 4, "sack": 5, "TS": 8, "FO": 34}
 TCP, ICMP, ICMPV6 = 6, 1, 58
@@ -25,11 +28,15 @@ def pattern(offset, length):
 
 
 def flag_bits(text):
-    return 0 if text == "-" else sum(FLAGS[c] for c in text)
+    if text == "-":
+        return 0
+    for digit in re.findall("[0-7]", text):
+        text = text.replace(digit, "".join(ACE[b] for b in ACE if int(digit) & b))
+    return sum(FLAGS[c] for c in text)
 
 
 def flag_text(bits):
-    return "".join(c for c in "SFRPEWU." if bits & FLAGS[c]) or "-"
+    return "".join(c for c in "SFRPEWUA." if bits & FLAGS[c]) or "-"
 
 
 def options_bytes(options):
@@ -129,18 +136,18 @@ def ip_header(source, to, protocol, length, tos=0):
 
 
 def tcp_packet(source, to, ports, seq, ack, bits, window, urgent, options, payload, ecn=0):
-    head = struct.pack("!HHIIBBHHH", ports[0], ports[1], seq & 0xffffffff, ack & 0xffffffff,
-                       (20 + len(options)) // 4 << 4, bits, window, 0, urgent) + options
+    head = struct.pack("!HHIIHHHH", ports[0], ports[1], seq & 0xffffffff, ack & 0xffffffff,
+                       (20 + len(options)) // 4 << 12 | bits, window, 0, urgent) + options
     segment = head + payload
     total = checksum(pseudo(source, to, TCP, len(segment)) + segment)
     segment = segment[:16] + struct.pack("!H", total) + segment[18:]
     return ip_header(source, to, TCP, len(segment), ecn) + segment
 
 
-ICMP_UNREACHABLE = {"net_unreachable": 0, "host_unreachable": 1, "protocol_unreachable": 2,
+ICMP_UNREACHABLE = {None: 0, "net_unreachable": 0, "host_unreachable": 1, "protocol_unreachable": 2,
                     "port_unreachable": 3, "frag_needed": 4, "source_route_failed": 5,
                     "net_prohibited": 9, "host_prohibited": 10, "admin_prohibited": 13}
-ICMP6_UNREACHABLE = {"no_route": 0, "net_unreachable": 0, "admin_prohibited": 1, "addr_unreachable": 3,
+ICMP6_UNREACHABLE = {None: 0, "no_route": 0, "net_unreachable": 0, "admin_prohibited": 1, "addr_unreachable": 3,
                      "host_unreachable": 3, "port_unreachable": 4}
 
 
@@ -180,7 +187,7 @@ class Segment:
         if version == 4:
             head = (packet[0] & 15) * 4
             total, = struct.unpack("!H", packet[2:4])
-            self.ecn, protocol = packet[1] & 3, packet[9]
+            self.tos, self.ttl, protocol = packet[1], packet[8], packet[9]
             self.source = ipaddress.ip_address(packet[12:16])
             self.to = ipaddress.ip_address(packet[16:20])
             if checksum(packet[:head]):
@@ -188,17 +195,19 @@ class Segment:
         else:
             head = 40
             total = 40 + struct.unpack("!H", packet[4:6])[0]
-            self.ecn, protocol = packet[1] >> 4 & 3, packet[6]
+            self.tos, self.ttl, protocol = (packet[0] << 4 | packet[1] >> 4) & 255, packet[7], packet[6]
             self.source = ipaddress.ip_address(packet[8:24])
             self.to = ipaddress.ip_address(packet[24:40])
+        self.ecn = self.tos & 3
         if protocol != TCP or total != len(packet):
             self.problem = "not a TCP packet of the length that it says"
             return
         tcp = packet[head:]
         if checksum(pseudo(self.source, self.to, TCP, len(tcp)) + tcp):
             self.problem = "TCP checksum is wrong"
-        (sport, dport, self.seq, self.ack, offset, self.flags, self.window, _,
-         self.urgent) = struct.unpack("!HHIIBBHHH", tcp[:20])
+        (sport, dport, self.seq, self.ack, word, self.window, _,
+         self.urgent) = struct.unpack("!HHIIHHHH", tcp[:20])
+        offset, self.flags = word >> 8, word & 0x1ff
         self.ports = (sport, dport)
         self.options = read_options(tcp[20:(offset >> 4) * 4])
         self.payload = tcp[(offset >> 4) * 4:]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Play a script against the stack: one connection under test, as packetdrill has it."""
 import ipaddress
+import re
 import textwrap
 import threading
 import time
@@ -12,10 +13,21 @@ from notation import ANY, ScriptError
 from stack import Stack
 
 ADDRESSES = {"ipv4": ("192.168.0.2", "192.0.2.1"),
+             "ipv4-mapped-ipv6": ("192.168.0.2", "192.0.2.1"),
              "ipv6": ("fd3d:fa7b:d17d::2", "2001:db8::1")}
 REMOTE_PORT = 43210
 TOLERANCE_US = 4000
 GUARD_S = 10  # real time for a thread to block or return
+
+
+class Mode:
+    """How scripts are played that are not ours: as packetdrill itself would."""
+
+    def __init__(self, foreign=False, ip_version=None, defines=None, so_flags=""):
+        self.foreign = foreign  # TS ecr and what is sent after the last line are not looked at
+        self.ip_version = ip_version
+        self.defines = defines or {}
+        self.so_flags = so_flags
 
 
 class Blocking(threading.Thread):
@@ -37,23 +49,27 @@ class Blocking(threading.Thread):
 
 
 class Player:
-    def __init__(self, text, so):
-        self.script = notation.parse(text)
+    def __init__(self, text, so, mode=Mode()):
+        self.script = notation.parse(text, mode.defines)
+        self.foreign = mode.foreign
         options = self.script.options
-        self.addresses = tuple(ipaddress.ip_address(a)
-                               for a in ADDRESSES[options.get("ip_version", "ipv4")])
+        version = options.get("ip_version", mode.ip_version or "ipv4")
+        self.addresses = tuple(ipaddress.ip_address(a) for a in ADDRESSES[version])
         self.tolerance = int(options.get("tolerance_usecs", TOLERANCE_US))
         self.strict = "strict_segments" in options
         self.remote_base = int(options.get("remote_isn", "0"), 0)
-        self.stack = Stack(so, options.get("so_flags", ""))
-        self.calls = Calls(self.stack, self.addresses)
+        self.stack = Stack(so, ",".join(["sysctl=0", mode.so_flags, kernel_settings(self.script.shell),
+                                         options.get("so_flags", "")]))
+        self.calls = Calls(self.stack, self.addresses, version == "ipv4-mapped-ipv6")
         self.start = self.stack.now()
         self.previous = 0       # when the last event happened, script time in us
         self.blocking = None
         self.ports = None       # (ours, the stack's): of the connection under test
+        self.remote_port = REMOTE_PORT
         self.local_offset = None
         self.new_numbers = False
-        self.remote_isn = 0     # as the script numbers it
+        self.remote_isn = 0     # as the script numbers it, of the first SYN
+        self.text_isn = 0       # of the last one
         self.local_isn = 0
         self.passive = True
         self.ts_map = {}
@@ -99,8 +115,8 @@ class Player:
         mapped = []
         for option in options:
             if option[0] == "sack":
-                mapped.append(("sack", [(a + (self.local_offset or 0), b + (self.local_offset or 0))
-                                        for a, b in option[1]]))
+                base = self.local_isn + (self.local_offset or 0)
+                mapped.append(("sack", [(a + base, b + base) for a, b in option[1]]))
             elif option[0] == "TS":
                 mapped.append(("TS", option[1], self.ts_map.get(option[2], option[2])))
             elif option[0] in ("FO", "FOEXP") and option[1] == "cookie":
@@ -110,28 +126,35 @@ class Player:
         return packets.options_bytes(mapped)
 
     def begin(self, event):
-        """An inbound SYN, where no connection is under test, is a passive open."""
-        if self.ports is None:
-            self.ports = (REMOTE_PORT, BIND_PORT)
-            self.passive = True
+        """An inbound SYN, where no connection is under test, is a passive open: true."""
+        if self.ports is not None:
+            return False
+        self.ports = (self.remote_port, BIND_PORT)
+        self.remote_port += 1  # of the next one
+        self.passive = True
+        return True
 
     def inject(self, event):
         local, remote = self.addresses
         bits = packets.flag_bits(event.flags)
         seq, ack = int(event.seq), int(event.ack or 0)
-        self.begin(event)
+        is_first = self.begin(event)
         if bits & packets.FLAGS["S"]:
-            self.remote_isn = seq
+            self.text_isn = seq
+            if is_first or (bits & packets.FLAGS["."] and not self.passive):
+                self.remote_isn = seq
             if not bits & packets.FLAGS["."] and self.passive:
                 self.new_numbers = True  # the answer to a new SYN may have its own numbers
         length = int(event.len)
-        payload = packets.pattern(max(seq - self.remote_isn -
-                                      (0 if bits & packets.FLAGS["S"] else 1), 0), length)
+        payload = packets.pattern(0 if bits & packets.FLAGS["S"] else
+                                  max(seq + self.remote_isn - self.text_isn - 1, 0), length)
+        if not bits & packets.FLAGS["S"]:  # but for SYNs, a script's numbers begin behind the ISN
+            seq, ack = seq + self.remote_isn, ack + self.local_isn
         packet = packets.tcp_packet(
             remote, local, self.ports, seq + self.remote_base,
             ack + (self.local_offset or 0) if event.ack else 0, bits, int(event.win or 0),
             int(event.urg or 0), self.inbound_options(event.parsed), payload,
-            packets.ECN.get(event.ecn, 0))
+            event.tos if event.tos is not None else packets.ECN.get(event.ecn, 0))
         if self.stack.inject(packet) < 0:
             self.fail(event, "the stack's device refused the packet")
 
@@ -140,8 +163,8 @@ class Player:
         try:
             packet = packets.icmp_packet(
                 remote, local, event.type, event.code, int(event.mtu or 0),
-                (self.ports[1], self.ports[0]), int(event.seq) + (self.local_offset or 0),
-                int(event.len))
+                (self.ports[1], self.ports[0]), int(event.seq or 0) + self.local_isn + (self.local_offset or 0),
+                int(event.len or 0))
         except KeyError:
             raise ScriptError(event.line, "unknown ICMP error: %s" % event.text) from None
         self.stack.inject(packet)
@@ -183,18 +206,22 @@ class Player:
                        if segment.ecn else "") + " ".join(parts)
 
     def script_seq(self, segment):
-        value = (segment.seq - (self.local_offset or 0)) & 0xffffffff
+        value = segment.seq - (self.local_offset or 0)
+        if not segment.flags & packets.FLAGS["S"]:
+            value -= self.local_isn
+        value &= 0xffffffff
         return value - (1 << 32) if value > 0xfff00000 else value
 
     def script_ack(self, segment):
-        return (segment.ack - self.remote_base) & 0xffffffff
+        begin = 0 if segment.flags & packets.FLAGS["S"] else self.remote_isn
+        return (segment.ack - self.remote_base - begin) & 0xffffffff
 
     def outbound_options(self, segment):
         mapped = []
         for option in segment.options:
             if option[0] == "sack":
-                mapped.append(("sack", [((a - self.remote_base) & 0xffffffff,
-                                         (b - self.remote_base) & 0xffffffff)
+                base = self.remote_base + self.remote_isn
+                mapped.append(("sack", [((a - base) & 0xffffffff, (b - base) & 0xffffffff)
                                         for a, b in option[1]]))
             else:
                 mapped.append(option)
@@ -218,7 +245,7 @@ class Player:
         for want, got in zip(event.parsed, live):
             if want[0] == "TS" and got[0] == "TS":
                 self.ts_map[want[1]] = got[1]
-                if want[2] != got[2]:
+                if want[2] != got[2] and not self.foreign:
                     complain("timestamp echo")
             elif want[0] in ("FO", "FOEXP") and got[0] == want[0] and want[1] == "cookie":
                 self.cookie = got[1]
@@ -244,13 +271,19 @@ class Player:
             complain("window")
         if event.urg and segment.urgent != int(event.urg):
             complain("urgent pointer")
-        if event.ecn and segment.ecn != packets.ECN[event.ecn]:
+        if event.ecn == "ect01" and segment.ecn not in (1, 2):
             complain("ECN field")
+        if event.ecn and event.ecn != "ect01" and segment.ecn != packets.ECN[event.ecn]:
+            complain("ECN field")
+        if event.tos is not None and segment.tos != event.tos:
+            complain("TOS byte %#x" % segment.tos)
+        if event.ttl is not None and segment.ttl != event.ttl:
+            complain("TTL %d" % segment.ttl)
         self.check_options(event, segment, complain)
         wanted = int(event.len)
         if len(segment.payload) > wanted or (len(segment.payload) < wanted and not segment.payload):
             complain("length")
-        start = self.script_seq(segment) - self.local_isn - 1
+        start = self.script_seq(segment) - 1
         if segment.payload and segment.payload != packets.pattern(max(start, 0), len(segment.payload)) \
                 and not segment.flags & packets.FLAGS["S"]:
             complain("text (other bytes than were written)")
@@ -271,9 +304,8 @@ class Player:
                                          if k not in ("line", "time", "kind", "text")})
                 part.seq, part.len = int(event.seq) + total, wanted - total
             more = not self.strict and total + len(segment.payload) < wanted and segment.payload
-            # several segments written as one: only the last may have to push
-            ignore = more or (first and "P" not in event.flags)
-            self.check_head(part, segment, packets.FLAGS["P"] if ignore else 0)
+            # several segments written as one: the last one's flags count
+            self.check_head(part, segment, packets.FLAGS["P"] if more else 0)
             first = first or segment
             total += len(segment.payload)
             self.check_time(event, window, segment.sent)
@@ -375,24 +407,47 @@ class Player:
         for event in self.script.events:
             self.step(event)
         self.reap(wait=True)
-        self.nothing_left(self.now())
+        if not self.foreign:
+            self.nothing_left(self.now())
 
     def close(self):
         self.stack.close()
 
 
+SYSCTL = re.compile(r"(?:net\.ipv4\.|/proc/sys/net/ipv4/)(\w+)=(\"[^\"]*\"|\S+)")
+
+
+def kernel_settings(shell):
+    """What commands set a kernel up with, as so_flags: packetdrill's .so reads it from /proc/sys."""
+    flags = {}
+    for name, value in (m.groups() for text in shell for m in SYSCTL.finditer(text)):
+        value = value.strip("\"`")
+        if name == "tcp_rmem":
+            last = value.split(None, 2)[-1].replace("$((", "").replace("))", "")
+            flags["rcvbuf"] = str(eval(last, {}))  # pylint: disable=eval-used
+        elif name == "tcp_ecn" and value in "012":
+            flags["ecn"] = ("off", "on", "passive")[int(value)]
+        elif name == "tcp_syncookies":
+            flags["syn_cookies"] = ("off", "auto", "always")[int(value)]
+        elif name in ("tcp_timestamps", "tcp_sack", "tcp_window_scaling"):
+            flags["wscale" if name == "tcp_window_scaling" else name[4:]] = value
+        elif name == "tcp_congestion_control":
+            flags["cc"] = "newreno" if value == "reno" else value
+    return ",".join("%s=%s" % item for item in flags.items())
+
+
 def dedent(code):
     """A block of code, whose first line stands behind the bracket."""
     first, _, rest = code.strip("\n").partition("\n")
-    return first.strip() + "\n" + textwrap.dedent(rest)
+    return first.strip() + "\n" + textwrap.dedent(rest) + "\n\n"
 
 
-def play_file(path, so):
+def play_file(path, so, mode=Mode()):
     """None when the script passes, else what is wrong: file:line and what was met."""
     player = None
     try:
         with open(path, encoding="utf-8") as file:
-            player = Player(file.read(), so)
+            player = Player(file.read(), so, mode)
         player.play()
     except ScriptError as error:
         return "%s:%d: %s" % (path, error.line, error.text)

@@ -23,14 +23,14 @@ def scripts(folder=HERE):
 
 
 def work(job):
-    return job[0], play.play_file(os.path.relpath(job[0]), job[1])
+    return job[0], play.play_file(os.path.relpath(job[0]), job[1], job[2])
 
 
-def play_all(paths, so):
+def play_all(paths, so, mode):
     """How many failed; each is told."""
     failed = 0
     with concurrent.futures.ProcessPoolExecutor() as pool:
-        for _, problem in pool.map(work, [(p, so) for p in paths], chunksize=4):
+        for _, problem in pool.map(work, [(p, so, mode) for p in paths], chunksize=4):
             if problem:
                 failed += 1
                 print(problem)
@@ -40,6 +40,10 @@ def play_all(paths, so):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--so", default=SO, help="the shared object to drive")
+    parser.add_argument("--foreign", action="store_true", help="look at no more than packetdrill does")
+    parser.add_argument("--ip_version", choices=sorted(play.ADDRESSES), help="where a script says none")
+    parser.add_argument("--so_flags", default="", help="before those of a script")
+    parser.add_argument("-D", dest="defines", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("script", nargs="*", help="files or folders")
     arguments = parser.parse_args()
     if not os.path.exists(arguments.so):
@@ -50,7 +54,9 @@ def main():
             if os.path.isdir(name) else [name]
     paths = paths or scripts()
     try:
-        failed = play_all(paths, os.path.abspath(arguments.so))
+        mode = play.Mode(arguments.foreign, arguments.ip_version,
+                         dict(d.split("=", 1) for d in arguments.defines), arguments.so_flags)
+        failed = play_all(paths, os.path.abspath(arguments.so), mode)
     except concurrent.futures.process.BrokenProcessPool:
         print("the object ended the process (its message, if any, stands above)")
         failed = len(paths)

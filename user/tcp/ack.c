@@ -121,11 +121,11 @@ static void ack_after_timeout(struct mr_tcp *t, struct mr_conn *c, struct mr_act
 }
 
 /* What the congestion control is told of an ACK, beside what it acknowledged. */
-static inline void fill_ack(struct mr_cc_ack *ack, const struct mr_conn *c,
+static inline void fill_ack(struct mr_cc_ack *ack, const struct mr_conn *c, struct mr_active *a,
 			    const struct mr_segment *seg, const struct mr_delivery *d)
 {
 	ack->rtt_us = d->rtt_us;
-	ack->limited = mr_cwv_is_limited(c, ack->flight);
+	ack->limited = mr_cwv_is_limited(c, a, ack->flight);
 	ack->ece = mr_ecn_is_echo(c, seg);
 }
 
@@ -138,7 +138,7 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 
 	ack.acked = mr_tcp_acked(t, c, a, seg->ack, &d);
 	ack.delivered = ack.acked;
-	fill_ack(&ack, c, seg, &d);
+	fill_ack(&ack, c, a, seg, &d);
 	mr_path_acked(t, c, a);
 	c->dupacks = 0;
 	sample_rtt(t, c, seg);
@@ -175,7 +175,7 @@ static void selective_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_s
 		sample_rtt(t, c, seg);
 	}
 	ack.delivered = d.delivered;
-	fill_ack(&ack, c, seg, &d);
+	fill_ack(&ack, c, a, seg, &d);
 	mr_recovery_acked(t, c, a, seg, &ack, &d);
 	if (d.advanced)
 		after_new_ack(t, c);

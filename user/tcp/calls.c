@@ -43,6 +43,9 @@ void mr_conn_init(struct mr_tcp *t, struct mr_conn *c, const struct mr_tuple *tu
 		.heard_ms = t->now_ms,
 		.received_ms = t->now_ms,
 	};
+	c->flags &= ~t->config->options_off;
+	if (!(c->flags & MR_CONN_WINDOW_SCALE))
+		c->rcv_shift = 0;
 	memcpy(c->local, tuple, sizeof(*tuple));
 	memcpy(c->peer_mac, link->peer_mac, sizeof(c->peer_mac));
 	memcpy(c->vlan, link->vlan, sizeof(c->vlan));

@@ -10,11 +10,25 @@ const struct mr_cc *const mr_cc_table[MR_CC_COUNT] = {
 	[MR_CC_BBR] = &mr_cc_bbr,
 };
 
-bool mr_cwv_is_limited(const struct mr_conn *c, uint32_t flight)
+/*
+ * In slow start the window may reach twice what a round trip had on its way at its fullest, as
+ * Linux's tcp_is_cwnd_limited(): what is left when the round's last ACKs come says nothing.
+ */
+bool mr_cwv_is_limited(const struct mr_conn *c, struct mr_active *a, uint32_t flight)
 {
+	uint32_t most = flight;
+
+	if (a->flight_most && mr_seq_le(c->snd_una, a->flight_end))
+		most = max_u32(flight, a->flight_most);
+	if (a->flight_most && mr_seq_lt(c->snd_una, a->flight_end)) {
+		a->flight_most = most;
+	} else { /* the next round */
+		a->flight_most = flight;
+		a->flight_end = c->snd_nxt;
+	}
 	if (c->flags & (MR_CONN_CWND_LIMITED | MR_CONN_RTO_RECOVERY))
 		return true;
-	return c->cwnd < c->ssthresh && c->cwnd / 2 < flight;
+	return c->cwnd < c->ssthresh && c->cwnd / 2 < most;
 }
 
 /*

@@ -104,11 +104,12 @@ uint32_t mr_cc_reno_ssthresh(struct mr_tcp *t, struct mr_conn *c, struct mr_acti
  * mr_cwv_is_limited() - was the window used, so that an ACK may open it?
  * @flight:	bytes outstanding before the ACK
  *
- * It held text back, or it is in slow start and half of it was out: RFC 7661 4.1 takes that for
- * validated, and the next round trip of a sender that doubles needs twice the flight. While what a
- * timeout took is sent again, always.
+ * It held text back, or it is in slow start and half of it was out in this round trip: RFC 7661 4.1
+ * takes that for validated, and the next round trip of a sender that doubles needs twice the
+ * flight. While what a timeout took is sent again, always. Called once for each ACK that advances:
+ * it follows the round trips.
  */
-bool mr_cwv_is_limited(const struct mr_conn *c, uint32_t flight);
+bool mr_cwv_is_limited(const struct mr_conn *c, struct mr_active *a, uint32_t flight);
 
 /**
  * mr_cwv_sending_begins() - nothing is in flight and text is about to leave

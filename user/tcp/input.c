@@ -30,7 +30,7 @@ static void read_syn_options(struct mr_tcp *t, struct mr_conn *c, const struct m
 	}
 	if (!o->sack_permitted) /* RFC 2018 2 */
 		c->flags &= ~MR_CONN_SACK;
-	if (o->has_window_scale) {
+	if (o->has_window_scale && c->flags & MR_CONN_WINDOW_SCALE) {
 		c->snd_shift = o->window_shift;
 	} else {
 		c->flags &= ~MR_CONN_WINDOW_SCALE;
@@ -175,6 +175,12 @@ static void answer_unacceptable(struct mr_tcp *t, struct mr_conn *c, const struc
 	mr_tcp_want_output(t, c);
 }
 
+/* RFC 5961 5.2: it acknowledges what was never sent, or what no peer would any more. */
+static inline bool is_ack_refused(const struct mr_conn *c, const struct mr_segment *seg)
+{
+	return mr_seq_lt(c->snd_nxt, seg->ack) || mr_seq_lt(seg->ack, c->snd_una - c->max_snd_wnd);
+}
+
 /* First, check sequence number. *@drop says why when the step ends the processing. */
 static enum step first_check_sequence_number(struct mr_tcp *t, struct mr_conn *c,
 					     const struct mr_segment *seg, int *drop)
@@ -194,8 +200,12 @@ static enum step first_check_sequence_number(struct mr_tcp *t, struct mr_conn *c
 		}
 		return STEP_DONE;
 	}
-	/* RFC 7323 4.3 (2): remember the timestamp of the segment that the next ACK answers */
+	/*
+	 * RFC 7323 4.3 (2): remember the timestamp of the segment that the next ACK answers. Not of
+	 * one that the fifth step discards: RFC 5961 5 leaves nothing of it.
+	 */
 	if (c->flags & MR_CONN_TIMESTAMPS && seg->options.has_timestamps &&
+	    !is_ack_refused(c, seg) &&
 	    (mr_seq_le(c->ts_recent, seg->options.ts_val) || is_ts_recent_outdated(t, c)) &&
 	    mr_seq_le(seg->seq, c->last_ack_sent)) {
 		c->ts_recent = seg->options.ts_val;
@@ -339,7 +349,7 @@ static enum step fifth_check_ack_field(struct mr_tcp *t, struct mr_conn *c,
 	if (c->state == MR_SYN_RECEIVED && ack_in_syn_received(t, c, seg, drop) == STEP_DONE)
 		return STEP_DONE;
 	/* RFC 5961 5.2 */
-	if (mr_seq_lt(c->snd_nxt, seg->ack) || mr_seq_lt(seg->ack, c->snd_una - c->max_snd_wnd)) {
+	if (is_ack_refused(c, seg)) {
 		*drop = MR_DROP_TCP_ACK;
 		mr_tcp_send_challenge(t, c);
 		return STEP_DONE;

@@ -68,6 +68,14 @@ static void fill_ip(const struct mr_tcp *t, const struct mr_conn *c, struct mr_s
 	out->dscp = t->ip[c->rule].dscp;
 }
 
+static void fill_timestamps(const struct mr_tcp *t, const struct mr_conn *c,
+			    struct mr_segment_out *out)
+{
+	out->options.has_timestamps = true;
+	out->options.ts_val = t->now_ms + t->ts_offset;
+	out->options.ts_ecr = out->flags & MR_ACK ? c->ts_recent : 0;
+}
+
 /* Every segment of a connection: ACK, window and timestamps as they are now. */
 static void fill_segment(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out,
 			 uint32_t seq, uint8_t flags)
@@ -90,11 +98,8 @@ static void fill_segment(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_
 		else
 			out->wnd = (uint16_t)(c->rcv_wnd >> c->rcv_shift);
 	}
-	if (c->flags & MR_CONN_TIMESTAMPS) {
-		out->options.has_timestamps = true;
-		out->options.ts_val = t->now_ms + t->ts_offset;
-		out->options.ts_ecr = flags & MR_ACK ? c->ts_recent : 0;
-	}
+	if (c->flags & MR_CONN_TIMESTAMPS)
+		fill_timestamps(t, c, out);
 	if (c->flags & MR_CONN_ECN)
 		mr_ecn_fill(c, out);
 }
@@ -207,6 +212,8 @@ void mr_tcp_send_rst(struct mr_tcp *t, struct mr_conn *c)
 	struct mr_link link = mr_conn_link(c);
 
 	fill_ip(t, c, &out);
+	if (c->flags & MR_CONN_TIMESTAMPS) /* RFC 7323 3.2: SHOULD in a RST, too */
+		fill_timestamps(t, c, &out);
 	t->stats->resets_out++;
 	t->ops->reply(t, mr_conn_tuple(c), &link, &out);
 }

@@ -48,7 +48,6 @@ static inline void take_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_activ
 	mr_frame_delivered(t, c, a, &t->frames->record[c->tx_head], &d);
 	ack.delivered = d.delivered;
 	ack.rtt_us = d.rtt_us;
-	ack.limited = mr_cwv_is_limited(c, ack.flight);
 	mr_frame_give(t->frames, c->tx_head);
 	mr_scoreboard_clear(a);
 	c->tx_head = MR_NONE;
@@ -57,6 +56,7 @@ static inline void take_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_activ
 	if (seg->ack - c->iss < c->snd_una - c->iss)
 		c->snd_wraps++;
 	c->snd_una = seg->ack;
+	ack.limited = mr_cwv_is_limited(c, a, ack.flight);
 	mr_path_acked(t, c, a);
 	c->flags &= ~MR_CONN_RTT_RUNNING;
 	mr_rtt_sample(c, (uint32_t)t->now_us - c->rtt_start_us);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "user/lane/internal.h"
+#include "user/tcp/internal.h"
 
 enum {
 	TCP_CM_INQ_TYPE = 36, /* TCP_CM_INQ of linux/tcp.h */
@@ -87,6 +88,8 @@ static ssize_t receive(struct so *s, struct so_sock *k, uint8_t *to, size_t n, i
 	for (;;) {
 		c = so_conn_of(s, k);
 		if (c && k->kind == SO_CONNECTED && c->rx_bytes && !k->shut_rd) {
+			if (!to && n)
+				return -EFAULT;
 			if (flags & MSG_PEEK)
 				return peek(s, c, to, n);
 			done += take_text(s, k, to + done, n - done);
@@ -128,13 +131,14 @@ static ssize_t read_notice(struct so_sock *k, struct msghdr *msg)
 {
 	struct {
 		struct sock_extended_err error;
-		struct sockaddr_in offender;
+		struct sockaddr_in6 offender;
 	} in = { .error = { .ee_origin = SO_EE_ORIGIN_ZEROCOPY,
 			    .ee_code = SO_EE_CODE_ZEROCOPY_COPIED,
 			    .ee_info = k->notice_lo,
 			    .ee_data = k->notice_hi } };
-	struct cmsghdr *cm = msg->msg_controllen >= CMSG_SPACE(sizeof(in)) ? CMSG_FIRSTHDR(msg)
-									   : NULL;
+	size_t n = sizeof(in.error) + (k->domain == AF_INET ? sizeof(struct sockaddr_in)
+							    : sizeof(struct sockaddr_in6));
+	struct cmsghdr *cm = msg->msg_controllen >= CMSG_SPACE(n) ? CMSG_FIRSTHDR(msg) : NULL;
 
 	if (!k->has_notice)
 		return -EAGAIN;
@@ -144,9 +148,9 @@ static ssize_t read_notice(struct so_sock *k, struct msghdr *msg)
 		return 0;
 	cm->cmsg_level = k->domain == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
 	cm->cmsg_type = k->domain == AF_INET ? IP_RECVERR : IPV6_RECVERR;
-	cm->cmsg_len = CMSG_LEN(sizeof(in));
-	memcpy(CMSG_DATA(cm), &in, sizeof(in));
-	msg->msg_controllen = CMSG_SPACE(sizeof(in));
+	cm->cmsg_len = CMSG_LEN(n);
+	memcpy(CMSG_DATA(cm), &in, n);
+	msg->msg_controllen = CMSG_SPACE(n);
 	return 0;
 }
 
@@ -319,6 +323,15 @@ static int cannot_write(struct so_sock *k)
 	return k->shut_wr || k->kind != SO_CONNECTED ? EPIPE : 0;
 }
 
+/* MSG_EOR: what comes later goes into segments of its own. */
+static void seal(struct so *s, const struct so_sock *k)
+{
+	struct mr_conn *c = so_conn_of(s, k);
+
+	if (c && c->tx_tail != MR_NONE)
+		mr_tcp_seal(&s->lane->tcp, c);
+}
+
 static ssize_t transmit(struct so *s, struct so_sock *k, const uint8_t *from, size_t n, int flags)
 {
 	struct wait_for_text w = { s, k };
@@ -333,6 +346,8 @@ static ssize_t transmit(struct so *s, struct so_sock *k, const uint8_t *from, si
 			return 0;
 		if (k->kind == SO_CONNECTED)
 			done += put_text(s, k, from + done, n - done, k->cork || flags & MSG_MORE);
+		if (k->kind == SO_CONNECTED && flags & MSG_EOR && done == n && !k->n_held)
+			seal(s, k);
 		if (k->kind == SO_CONNECTED && flags & MSG_OOB && done == n)
 			mr_urge(mr_lane_host(s->lane), k->conn);
 		so_run(s);
@@ -384,10 +399,14 @@ ssize_t so_sendto(void *u, int fd, const void *buf, size_t n, int flags, const s
 	ssize_t sent = -EBADF;
 	struct so_sock *k;
 
+	if (!buf && n) {
+		errno = EFAULT;
+		return -1;
+	}
 	so_lock(s);
 	so_run(s);
 	k = so_sock_of(s, fd);
-	if (k && flags & MSG_FASTOPEN)
+	if (k && flags & MSG_FASTOPEN && k->kind != SO_CONNECTED)
 		sent = send_first(s, k, buf, n, flags, to, len);
 	else if (k) /* a connected stream socket takes no address */
 		sent = transmit(s, k, buf, n, flags);
@@ -445,7 +464,8 @@ int so_splice(void *u, int from, loff_t *off_from, int to, loff_t *off_to, size_
 	ssize_t got;
 
 	(void)flags;
-	if (off_from || off_to) {
+	/* packetdrill gives the address of a zero where a script says NULL */
+	if ((off_from && *off_from) || (off_to && *off_to)) {
 		errno = ESPIPE;
 		return -1;
 	}

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "shared/mr_cc.h"
+#include "user/lane/internal.h"
 
 /* packetdrill looks this one up by name. */
 __attribute__((visibility("default"))) void
@@ -51,6 +52,15 @@ static void set_address(struct so *s, const char *text)
 		complain(text);
 }
 
+/* Options of TCP that connections go without when they are 0. */
+static uint32_t option_flag(const char *name)
+{
+	return strcmp(name, "timestamps") == 0 ? MR_CONN_TIMESTAMPS
+	       : strcmp(name, "sack") == 0     ? MR_CONN_SACK
+	       : strcmp(name, "wscale") == 0   ? MR_CONN_WINDOW_SCALE
+					       : 0;
+}
+
 static bool set_number(struct so *s, const char *name, const char *value)
 {
 	char *end;
@@ -60,6 +70,14 @@ static bool set_number(struct so *s, const char *name, const char *value)
 		return false;
 	if (strcmp(name, "sndbuf") == 0) {
 		s->sndbuf = (uint32_t)n;
+		return true;
+	}
+	if (option_flag(name)) {
+		s->options_off |= n ? 0 : option_flag(name);
+		return true;
+	}
+	if (strcmp(name, "sysctl") == 0) {
+		s->sysctls = n != 0;
 		return true;
 	}
 	if (strcmp(name, "nagle") == 0) {
@@ -153,6 +171,7 @@ static void default_config(struct so *s)
 		},
 	};
 	s->sndbuf = 4 << 20;
+	s->sysctls = true;
 	memcpy(s->local4, (uint8_t[16]){ [10] = 0xff, 0xff, 192, 168, 0, 2 }, 16);
 	memcpy(s->local6, (uint8_t[16]){ 0xfd, 0x3d, 0xfa, 0x7b, 0xd1, 0x7d, [15] = 2 }, 16);
 }
@@ -223,6 +242,8 @@ static int make_lane(struct so *s, char *error, size_t error_bytes)
 		.epoch = 1,
 	};
 	s->lane = mr_lane_new(&s->setup, error, error_bytes);
+	if (s->lane)
+		s->lane->tcp_config.options_off = s->options_off;
 	return s->lane ? 0 : -1;
 }
 
@@ -232,6 +253,7 @@ static void so_free(void *u)
 {
 	struct so *s = u;
 
+	so_program_fini(s);
 	pthread_mutex_lock(&s->lock);
 	s->closing = true;
 	so_run(s);
@@ -317,6 +339,7 @@ void packetdrill_interface_init(const char *flags, struct packetdrill_interface 
 		exit(2);
 	}
 	so_run(s);
+	so_program_init(s);
 	*ifc = (struct packetdrill_interface){
 		.userdata = s,
 		.free = so_free,

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -22,108 +23,12 @@
 #include "user/tcp/internal.h"
 
 enum {
-	LINUX_CLOSE = 7, /* enum of include/net/tcp_states.h */
-	LINUX_LISTEN = 10,
-	CA_OPEN = 0,
-	CA_DISORDER = 1,
-	CA_RECOVERY = 3,
-	CA_LOSS = 4,
-	LINUX_INFINITE_SSTHRESH = 0x7fffffff,
 	SOCKBUF_MIN = 2304,
 	KEEP_IDLE_S = 7200,
 	KEEP_INTERVAL_S = 75,
 	KEEP_COUNT = 9,
+	CC_NAME_BYTES = 16, /* TCP_CA_NAME_MAX */
 };
-
-/* ----- TCP_INFO ----- */
-
-static uint8_t linux_state(const struct so_sock *k, const struct mr_conn *c)
-{
-	static const uint8_t states[MR_TCP_STATE_COUNT] = {
-		[MR_CLOSED] = LINUX_CLOSE, [MR_LISTEN] = LINUX_LISTEN, [MR_SYN_SENT] = 2,
-		[MR_SYN_RECEIVED] = 3,	   [MR_ESTABLISHED] = 1,       [MR_FIN_WAIT_1] = 4,
-		[MR_FIN_WAIT_2] = 5,	   [MR_CLOSE_WAIT] = 8,	       [MR_CLOSING] = 11,
-		[MR_LAST_ACK] = 9,	   [MR_TIME_WAIT] = 6,
-	};
-
-	if (k->kind == SO_LISTENING)
-		return LINUX_LISTEN;
-	return c && c->state < MR_TCP_STATE_COUNT ? states[c->state] : LINUX_CLOSE;
-}
-
-static uint8_t ca_state(const struct mr_conn *c)
-{
-	if (c->flags & MR_CONN_RTO_RECOVERY)
-		return CA_LOSS;
-	if (c->flags & MR_CONN_RECOVERY)
-		return CA_RECOVERY;
-	return c->dupacks ? CA_DISORDER : CA_OPEN;
-}
-
-static uint32_t segments(const struct mr_conn *c, uint32_t bytes)
-{
-	return c->snd_mss ? (bytes + c->snd_mss - 1) / c->snd_mss : 0;
-}
-
-static uint8_t info_options(const struct mr_conn *c)
-{
-	return (uint8_t)((c->flags & MR_CONN_TIMESTAMPS ? TCPI_OPT_TIMESTAMPS : 0) |
-			 (c->flags & MR_CONN_SACK ? TCPI_OPT_SACK : 0) |
-			 (c->flags & MR_CONN_WINDOW_SCALE ? TCPI_OPT_WSCALE : 0));
-}
-
-static uint32_t queued_frames(const struct so *s, uint32_t head)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = head; i != MR_NONE; i = s->lane->frames.record[i].next)
-		n++;
-	return n;
-}
-
-static void info_of(struct so *s, const struct so_sock *k, struct tcp_info *info)
-{
-	struct mr_conn *c = so_conn_of(s, k);
-	const struct mr_conn *b = c ? c : &k->last;
-	uint32_t flight = c ? mr_conn_flight(&s->lane->tcp, c) : 0;
-
-	memset(info, 0, sizeof(*info));
-	info->tcpi_state = linux_state(k, c);
-	if (k->kind == SO_LISTENING) {
-		info->tcpi_unacked = k->n_queue;
-		info->tcpi_sacked = k->backlog;
-	}
-	if (!c && k->kind != SO_DEAD)
-		return;
-	info->tcpi_ca_state = ca_state(b);
-	info->tcpi_retransmits = b->backoff;
-	info->tcpi_backoff = b->backoff;
-	info->tcpi_probes = b->probes;
-	info->tcpi_options = info_options(b);
-	info->tcpi_snd_wscale = b->snd_shift & 0xf;
-	info->tcpi_rcv_wscale = b->rcv_shift & 0xf;
-	info->tcpi_rto = mr_rto_backed_off(b) * 1000;
-	info->tcpi_ato = s->config.delayed_ack_ms * 1000;
-	info->tcpi_snd_mss = b->snd_mss;
-	info->tcpi_rcv_mss = b->rcv_mss;
-	info->tcpi_unacked = segments(b, flight);
-	info->tcpi_rtt = b->srtt_us / 8;
-	info->tcpi_rttvar = b->rttvar_us / 4;
-	info->tcpi_snd_ssthresh = b->ssthresh == UINT32_MAX ? LINUX_INFINITE_SSTHRESH
-							    : b->ssthresh / (b->snd_mss ?: 1);
-	info->tcpi_snd_cwnd = b->snd_mss ? b->cwnd / b->snd_mss : 0;
-	info->tcpi_advmss = s->config.mtu - (mr_is_ipv4(b->remote) ? 40 : 60);
-	info->tcpi_pmtu = s->config.mtu;
-	info->tcpi_reordering = MR_DUPACKS;
-	info->tcpi_rcv_space = b->rcv_wnd;
-	info->tcpi_total_retrans = b->retransmits;
-	info->tcpi_bytes_acked = b->snd_una - b->iss - 1;
-	info->tcpi_bytes_received = b->rcv_nxt - b->irs - 1;
-	if (!c)
-		return;
-	info->tcpi_notsent_bytes = c->tx_bytes > flight ? c->tx_bytes - flight : 0;
-	info->tcpi_rcv_ooopack = queued_frames(s, c->ooo_head);
-}
 
 /* ----- options that are one number of the socket ----- */
 
@@ -355,9 +260,14 @@ static int set_locked(struct so *s, struct so_sock *k, int level, int name, cons
 		return set_linger(k, value, len);
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
 		return set_congestion(s, k, value, len);
-	if (len < sizeof(v))
-		return EINVAL;
-	memcpy(&v, value, sizeof(v));
+	if (level == IPPROTO_IP && len &&
+	    len < sizeof(v)) { /* a byte will do, as do_ip_setsockopt() */
+		v = *(const uint8_t *)value;
+	} else {
+		if (len < sizeof(v))
+			return EINVAL;
+		memcpy(&v, value, sizeof(v));
+	}
 	if (level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_RCVBUF ||
 				    name == SO_SNDBUFFORCE || name == SO_RCVBUFFORCE))
 		return set_buffer(s, k, name, v);
@@ -399,6 +309,28 @@ static int give(void *value, socklen_t *len, const void *from, size_t n)
 	return 0;
 }
 
+/* Programs know records that are longer than this system's: what it does not know is zero. */
+static int give_info(void *value, socklen_t len, const struct tcp_info *info)
+{
+	memset(value, 0, len);
+	memcpy(value, info, len < sizeof(*info) ? len : sizeof(*info));
+	return 0;
+}
+
+/* SO_MEMINFO: of what Linux tells of a socket's memory, what there is here. */
+static int give_meminfo(const struct so *s, const struct so_sock *k, void *value, socklen_t *len)
+{
+	const struct mr_conn *c = so_conn_of(s, k);
+	uint32_t v[SK_MEMINFO_VARS] = {
+		[SK_MEMINFO_RMEM_ALLOC] = c ? c->rx_bytes : 0,
+		[SK_MEMINFO_RCVBUF] = k->rcvbuf ? k->rcvbuf : s->config.receive_buffer,
+		[SK_MEMINFO_SNDBUF] = k->sndbuf ? k->sndbuf : s->sndbuf,
+		[SK_MEMINFO_WMEM_QUEUED] = c ? c->tx_bytes + (uint32_t)k->n_held : 0,
+	};
+
+	return give(value, len, v, sizeof(v));
+}
+
 static int maxseg_of(const struct so *s, const struct so_sock *k)
 {
 	const struct mr_conn *c = so_conn_of(s, k);
@@ -420,6 +352,8 @@ static int get_socket(struct so *s, struct so_sock *k, int name, void *value, so
 		break;
 	case SO_LINGER:
 		return give(value, len, &l, sizeof(l));
+	case SO_MEMINFO:
+		return give_meminfo(s, k, value, len);
 	case SO_SNDBUF:
 		v = (int)(k->sndbuf ? k->sndbuf : s->sndbuf);
 		break;
@@ -447,17 +381,22 @@ static int get_locked(struct so *s, struct so_sock *k, int level, int name, void
 	int v;
 
 	if (level == IPPROTO_TCP && name == TCP_INFO) {
-		info_of(s, k, &info);
-		return give(value, len, &info, sizeof(info));
+		so_info(s, k, &info);
+		return give_info(value, *len, &info);
+	}
+	if (level == IPPROTO_TCP && name == TCP_CC_INFO) {
+		*len = 0; /* as Linux for an algorithm that has nothing to tell */
+		return 0;
 	}
 	if (level == IPPROTO_TCP && name == TCP_MAXSEG) {
 		v = maxseg_of(s, k);
 		return give(value, len, &v, sizeof(v));
 	}
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
-		const char *cc = cc_name(c && c->cc < MR_CC_COUNT ? c->cc : k->cc);
+		char cc[CC_NAME_BYTES] = "";
 
-		return give(value, len, cc, strlen(cc) + 1);
+		strncpy(cc, cc_name(c && c->cc < MR_CC_COUNT ? c->cc : k->cc), sizeof(cc) - 1);
+		return give(value, len, cc, sizeof(cc));
 	}
 	if (o) {
 		v = read_field(k, o);

@@ -73,7 +73,13 @@ struct so_sock {
 	bool open_told;	   /* a call has said that the connect is done */
 	uint64_t wake_gen; /* counts what a waiter on Linux would be woken for */
 	bool no_space;	   /* a write met a full buffer */
-	uint32_t seen_rcv_nxt;
+	uint32_t seen_rcv_nxt, seen_snd_nxt, seen_snd_una;
+
+	/* for TCP_INFO */
+	bool syn_text; /* the SYN brought text that was taken */
+	uint64_t looked_ns, text_out_ns, text_in_ns, ack_in_ns;
+	enum so_spent { SO_IDLE, SO_BUSY, SO_WINDOW, SO_ROOM, SO_SPENT_COUNT } spends;
+	uint64_t spent_ns[SO_SPENT_COUNT];
 
 	/* bound address */
 	bool bound;
@@ -155,6 +161,8 @@ struct so {
 	uint8_t local4[16], local6[16]; /* source addresses of active opens */
 	uint8_t cc, ecn;		/* of new sockets: enum mr_cc_algorithm, enum mr_ecn_mode */
 	uint32_t sndbuf;		/* bytes that a socket takes, unless SO_SNDBUF says else */
+	uint32_t options_off;		/* of TCP: struct mr_tcp_config */
+	bool sysctls;			/* to be taken over with the first socket */
 
 	uint8_t *inject; /* frames of the wire's other end */
 	uint32_t inject_next;
@@ -204,6 +212,17 @@ int so_wire_init(struct so *s);
 void so_wire_fini(struct so *s);
 int so_netdev_send(void *u, const void *ip, size_t n);
 int so_netdev_receive(void *u, void *buf, size_t *n, long long *time_us);
+
+/* ----- sysctl.c ----- */
+
+/** so_take_sysctls() - what the kernel is set to, for the lane; once */
+void so_take_sysctls(struct so *s);
+
+/* ----- program.c ----- */
+
+/** so_program_init() - take the program's calls that its table has not; fini: no more */
+void so_program_init(struct so *s);
+void so_program_fini(const struct so *s);
 
 /* ----- sockets.c ----- */
 
@@ -274,6 +293,16 @@ int so_ioctl(void *u, int fd, unsigned long request, ...);
 
 /** so_apply_options() - what a socket's options say to its connection, when it begins */
 void so_apply_options(struct so *s, struct so_sock *k);
+
+/* ----- info.c ----- */
+
+struct tcp_info;
+
+/** so_info() - what TCP_INFO says */
+void so_info(struct so *s, const struct so_sock *k, struct tcp_info *info);
+
+/** so_info_look() - note when what came and left, and what the time went into, after a turn */
+void so_info_look(struct so *s, struct so_sock *k, struct mr_conn *c);
 
 /* ----- events.c ----- */
 

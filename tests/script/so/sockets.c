@@ -131,6 +131,7 @@ static void app_open(struct mr_host *h, mr_conn_id c)
 		state->sock = k;
 		k->conn = c;
 		k->open_told = true;
+		k->syn_text = conn->flags & MR_CONN_FAST_OPEN && conn->rx_bytes;
 		k->nodelay = listener->nodelay;
 		k->keepalive = listener->keepalive;
 		k->keep_idle = listener->keep_idle;
@@ -150,6 +151,8 @@ static void app_open(struct mr_host *h, mr_conn_id c)
 		listener->n_queue++;
 		listener->wake_gen++;
 	}
+	if (k->kind == SO_CONNECTING) /* text of ours went with the SYN, and was taken */
+		k->syn_text = conn->snd_una != conn->iss + 1;
 	k->kind = SO_CONNECTED;
 	k->seen_rcv_nxt = conn->rcv_nxt;
 	k->wake_gen++;
@@ -243,11 +246,13 @@ static void look_for_notices(struct so_sock *k, const struct mr_conn *c)
 void so_look(struct so *s)
 {
 	for (struct so_sock *k = s->socks; k; k = k->next) {
-		const struct mr_conn *c = so_conn_of(s, k);
+		struct mr_conn *c = so_conn_of(s, k);
 
 		look_for_notices(k, c);
 		if (!c)
 			continue;
+		if (k->kind == SO_CONNECTED)
+			so_info_look(s, k, c);
 		if (c->rcv_nxt != k->seen_rcv_nxt) {
 			k->seen_rcv_nxt = c->rcv_nxt;
 			k->wake_gen++;
@@ -318,6 +323,7 @@ int so_socket(void *u, int domain, int type, int protocol)
 		return -1;
 	}
 	so_lock(s);
+	so_take_sysctls(s);
 	k = so_sock_new(s, SO_FRESH, domain);
 	if (k)
 		k->nonblock = type & SOCK_NONBLOCK;
@@ -505,6 +511,53 @@ static int take_error(struct so_sock *k)
 	return error;
 }
 
+static void close_listener(struct so *s, struct so_sock *k)
+{
+	s->rule[k->rule].port = 0;
+	lane_halves_drop(s->lane, k->local, k->local_port);
+	lane_halves_drop(s->lane, s->local4, k->local_port);
+	lane_halves_drop(s->lane, s->local6, k->local_port);
+	while (k->queue) {
+		struct so_sock *child = k->queue;
+
+		k->queue = child->queue_next;
+		if (child->conn) {
+			struct mr_host *h = mr_lane_host(s->lane);
+			struct script_conn *state = mr_conn_state(h, child->conn);
+
+			if (state)
+				state->sock = NULL;
+			mr_abort(h, child->conn);
+		}
+		so_sock_free(s, child);
+	}
+}
+
+/* connect() to AF_UNSPEC, as tcp_disconnect(): the connection ends, the socket may be used again.
+ */
+static int disconnect(struct so *s, struct so_sock *k)
+{
+	if (k->kind == SO_LISTENING)
+		close_listener(s, k);
+	if (k->conn) {
+		struct mr_host *h = mr_lane_host(s->lane);
+		struct script_conn *state = mr_conn_state(h, k->conn);
+
+		if (state)
+			state->sock = NULL;
+		mr_abort(h, k->conn);
+		k->conn = 0;
+		so_run(s);
+	}
+	k->kind = SO_FRESH;
+	k->error = 0;
+	k->n_held = 0;
+	k->n_written = 0;
+	k->shut_rd = k->shut_wr = k->open_told = k->ended_by_peer = false;
+	k->wake_gen++;
+	return 0;
+}
+
 static int connect_locked(struct so *s, struct so_sock *k, const struct sockaddr *addr,
 			  socklen_t len)
 {
@@ -512,6 +565,8 @@ static int connect_locked(struct so *s, struct so_sock *k, const struct sockaddr
 	uint16_t port;
 	int error;
 
+	if (len >= sizeof(addr->sa_family) && addr->sa_family == AF_UNSPEC)
+		return disconnect(s, k);
 	if (!take_address(addr, len, remote, &port))
 		return errno;
 	if (k->kind == SO_LISTENING)
@@ -614,28 +669,6 @@ static void leave_conn(struct so *s, struct so_sock *k)
 	else
 		mr_close(h, k->conn);
 	k->conn = 0;
-}
-
-static void close_listener(struct so *s, struct so_sock *k)
-{
-	s->rule[k->rule].port = 0;
-	lane_halves_drop(s->lane, k->local, k->local_port);
-	lane_halves_drop(s->lane, s->local4, k->local_port);
-	lane_halves_drop(s->lane, s->local6, k->local_port);
-	while (k->queue) {
-		struct so_sock *child = k->queue;
-
-		k->queue = child->queue_next;
-		if (child->conn) {
-			struct mr_host *h = mr_lane_host(s->lane);
-			struct script_conn *state = mr_conn_state(h, child->conn);
-
-			if (state)
-				state->sock = NULL;
-			mr_abort(h, child->conn);
-		}
-		so_sock_free(s, child);
-	}
 }
 
 struct wait_for_end {
