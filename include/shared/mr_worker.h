@@ -23,7 +23,7 @@
 
 enum {
 	MR_WORKER_FD = 3,
-	MR_WORKER_VERSION = 2,
+	MR_WORKER_VERSION = 3,
 	MR_WORKER_MAGIC = 0x4d52574b,
 	MR_MAX_LANES = 64,
 	MR_RULE_NAME_BYTES = 32,
@@ -209,6 +209,7 @@ struct mr_lane_config {
 	uint32_t receive_buffer;   /* bytes a connection may hold unread */
 	uint32_t send_buffer;	   /* bytes a connection may have queued */
 	uint32_t busy_poll_us;	   /* look for frames so long after the last work before sleeping */
+	uint32_t coalesce_us;	   /* while they come in bursts: let them gather so long; 0: off */
 	uint32_t user_timeout_ms;  /* RFC 9293 3.10.8; 0: give up after R2 alone */
 	uint32_t time_wait_ms;	   /* 2 MSL */
 	uint32_t fin_wait_ms;	   /* FIN-WAIT-2 of connections that the application closed */

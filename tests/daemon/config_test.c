@@ -162,7 +162,7 @@ static void every_key_is_taken(void **state)
 	      "heartbeat: {stale_ms: 20, grace_ms: 100}\n"
 	      "lanes: {frames: 5000, frame_bytes: 4096, huge_pages: never, connections: 100,\n"
 	      "  half_open: 50, time_wait: 60, message_bytes: 100000, receive_buffer: 5000,\n"
-	      "  send_buffer: 6000, busy_poll_us: 0, cpus: [1, 3], capture_directory: /tmp,\n"
+	      "  send_buffer: 6000, busy_poll_us: 0, coalesce_us: 70, cpus: [1, 3], capture_directory: /tmp,\n"
 	      "  ports: 40000-40999}\n"
 	      "tcp: {nagle: false, user_timeout_ms: 1, time_wait_ms: 2, fin_wait_ms: 3000,\n"
 	      "  delayed_ack_ms: 4, mtu_probing: on, keepalive: {enabled: true, idle_s: 5, "
@@ -184,6 +184,7 @@ static void every_key_is_taken(void **state)
 	assert_int_equal(s.lanes.frames, 8192); /* rounded up */
 	assert_int_equal(s.lanes.message_bytes, 131072);
 	assert_int_equal(s.lanes.n_cpus, 2);
+	assert_int_equal(s.lanes.coalesce_us, 70);
 	assert_int_equal(s.tcp.mtu_probing, MR_MTU_PROBING_ON);
 	assert_int_equal(s.lanes.cpus[1], 3);
 	assert_int_equal(s.rules[0].lane.addr[10], 0xff);

@@ -41,6 +41,7 @@ struct mr_settings_lanes {
 	uint32_t receive_buffer;
 	uint32_t send_buffer;
 	uint32_t busy_poll_us;
+	uint32_t coalesce_us;
 	uint32_t *cpus;
 	unsigned int n_cpus;
 	char *capture_directory;   /* or NULL */

@@ -75,6 +75,7 @@ static int check_lane_sizes(struct mr_config_file *f, const struct mr_raw_lanes 
 		{ "lanes.receive_buffer", raw->receive_buffer, 262144, 2048, 1 << 30, &out->receive_buffer },
 		{ "lanes.send_buffer", raw->send_buffer, 262144, 2048, 1 << 30, &out->send_buffer },
 		{ "lanes.busy_poll_us", raw->busy_poll_us, 50, 0, 1000000, &out->busy_poll_us },
+		{ "lanes.coalesce_us", raw->coalesce_us, 30, 0, 1000, &out->coalesce_us },
 		{ "lanes.frame_bytes", raw->frame_bytes, 0, 2048, 4096, &out->frame_bytes },
 	};
 	/* clang-format on */

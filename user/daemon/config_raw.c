@@ -47,6 +47,7 @@ static const cyaml_schema_field_t lanes_fields[] = {
 	NUMBER(struct mr_raw_lanes, receive_buffer),
 	NUMBER(struct mr_raw_lanes, send_buffer),
 	NUMBER(struct mr_raw_lanes, busy_poll_us),
+	NUMBER(struct mr_raw_lanes, coalesce_us),
 	CYAML_FIELD_SEQUENCE_COUNT("cpus", OPTIONAL, struct mr_raw_lanes, cpus, n_cpus, &cpu_schema,
 				   0, CYAML_UNLIMITED),
 	STRING(struct mr_raw_lanes, capture_directory),

@@ -36,6 +36,7 @@ struct mr_raw_lanes {
 	uint64_t *receive_buffer;
 	uint64_t *send_buffer;
 	uint64_t *busy_poll_us;
+	uint64_t *coalesce_us;
 	uint64_t *cpus;
 	unsigned int n_cpus;
 	char *capture_directory;

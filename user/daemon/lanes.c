@@ -180,6 +180,7 @@ static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct 
 		.receive_buffer = s->lanes.receive_buffer,
 		.send_buffer = s->lanes.send_buffer,
 		.busy_poll_us = s->lanes.busy_poll_us,
+		.coalesce_us = s->lanes.coalesce_us,
 		.user_timeout_ms = s->tcp.user_timeout_ms,
 		.time_wait_ms = s->tcp.time_wait_ms,
 		.fin_wait_ms = s->tcp.fin_wait_ms,

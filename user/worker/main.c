@@ -111,13 +111,15 @@ static uint64_t now_ns(void)
 /*
  * How the lane waits. While frames come one at a time (few connections, each waiting for its
  * answer) looking again for busy_poll_us costs less than a sleep and a wake-up, and answers sooner.
- * While they come in bursts the lane sleeps between two of them at once: meanwhile frames gather,
- * and a larger burst costs less for each. burst is the mean of frames a turn that found any, in
- * 1/16, over about 64 turns.
+ * While they come in bursts the lane lets them gather for coalesce_us when it has taken all, as a
+ * NIC does that moderates its interrupts: a larger burst costs less for each. When that brought
+ * nothing it sleeps. burst is the mean of frames a turn that found any, in 1/16, over about 64
+ * turns.
  */
 struct pace {
 	uint64_t frames; /* received when the pace was last looked at */
 	uint32_t burst;
+	bool gathered; /* since the last turn that did something */
 };
 
 static void note_turn(struct worker *w, struct pace *p)
@@ -135,6 +137,18 @@ static bool comes_in_bursts(const struct pace *p)
 	return p->burst > 16 * BURST_UNIT * 5 / 4;
 }
 
+/* Returns false when frames are not to be waited for, or were. */
+static bool gather(const struct worker *w, struct pace *p)
+{
+	struct timespec ts = { .tv_nsec = (long)w->config->coalesce_us * 1000 };
+
+	if (p->gathered || !ts.tv_nsec || mr_lane_sleep_ms(w->lane) == 0)
+		return false;
+	p->gathered = true;
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
+	return true;
+}
+
 static void serve(struct worker *w)
 {
 	const struct mr_beat *beat = &w->beats[w->hello.slot];
@@ -146,11 +160,14 @@ static void serve(struct worker *w)
 	while (!w->stop && !asked_to_stop) {
 		if (mr_lane_turn(w->lane)) {
 			note_turn(w, &pace);
+			pace.gathered = false;
 			last_work = beat->beat_ns;
 			if (++turns % CONTROL_TURNS == 0)
 				worker_control(w);
 			continue;
 		}
+		if (comes_in_bursts(&pace) && gather(w, &pace))
+			continue;
 		if (comes_in_bursts(&pace) || beat->beat_ns - last_work >= busy_ns)
 			sleep_once(w);
 	}
@@ -170,6 +187,7 @@ int main(void)
 	fcntl(w.control, F_SETFD, FD_CLOEXEC);
 	if (worker_make_lane(&w) < 0)
 		return 1;
+	prctl(PR_SET_TIMERSLACK, 1); /* ns; 50 us by default, longer than most waits of ours */
 	error = worker_confine();
 	if (error < 0) {
 		worker_say(&w, "seccomp filter: %s", strerror(-error));
