@@ -60,6 +60,14 @@ static inline bool mr_conn_is_early(const struct mr_conn *c)
 	       c->flags & MR_CONN_PASSIVE;
 }
 
+/* Everything before @ack was received. */
+static inline void mr_conn_advance_una(struct mr_conn *c, uint32_t ack)
+{
+	if (ack - c->iss < c->snd_una - c->iss)
+		c->snd_wraps++;
+	c->snd_una = ack;
+}
+
 /* active.c */
 struct mr_active *mr_active_of(struct mr_tcp *t, struct mr_conn *c);
 uint32_t mr_tcp_user_timeout(const struct mr_tcp *t, const struct mr_active *a);
@@ -79,6 +87,7 @@ void mr_tcp_drop_received(struct mr_tcp *t, struct mr_conn *c);
 void mr_tcp_drop_out_of_order(struct mr_tcp *t, struct mr_conn *c);
 int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
 			uint32_t frame, bool *kept);
+bool mr_tcp_queue_text(struct mr_tcp *t, struct mr_conn *c, uint32_t frame);
 void mr_tcp_owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap);
 
 /* predict.c */

@@ -39,6 +39,7 @@ static inline bool acks_all(const struct mr_tcp *t, const struct mr_conn *c,
 	       mr_seq_lt(c->rtt_seq, seg->ack) && !mr_cc_of(c)->pacing_rate;
 }
 
+/* What mr_tcp_acked() comes to for one frame, at half of its instructions. */
 static inline void take_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 			    const struct mr_segment *seg)
 {
@@ -46,16 +47,14 @@ static inline void take_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_activ
 	struct mr_delivery d = { .advanced = true };
 
 	mr_frame_delivered(t, c, a, &t->frames->record[c->tx_head], &d);
-	ack.delivered = d.delivered;
-	ack.rtt_us = d.rtt_us;
 	mr_frame_give(t->frames, c->tx_head);
 	mr_scoreboard_clear(a);
 	c->tx_head = MR_NONE;
 	c->tx_tail = MR_NONE;
 	c->tx_bytes = 0;
-	if (seg->ack - c->iss < c->snd_una - c->iss)
-		c->snd_wraps++;
-	c->snd_una = seg->ack;
+	mr_conn_advance_una(c, seg->ack);
+	ack.delivered = d.delivered;
+	ack.rtt_us = d.rtt_us;
 	ack.limited = mr_cwv_is_limited(c, a, ack.flight);
 	mr_path_acked(t, c, a);
 	c->flags &= ~MR_CONN_RTT_RUNNING;
@@ -66,22 +65,10 @@ static inline void take_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_activ
 
 /* Seventh: text at rcv_nxt, for a queue that is empty. */
 static inline void take_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
-			     uint32_t frame)
+			     uint32_t frame, bool *kept)
 {
-	uint32_t before = c->rcv_nxt - c->irs;
-	struct mr_frame *r = &t->frames->record[frame];
-
-	r->tcp_flags = 0;
-	r->next = MR_NONE;
-	mr_frame_set_state(t->frames, frame, MR_FRAME_RX);
-	c->rx_head = frame;
-	c->rx_tail = frame;
-	c->rx_bytes = seg->len;
-	c->rcv_nxt += seg->len;
-	c->rcv_wnd -= seg->len;
-	if (c->rcv_nxt - c->irs < before)
-		c->rcv_wraps++;
-	c->received_ms = t->now_ms;
+	t->frames->record[frame].tcp_flags = 0;
+	*kept = mr_tcp_queue_text(t, c, frame);
 	if (seg->len >= c->rcv_mss)
 		mr_window_text_arrived(t, c, seg);
 	mr_tcp_owe_ack(t, c, seg->len, false);
@@ -110,9 +97,9 @@ bool mr_tcp_predict(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 	mr_tcp_update_send_window(t, c, seg);
 	c->ts_recent = seg->options.ts_val;
 	mr_timer_segment_received(t, c);
-	*kept = seg->len;
+	*kept = false;
 	if (seg->len)
-		take_text(t, c, seg, frame);
+		take_text(t, c, seg, frame, kept);
 	t->stats->segments_in++;
 	return true;
 }

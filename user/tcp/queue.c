@@ -113,9 +113,7 @@ uint32_t mr_tcp_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, 
 		drop_head(t, c);
 	}
 	c->tx_bytes -= bytes;
-	if (ack - c->iss < c->snd_una - c->iss)
-		c->snd_wraps++;
-	c->snd_una = ack;
+	mr_conn_advance_una(c, ack);
 	return bytes;
 }
 

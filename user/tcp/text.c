@@ -81,7 +81,7 @@ static void append(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 }
 
 /* In-order text at rcv_nxt goes to the receive queue. Returns true when the frame is kept. */
-static bool queue_text(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
+bool mr_tcp_queue_text(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 {
 	struct mr_frame *r = &t->frames->record[frame];
 	uint32_t len = r->len;
@@ -123,7 +123,7 @@ static void drain_ooo(struct mr_tcp *t, struct mr_conn *c)
 		}
 		if (r->tcp_flags & MR_FIN)
 			c->flags |= MR_CONN_FIN_ARRIVED;
-		if (!queue_text(t, c, head))
+		if (!mr_tcp_queue_text(t, c, head))
 			mr_frame_give(t->frames, head);
 	}
 }
@@ -190,7 +190,7 @@ int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 			c->flags |= MR_CONN_FIN_ARRIVED;
 		if (had_gap)
 			mr_gap_overlap(t, c, r);
-		*kept = queue_text(t, c, frame);
+		*kept = mr_tcp_queue_text(t, c, frame);
 		if (len && len >= c->rcv_mss) /* little by little needs no more than the start */
 			mr_window_text_arrived(t, c, seg);
 		if (had_gap) {
