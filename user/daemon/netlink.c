@@ -139,6 +139,9 @@ static bool parse_address(const struct nlmsghdr *h, struct mr_netlink_address *a
 		return false;
 	if (!address(t.at[IFA_BROADCAST], a->broadcast))
 		mr_netlink_broadcast(a->addr, i->ifa_prefixlen, a->broadcast);
+	/* a /32 may come with itself for a broadcast address; the kernel takes it for local, too */
+	if (memcmp(a->broadcast, a->addr, sizeof(a->addr)) == 0)
+		memset(a->broadcast, 0, sizeof(a->broadcast));
 	return true;
 }
 

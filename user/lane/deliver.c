@@ -278,18 +278,6 @@ static uint32_t read_message(struct mr_lane *l, struct mr_conn *c, const uint8_t
 	return UINT32_MAX;
 }
 
-/* A message that lies whole in the frame, on a connection that is in the middle of none. */
-static inline bool is_whole(const struct mr_tlv_format *f, const uint8_t *data, uint32_t len,
-			    uint32_t *used, struct mr_tlv *m)
-{
-	if (f->check != MR_TLV_CHECK_NONE ||
-	    !(mr_tlv_is_default_layout(f) ? mr_tlv_is_whole_default(f->max_bytes, data, len, m)
-					  : mr_tlv_is_whole(f, data, len, m)))
-		return false;
-	*used = (uint32_t)mr_tlv_header_bytes(f) + m->len;
-	return true;
-}
-
 /* All messages of a frame; returns bytes to consume, UINT32_MAX: the connection is gone. */
 static uint32_t offer_messages(struct mr_lane *l, struct mr_conn *c, const uint8_t *data,
 			       uint32_t len)
@@ -299,9 +287,11 @@ static uint32_t offer_messages(struct mr_lane *l, struct mr_conn *c, const uint8
 	struct mr_tlv m;
 
 	while (done < len && !(c->flags & STOP)) {
-		uint32_t used;
+		size_t used;
 
-		if (c->session == MR_NONE && is_whole(f, data + done, len - done, &used, &m)) {
+		/* in the middle of no message */
+		if (c->session == MR_NONE &&
+		    mr_tlv_read_whole(f, data + done, len - done, &used, &m)) {
 			if (offer_message(l, c, &m) == MR_APP_AGAIN) {
 				note_blocked(l, c);
 				return done;
@@ -309,9 +299,9 @@ static uint32_t offer_messages(struct mr_lane *l, struct mr_conn *c, const uint8
 		} else {
 			used = read_message(l, c, data + done, len - done);
 			if (used == UINT32_MAX)
-				return used;
+				return UINT32_MAX;
 		}
-		done += used;
+		done += (uint32_t)used;
 	}
 	return done;
 }

@@ -30,7 +30,7 @@ void lane_flow_insert(struct mr_lane *l, uint64_t hash, uint32_t entry)
 	uint8_t *count;
 
 	mr_table_insert(&l->table, hash, entry);
-	if (!l->s.mailbox)
+	if (!lane_has_others(l))
 		return;
 	count = count_of(l, l->s.lane, hash);
 	if (*count < COUNT_FULL)
@@ -41,24 +41,26 @@ void lane_flow_remove(struct mr_lane *l, uint64_t hash, uint32_t entry)
 {
 	uint8_t *count;
 
-	if (!mr_table_remove(&l->table, hash, entry) || !l->s.mailbox)
+	if (!mr_table_remove(&l->table, hash, entry) || !lane_has_others(l))
 		return;
 	count = count_of(l, l->s.lane, hash);
 	if (*count && *count < COUNT_FULL)
-		__atomic_store_n(count, (uint8_t)(*count - 1), __ATOMIC_RELAXED);
+		/* Release: that it ended is told before that we have it no more. */
+		__atomic_store_n(count, (uint8_t)(*count - 1), __ATOMIC_RELEASE);
 }
 
 /* The next lane in turn that may have the flow, before @origin comes again; MR_NONE: nobody. */
 uint32_t lane_flow_next(const struct mr_lane *l, uint64_t hash, uint32_t origin)
 {
-	uint32_t n = l->s.mailbox ? l->s.n_lanes : 0;
+	uint32_t n = lane_has_others(l) ? l->s.n_lanes : 0;
 
 	for (uint32_t i = 1; i < n; i++) {
 		uint32_t lane = (l->s.lane + i) % n;
 
 		if (lane == origin)
 			break;
-		if (__atomic_load_n(count_of(l, lane, hash), __ATOMIC_RELAXED))
+		/* Acquire: pairs with lane_flow_remove(). */
+		if (__atomic_load_n(count_of(l, lane, hash), __ATOMIC_ACQUIRE))
 			return lane;
 	}
 	return MR_NONE;
@@ -90,7 +92,7 @@ void lane_flow_release(struct mr_lane *l, uint64_t hash, uint32_t lane)
 	uint8_t owner = (uint8_t)(lane + 1);
 
 	/* Release: the count of what was opened comes before. */
-	if (l->s.mailbox && __atomic_load_n(claim_of(l, hash), __ATOMIC_RELAXED) == owner)
+	if (lane_has_others(l) && __atomic_load_n(claim_of(l, hash), __ATOMIC_RELAXED) == owner)
 		__atomic_compare_exchange_n(claim_of(l, hash), &owner, 0, false, __ATOMIC_RELEASE,
 					    __ATOMIC_RELAXED);
 }
@@ -104,7 +106,7 @@ static uint64_t ended_mark(const struct mr_lane *l, uint64_t hash)
 
 void lane_flow_ended(struct mr_lane *l, uint64_t hash)
 {
-	if (l->s.mailbox)
+	if (lane_has_others(l))
 		__atomic_store_n(&l->s.mailbox->ended[hash % MR_MAIL_ENDED], ended_mark(l, hash),
 				 __ATOMIC_RELAXED);
 }
@@ -113,7 +115,7 @@ bool lane_flow_ended_lately(const struct mr_lane *l, uint64_t hash)
 {
 	uint64_t mark;
 
-	if (!l->s.mailbox)
+	if (!lane_has_others(l))
 		return false;
 	mark = __atomic_load_n(&l->s.mailbox->ended[hash % MR_MAIL_ENDED], __ATOMIC_RELAXED);
 	return mark >> 32 == hash >> 32 && l->tcp.now_ms - (uint32_t)mark < ENDED_MS;

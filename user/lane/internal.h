@@ -87,6 +87,7 @@ struct mr_lane {
 	struct mr_half_open *halves;
 	uint32_t n_halves;
 	uint32_t free_half;
+	uint32_t n_half_open; /* of this worker: the count in stats is for others to read */
 	struct fifo half_list[HALF_LISTS];
 	struct mr_time_wait *waits;
 	uint32_t n_waits;
@@ -229,6 +230,12 @@ bool lane_cookie_check(struct mr_lane *l, const struct mr_segment *seg, uint64_t
 void lane_cookie_open(struct mr_lane *l, const struct mr_half_open *half,
 		      const struct mr_segment *seg, uint64_t hash, uint32_t frame, bool *kept,
 		      int *drop);
+/* Are there other lanes that a flow may belong to? */
+static inline bool lane_has_others(const struct mr_lane *l)
+{
+	return l->s.mailbox && l->s.n_lanes > 1;
+}
+
 bool lane_cookies_are_about(const struct mr_lane *l);
 void lane_cookie_failed(struct mr_lane *l, const struct mr_segment *seg);
 

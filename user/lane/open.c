@@ -299,7 +299,7 @@ static uint32_t expire_halves(struct mr_lane *l)
 
 uint32_t lane_expire_records(struct mr_lane *l)
 {
-	uint32_t n = l->stats->half_open ? expire_halves(l) : 0;
+	uint32_t n = l->n_half_open ? expire_halves(l) : 0;
 
 	return l->wait_list.head == MR_NONE ? n : n + lane_expire_waits(l, false);
 }

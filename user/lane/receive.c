@@ -101,7 +101,7 @@ static void conn_arrives(struct mr_lane *l, struct mr_conn *c, struct arrival *a
 {
 	uint32_t rcv_nxt = c->state == MR_SYN_SENT ? a->seg.seq : c->rcv_nxt;
 
-	if (c->state == MR_CLOSED && l->s.mailbox && c->close_reason == MR_CLOSE_DONE) {
+	if (c->state == MR_CLOSED && lane_has_others(l) && c->close_reason == MR_CLOSE_DONE) {
 		a->drop = MR_DROP_TCP_LATE;
 		return;
 	}
@@ -128,13 +128,12 @@ static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a, bool 
 		lane_syn_arrives(l, &a->seg, a->hash, a->frame, kept, &used, &a->drop);
 }
 
-/* To another lane; what does not get there is dropped and counted. */
+/* To another lane; what does not get there is dropped and counted. @opens: see lane_mail_send(). */
 static void send_on(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail, uint32_t to,
-		    enum mr_mail_kind kind, uint32_t origin)
+		    enum mr_mail_kind kind, uint32_t origin, bool opens)
 {
 	const uint8_t *bytes = mr_frame_bytes_at(&l->frames, a->frame) + a->offset;
 	uint32_t hops = mail ? mail->hops + 1u : 1;
-	bool opens = kind == MR_MAIL_HERE || a->seg.flags & MR_SYN;
 
 	if (to >= l->s.n_lanes || to == l->s.lane || hops > 2 * l->s.n_lanes)
 		a->drop = MR_DROP_MAIL_HOPS;
@@ -154,8 +153,7 @@ static uint32_t next_for_cookies(const struct mr_lane *l, const struct arrival *
 	uint32_t hops = mail ? mail->hops + 1u : 1;
 
 	if (a->kind != MR_KIND_TCP || (a->seg.flags & (MR_SYN | MR_ACK | MR_RST)) != MR_ACK ||
-	    !l->s.mailbox || l->s.n_lanes < 2 || hops >= 2 * l->s.n_lanes ||
-	    !lane_cookies_are_about(l))
+	    !lane_has_others(l) || hops >= 2 * l->s.n_lanes || !lane_cookies_are_about(l))
 		return MR_NONE;
 	return (l->s.lane + 1) % l->s.n_lanes;
 }
@@ -165,13 +163,15 @@ static bool hand_over(struct mr_lane *l, struct arrival *a, const struct mr_mail
 {
 	uint32_t origin = mail ? mail->origin : l->s.lane;
 	uint32_t next = lane_flow_next(l, a->hash, origin);
+	bool opens = a->kind == MR_KIND_TCP && a->seg.flags & MR_SYN;
 
-	if (next == MR_NONE)
+	if (next == MR_NONE) { /* nobody is known to have it: no more than new flows may take */
 		next = next_for_cookies(l, a, mail);
-
+		opens = true;
+	}
 	if (next == MR_NONE || (mail && mail->kind == MR_MAIL_YOURS))
 		return false;
-	send_on(l, a, mail, next, MR_MAIL_FLOW, origin);
+	send_on(l, a, mail, next, MR_MAIL_FLOW, origin, opens);
 	return true;
 }
 
@@ -182,12 +182,12 @@ static bool hand_over(struct mr_lane *l, struct arrival *a, const struct mr_mail
  */
 static bool is_opened_elsewhere(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
 {
-	const struct listener *asked = l->s.mailbox ? lane_listener_for(l, &a->seg) : NULL;
+	const struct listener *asked = lane_has_others(l) ? lane_listener_for(l, &a->seg) : NULL;
 	uint32_t origin = mail && mail->kind == MR_MAIL_FLOW ? mail->origin : l->s.lane;
 	uint32_t to = l->s.lane;
 	enum mr_mail_kind kind = MR_MAIL_YOURS;
 
-	if (!l->s.mailbox || (mail && mail->kind == MR_MAIL_YOURS))
+	if (!lane_has_others(l) || (mail && mail->kind == MR_MAIL_YOURS))
 		return false;
 	if (asked) {
 		to = asked->owner_lane;
@@ -202,9 +202,9 @@ static bool is_opened_elsewhere(struct mr_lane *l, struct arrival *a, const stru
 	}
 	if (to == l->s.lane)
 		return false;
-	send_on(l, a, mail, to, kind, origin);
+	send_on(l, a, mail, to, kind, origin, kind == MR_MAIL_HERE || a->seg.flags & MR_SYN);
 	if (a->drop != MR_DROP_NONE)
-		lane_flow_release(l, a->hash, l->s.lane);
+		lane_flow_release(l, a->hash, origin);
 	return true;
 }
 

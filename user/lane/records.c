@@ -148,6 +148,7 @@ uint32_t lane_half_take(struct mr_lane *l)
 	if (i == MR_NONE)
 		return MR_NONE;
 	l->free_half = l->halves[i].next;
+	l->n_half_open++;
 	l->stats->half_open++;
 	return i;
 }
@@ -157,6 +158,7 @@ void lane_half_give(struct mr_lane *l, uint32_t i)
 	l->halves[i].flags = 0;
 	l->halves[i].next = l->free_half;
 	l->free_half = i;
+	l->n_half_open--;
 	l->stats->half_open--;
 }
 

@@ -78,7 +78,7 @@ static uint32_t slots_with(const struct mr_bucket *bucket, uint8_t tag)
 #endif
 }
 
-/* Calls @fn for every slot with the hash's tag until it says stop; returns that slot or NULL. */
+/* The slot of @entry, or with a @key of the entry that matches it; NULL: none. */
 static uint32_t *find_slot(struct mr_table *t, struct mr_buckets *b, uint64_t hash, uint32_t entry,
 			   const void *key)
 {
@@ -125,9 +125,11 @@ static void put(struct mr_buckets *b, uint64_t hash, uint32_t entry)
 	for (;; i = (i + 1) & b->mask) {
 		struct mr_bucket *bucket = &b->bucket[i];
 
-		for (int s = 0; s < MR_BUCKET_SLOTS; s++) {
-			if (bucket->tag[s])
-				continue;
+		unsigned int empty = slots_with(bucket, 0);
+
+		if (empty) {
+			int s = __builtin_ctz(empty);
+
 			bucket->tag[s] = tag_of(hash);
 			bucket->entry[s] = entry;
 			return;
@@ -194,12 +196,9 @@ uint32_t mr_table_find(struct mr_table *t, uint64_t hash, const void *key)
 uint32_t mr_table_guess(const struct mr_table *t, uint64_t hash)
 {
 	const struct mr_bucket *bucket = &t->now.bucket[(uint32_t)hash & t->now.mask];
-	uint8_t tag = tag_of(hash);
+	unsigned int hits = slots_with(bucket, tag_of(hash));
 
-	for (int s = 0; s < MR_BUCKET_SLOTS; s++)
-		if (bucket->tag[s] == tag)
-			return bucket->entry[s];
-	return MR_ENTRY_NONE;
+	return hits ? bucket->entry[__builtin_ctz(hits)] : MR_ENTRY_NONE;
 }
 
 void mr_table_insert(struct mr_table *t, uint64_t hash, uint32_t entry)

@@ -105,6 +105,22 @@ static inline bool mr_tlv_is_whole_default(uint32_t max_bytes, const uint8_t *da
 	return out->len <= max_bytes && out->len <= len - HEADER;
 }
 
+/**
+ * mr_tlv_read_whole() - one message that lies whole at the front of @data, without a reader
+ *
+ * For a stream that stands at a message's boundary. False: mr_tlv_read() knows what is there.
+ */
+static inline bool mr_tlv_read_whole(const struct mr_tlv_format *f, const uint8_t *data, size_t len,
+				     size_t *used, struct mr_tlv *out)
+{
+	if (__builtin_expect(f->check != MR_TLV_CHECK_NONE, 0) ||
+	    !(mr_tlv_is_default_layout(f) ? mr_tlv_is_whole_default(f->max_bytes, data, len, out)
+					  : mr_tlv_is_whole(f, data, len, out)))
+		return false;
+	*used = mr_tlv_header_bytes(f) + out->len;
+	return true;
+}
+
 /* mr_tlv_read() for what does not lie whole in one piece, for formats with check, for errors. */
 enum mr_tlv_status mr_tlv_read_spanning(struct mr_tlv_reader *r, const struct mr_tlv_format *f,
 					const uint8_t *data, size_t len, uint8_t *store,
@@ -120,8 +136,8 @@ enum mr_tlv_status mr_tlv_read_spanning(struct mr_tlv_reader *r, const struct mr
  * @store_bytes: size of @store; mr_tlv_reader_wanted() is enough
  * @used:	out: bytes of @data consumed; the rest is for the next call
  * @out:	out with MR_TLV_MESSAGE, else undefined: its value points into @data when
- *		it lies there whole with its check (even if its header came earlier), else to
- *@store, and is borrowed until that memory changes
+ *		it lies there whole with its check (even if its header came earlier),
+ *		else to @store, and is borrowed until that memory changes
  *
  * The maximum is checked as soon as the length field is whole, before a store
  * is asked for.
@@ -138,12 +154,9 @@ static inline enum mr_tlv_status mr_tlv_read(struct mr_tlv_reader *r, const stru
 					     const uint8_t *data, size_t len, uint8_t *store,
 					     size_t store_bytes, size_t *used, struct mr_tlv *out)
 {
-	if (__builtin_expect(mr_tlv_reader_is_idle(r) && f->check == MR_TLV_CHECK_NONE, 1) &&
-	    (mr_tlv_is_default_layout(f) ? mr_tlv_is_whole_default(f->max_bytes, data, len, out)
-					 : mr_tlv_is_whole(f, data, len, out))) {
-		*used = mr_tlv_header_bytes(f) + out->len;
+	if (__builtin_expect(mr_tlv_reader_is_idle(r), 1) &&
+	    mr_tlv_read_whole(f, data, len, used, out))
 		return MR_TLV_MESSAGE;
-	}
 	return mr_tlv_read_spanning(r, f, data, len, store, store_bytes, used, out);
 }
 
