@@ -62,6 +62,14 @@ static bool op_transmit(struct mr_tcp *t, struct mr_conn *c, uint32_t frame,
 	return true;
 }
 
+static bool op_answer(struct mr_tcp *t, struct mr_conn *c, uint32_t frame,
+		      const struct mr_plain_out *out)
+{
+	struct mr_segment_out any = mr_plain_segment(out);
+
+	return op_transmit(t, c, frame, &any);
+}
+
 static void op_reply(struct mr_tcp *t, const struct mr_tuple *tuple, const struct mr_link *link,
 		     const struct mr_segment_out *out)
 {
@@ -90,6 +98,7 @@ static void op_event(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_event even
 
 static const struct mr_tcp_ops ops = {
 	.transmit = op_transmit,
+	.answer = op_answer,
 	.copy = op_copy,
 	.reply = op_reply,
 	.ready = op_ready,

@@ -335,21 +335,38 @@ static void offer_end(struct mr_lane *l, struct mr_conn *c)
 		c->flags |= MR_CONN_CLOSE_ASKED;
 }
 
+/* What the application says of the text at @data: bytes used, UINT32_MAX: the connection is gone.
+ */
+static inline uint32_t offer(struct mr_lane *l, struct mr_conn *c, const uint8_t *data,
+			     uint32_t len)
+{
+	uint32_t used = rule_of(l, c)->app->messages ? offer_messages(l, c, data, len)
+						     : offer_bytes(l, c, data, len);
+
+	if (used == UINT32_MAX)
+		return used;
+	if (used > c->rx_bytes) /* the application shut reading down meanwhile */
+		used = c->rx_bytes;
+	l->stats->app_bytes_in += used;
+	return used;
+}
+
+/* The text in @frame, which alone is the receive queue. True: the frame is the caller's again. */
+bool lane_read_held(struct mr_lane *l, struct mr_conn *c, uint32_t frame)
+{
+	uint32_t used = offer(l, c, mr_frame_payload(&l->frames, frame), c->rx_bytes);
+
+	return used != UINT32_MAX && mr_tcp_held_was_read(&l->tcp, c, frame, used);
+}
+
 void lane_deliver(struct mr_lane *l, struct mr_conn *c)
 {
-	bool messages = rule_of(l, c)->app->messages;
-
 	while (c->rx_head != MR_NONE && !(c->flags & STOP)) {
 		const uint8_t *data = mr_frame_payload(&l->frames, c->rx_head);
-		uint32_t len = l->frames.record[c->rx_head].len;
-		uint32_t used = messages ? offer_messages(l, c, data, len)
-					 : offer_bytes(l, c, data, len);
+		uint32_t used = offer(l, c, data, l->frames.record[c->rx_head].len);
 
 		if (used == UINT32_MAX)
 			return;
-		if (used > c->rx_bytes) /* the application shut reading down meanwhile */
-			used = c->rx_bytes;
-		l->stats->app_bytes_in += used;
 		if (used)
 			mr_tcp_consumed(&l->tcp, c, used);
 	}

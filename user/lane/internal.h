@@ -131,6 +131,12 @@ struct mr_lane {
 	uint16_t ip_id;
 	uint8_t mac[6];
 
+	/* of the batch that is being received */
+	uint32_t recycled[BATCH]; /* frames that nobody kept, for the fill ring */
+	uint32_t n_recycled;
+	uint32_t answers[BATCH]; /* connections whose text was read: they may send behind it */
+	uint32_t n_answers;
+
 	/* active opens */
 	mr_conn_id path_wait[PATH_WAITS];
 	uint32_t n_path_waits;
@@ -175,6 +181,23 @@ static inline mr_conn_id conn_id(const struct mr_lane *l, const struct mr_conn *
 static inline struct lane_rule *rule_of(struct mr_lane *l, const struct mr_conn *c)
 {
 	return &l->rules[c->rule];
+}
+
+/*
+ * Of IPv4 addresses the prefix says nothing: the twelve bytes that differ, in the order in which
+ * they stand in an arriving frame. Big-endian hosts may number them otherwise: nothing but this
+ * host's tables sees it.
+ */
+static inline uint64_t lane_hash_ipv4(const struct mr_lane *l, const uint8_t *remote,
+				      const uint8_t *local, struct mr_be16 remote_port,
+				      struct mr_be16 local_port)
+{
+	uint32_t from, to;
+
+	__builtin_memcpy(&from, remote, sizeof(from));
+	__builtin_memcpy(&to, local, sizeof(to));
+	return mr_siphash13_12(&l->hash_key, (uint64_t)to << 32 | from,
+			       (uint32_t)local_port.raw << 16 | remote_port.raw);
 }
 
 /* records.c: blocks and records, their free lists and their places in the table */
@@ -264,12 +287,14 @@ uint32_t lane_complete(struct mr_lane *l);
 /* ready.c: connections that want something */
 void lane_ready(struct mr_lane *l, struct mr_conn *c);
 unsigned int lane_run_ready(struct mr_lane *l);
+void lane_run_answers(struct mr_lane *l);
 void lane_timer_fires(void *arg, struct mr_conn *c);
 void lane_arm(struct mr_lane *l, struct mr_conn *c);
 void lane_conn_event(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_event event);
 
 /* deliver.c: bytes and messages to applications */
 void lane_deliver(struct mr_lane *l, struct mr_conn *c);
+bool lane_read_held(struct mr_lane *l, struct mr_conn *c, uint32_t frame);
 void lane_call_open(struct mr_lane *l, struct mr_conn *c);
 void lane_call_urgent(struct mr_lane *l, struct mr_conn *c);
 void lane_call_writable(struct mr_lane *l, struct mr_conn *c);

@@ -178,12 +178,8 @@ static bool is_starved(const struct mr_conn *c)
 }
 
 /* Returns false when it can go no further in this turn. */
-static bool run_one(struct mr_lane *l, struct mr_conn *c)
+static inline bool output(struct mr_lane *l, struct mr_conn *c)
 {
-	if (c->state != MR_CLOSED)
-		application(l, c);
-	if (c->state != MR_CLOSED && c->flags & (MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
-		run_asked(l, c);
 	c->flags &= ~MR_CONN_READY; /* what was asked for until now is done below */
 	if (c->state != MR_CLOSED)
 		mr_tcp_output(&l->tcp, c);
@@ -202,6 +198,34 @@ static bool run_one(struct mr_lane *l, struct mr_conn *c)
 		fifo_put(l, &l->waiting, c);
 	}
 	return false;
+}
+
+static bool run_one(struct mr_lane *l, struct mr_conn *c)
+{
+	if (c->state != MR_CLOSED)
+		application(l, c);
+	if (c->state != MR_CLOSED && c->flags & (MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
+		run_asked(l, c);
+	return output(l, c);
+}
+
+/*
+ * The connections whose text was read as it arrived. One that is on the list by now waits there for
+ * its turn; one may stand here twice, and has nothing to send then.
+ */
+void lane_run_answers(struct mr_lane *l)
+{
+	for (uint32_t i = 0; i < l->n_answers; i++) {
+		struct mr_conn *c = &l->conns[l->answers[i]];
+
+		if (c->flags & MR_CONN_READY)
+			continue;
+		if (c->flags & (MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
+			lane_ready(l, c);
+		else
+			output(l, c);
+	}
+	l->n_answers = 0;
 }
 
 /* Those that waited for room come first, in the order in which they met its end. */

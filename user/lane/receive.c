@@ -1,40 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames in, stage by stage over a batch, so that the misses of each stage overlap: parse all,
+ * Frames in, stage by stage over a batch, so that the misses of each stage overlap: check all,
  * look up all, then run TCP in the order of arrival.
  */
-#include "user/lane/internal.h"
+#include "user/lane/arrival.h"
 
-enum {
-	RECENT_BYTES = 65535, /* how far back text may lie that says where the peer is */
-};
-
-/* One received frame on its way through the stages. */
-struct arrival {
-	uint32_t frame;
-	uint32_t offset; /* of its first byte in the frame */
-	uint32_t len;
-	enum mr_frame_kind kind;
-	int drop;
-	uint64_t hash;
-	struct mr_segment seg;
-	struct mr_icmp_error icmp;
-};
-
-static void count_drop(struct mr_lane *l, int drop)
-{
-	uint64_t *counters = (uint64_t *)&l->stats->drop;
-
-	if (drop >= 0 && drop < MR_DROP_COUNT)
-		counters[drop]++;
-}
-
-/* Stage 1: headers. */
 static void parse(struct mr_lane *l, struct arrival *a)
 {
-	const uint8_t *bytes = mr_frame_bytes_at(&l->frames, a->frame) + a->offset;
-
-	a->kind = mr_frame_parse(bytes, a->len, &a->seg, &a->icmp, &a->drop);
+	a->kind = mr_plain_parse(arrival_bytes(l, a), a->len, a->tcp, a->text, &a->seg, &a->icmp,
+				 &a->drop);
 	if (a->kind == MR_KIND_TCP) {
 		struct mr_frame *r = &l->frames.record[a->frame];
 
@@ -42,23 +16,57 @@ static void parse(struct mr_lane *l, struct arrival *a)
 		r->len = a->seg.len;
 		r->seq = a->seg.seq + !!(a->seg.flags & MR_SYN);
 		a->hash = lane_hash(l, &a->seg.tuple);
-		mr_table_prefetch(&l->table, a->hash);
 	} else if (a->kind == MR_KIND_ICMP) {
 		a->hash = lane_hash(l, &a->icmp.tuple);
 	}
 }
 
+/* The hash that lane_hash() has for the tuple of a plain frame. */
+static inline uint64_t plain_hash(const struct mr_lane *l, const uint8_t *f, uint32_t tcp)
+{
+	struct mr_be16 remote, local;
+	struct mr_tuple tuple;
+
+	memcpy(&remote, f + tcp, sizeof(remote));
+	memcpy(&local, f + tcp + 2, sizeof(local));
+	if (tcp == MR_PLAIN_IPV4)
+		return lane_hash_ipv4(l, f + MR_PLAIN_IP + 12, f + MR_PLAIN_IP + 16, remote, local);
+	memcpy(tuple.remote, f + MR_PLAIN_IP + 8, 16);
+	memcpy(tuple.local, f + MR_PLAIN_IP + 24, 16);
+	tuple.remote_port = remote;
+	tuple.local_port = local;
+	return lane_hash(l, &tuple);
+}
+
+/* Stage 1: headers. */
+static inline void check(struct mr_lane *l, struct arrival *a)
+{
+	const uint8_t *f = arrival_bytes(l, a);
+
+	a->tcp = mr_plain_check(f, a->len, &a->text);
+	if (a->tcp) {
+		a->hash = plain_hash(l, f, a->tcp);
+		mr_table_prefetch(&l->table, a->hash);
+		return;
+	}
+	parse(l, a);
+	if (a->kind == MR_KIND_TCP)
+		mr_table_prefetch(&l->table, a->hash);
+}
+
 /* Stage 2: the block that the segment most likely belongs to. */
-static void prefetch_conn(struct mr_lane *l, const struct arrival *a)
+static inline void guess(struct mr_lane *l, struct arrival *a)
 {
 	uint32_t entry;
 
-	if (a->kind != MR_KIND_TCP)
+	a->guess = MR_NONE;
+	if (!a->tcp && a->kind != MR_KIND_TCP)
 		return;
 	entry = mr_table_guess(&l->table, a->hash);
 	if (entry != MR_ENTRY_NONE && mr_entry_kind(entry) == MR_ENTRY_CONN) {
 		const char *block = (const char *)&l->conns[mr_entry_index(entry)];
 
+		a->guess = mr_entry_index(entry);
 		__builtin_prefetch(block);
 		__builtin_prefetch(block + 64);
 		__builtin_prefetch(block + 128);
@@ -66,291 +74,15 @@ static void prefetch_conn(struct mr_lane *l, const struct arrival *a)
 	}
 }
 
-/*
- * The peer moved, or its router did: what arrives in order says where answers go. So does text that
- * we have: it is sent again because our ACKs go where nobody is any more.
- */
-static bool tells_path(const struct mr_segment *seg, int drop, uint32_t rcv_nxt)
+/* Stage 3: one frame through TCP. */
+static inline void arrive(struct mr_lane *l, struct arrival *a)
 {
-	if (drop == MR_DROP_TCP_SEQUENCE)
-		return !(seg->flags & (MR_SYN | MR_RST)) && seg->len &&
-		       rcv_nxt - seg->seq <= RECENT_BYTES;
-	return drop == MR_DROP_NONE && rcv_nxt - seg->seq <= RECENT_BYTES;
-}
-
-static void learn_path(struct mr_conn *c, const struct mr_segment *seg)
-{
-	if (__builtin_memcmp(c->peer_mac, seg->link.peer_mac, sizeof(c->peer_mac)) == 0 &&
-	    c->vlan[0] == seg->link.vlan[0] && c->vlan[1] == seg->link.vlan[1])
-		return;
-	__builtin_memcpy(c->peer_mac, seg->link.peer_mac, sizeof(c->peer_mac));
-	c->vlan[0] = seg->link.vlan[0];
-	c->vlan[1] = seg->link.vlan[1];
-}
-
-/*
- * Of the very last frames none is kept for text, which the peer sends again: segments without text
- * must always be read, for what they acknowledge is what becomes free.
- */
-static bool has_no_frame_for(const struct mr_lane *l, const struct mr_segment *seg)
-{
-	return seg->len && l->frames.n_free <= l->frames.reserve / 8;
-}
-
-static void conn_arrives(struct mr_lane *l, struct mr_conn *c, struct arrival *a, bool *kept)
-{
-	uint32_t rcv_nxt = c->state == MR_SYN_SENT ? a->seg.seq : c->rcv_nxt;
-
-	if (c->state == MR_CLOSED && lane_has_others(l) && c->close_reason == MR_CLOSE_DONE) {
-		a->drop = MR_DROP_TCP_LATE;
-		return;
+	if (a->tcp) {
+		if (a->guess != MR_NONE && lane_usual_arrives(l, a))
+			return;
+		parse(l, a);
 	}
-	a->drop = mr_tcp_segment_arrives(&l->tcp, c, &a->seg, a->frame, kept);
-	if (tells_path(&a->seg, a->drop, rcv_nxt))
-		learn_path(c, &a->seg);
-	if (*kept)
-		l->frames.record[a->frame].owner = conn_index(l, c);
-}
-
-static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a, bool *kept)
-{
-	uint16_t expires = l->waits[i].expire_half_s;
-	uint32_t used = l->waits[i].snd_nxt;
-	bool reopen;
-
-	if (mr_time_wait_arrives(&l->tcp, &l->waits[i], &a->seg, &reopen)) {
-		if (l->waits[i].expire_half_s != expires)
-			lane_wait_restarted(l, i);
-		return;
-	}
-	lane_wait_forget(l, i);
-	if (reopen)
-		lane_syn_arrives(l, &a->seg, a->hash, a->frame, kept, &used, &a->drop);
-}
-
-/* To another lane; what does not get there is dropped and counted. @opens: see lane_mail_send(). */
-static void send_on(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail, uint32_t to,
-		    enum mr_mail_kind kind, uint32_t origin, bool opens)
-{
-	const uint8_t *bytes = mr_frame_bytes_at(&l->frames, a->frame) + a->offset;
-	uint32_t hops = mail ? mail->hops + 1u : 1;
-
-	if (to >= l->s.n_lanes || to == l->s.lane || hops > 2 * l->s.n_lanes)
-		a->drop = MR_DROP_MAIL_HOPS;
-	else if (!lane_mail_send(l, to, kind, bytes, a->len, origin, hops, opens))
-		a->drop = MR_DROP_MAIL_FULL;
-}
-
-/*
- * What follows a cookie, on another queue than the ACK that brings it: that may stand in a ring
- * that its lane has not looked at yet, or be on its way round the lanes itself, and nothing says
- * who opens the flow. So all are asked in turn, twice; each takes what came to itself before it
- * reads its mail.
- */
-static uint32_t next_for_cookies(const struct mr_lane *l, const struct arrival *a,
-				 const struct mr_mail *mail)
-{
-	uint32_t hops = mail ? mail->hops + 1u : 1;
-
-	if (a->kind != MR_KIND_TCP || (a->seg.flags & (MR_SYN | MR_ACK | MR_RST)) != MR_ACK ||
-	    !lane_has_others(l) || hops >= 2 * l->s.n_lanes || !lane_cookies_are_about(l))
-		return MR_NONE;
-	return (l->s.lane + 1) % l->s.n_lanes;
-}
-
-/* Who else may know the flow? The next lane in turn, until all were asked that may. */
-static bool hand_over(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
-{
-	uint32_t origin = mail ? mail->origin : l->s.lane;
-	uint32_t next = lane_flow_next(l, a->hash, origin);
-	bool opens = a->kind == MR_KIND_TCP && a->seg.flags & MR_SYN;
-
-	if (next == MR_NONE) { /* nobody is known to have it: no more than new flows may take */
-		next = next_for_cookies(l, a, mail);
-		opens = true;
-	}
-	if (next == MR_NONE || (mail && mail->kind == MR_MAIL_YOURS))
-		return false;
-	send_on(l, a, mail, next, MR_MAIL_FLOW, origin, opens);
-	return true;
-}
-
-/*
- * A segment that opens a connection: is it another lane's? Its listener's if there is one; else of
- * the lane that is opening the flow; else of one that has it, which all that may are asked; and
- * when none does it comes back to the lane that asked. True: nothing is left to do here.
- */
-static bool is_opened_elsewhere(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
-{
-	const struct listener *asked = lane_has_others(l) ? lane_listener_for(l, &a->seg) : NULL;
-	uint32_t origin = mail && mail->kind == MR_MAIL_FLOW ? mail->origin : l->s.lane;
-	uint32_t to = l->s.lane;
-	enum mr_mail_kind kind = MR_MAIL_YOURS;
-
-	if (!lane_has_others(l) || (mail && mail->kind == MR_MAIL_YOURS))
-		return false;
-	if (asked) {
-		to = asked->owner_lane;
-	} else if (origin == l->s.lane) {
-		to = lane_flow_claim(l, a->hash);
-		kind = MR_MAIL_HERE;
-	}
-	if (to == l->s.lane && !asked) {
-		to = lane_flow_next(l, a->hash, origin);
-		kind = to == MR_NONE ? MR_MAIL_YOURS : MR_MAIL_FLOW;
-		to = to == MR_NONE ? origin : to;
-	}
-	if (to == l->s.lane)
-		return false;
-	send_on(l, a, mail, to, kind, origin, kind == MR_MAIL_HERE || a->seg.flags & MR_SYN);
-	if (a->drop != MR_DROP_NONE)
-		lane_flow_release(l, a->hash, origin);
-	return true;
-}
-
-static bool is_listening(struct mr_lane *l, const struct mr_segment *seg)
-{
-	return lane_listener_for(l, seg) || lane_rule_for(l, seg);
-}
-
-/* The ACK of a cookie opens a connection, on one lane. False: it is none. */
-static bool cookie_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
-			   bool *kept)
-{
-	struct mr_half_open half;
-
-	if (!lane_cookie_check(l, &a->seg, a->hash, &half))
-		return false;
-	if (is_opened_elsewhere(l, a, mail))
-		return true;
-	lane_cookie_open(l, &half, &a->seg, a->hash, a->frame, kept, &a->drop);
-	lane_flow_release(l, a->hash, l->s.lane);
-	return true;
-}
-
-static bool syn_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
-			bool *kept)
-{
-	bool done = is_opened_elsewhere(l, a, mail);
-
-	if (done)
-		return true;
-	done = lane_syn_arrives(l, &a->seg, a->hash, a->frame, kept, NULL, &a->drop);
-	lane_flow_release(l, a->hash, l->s.lane);
-	return done;
-}
-
-/* MUST-57, MUST-63: nobody opens a connection from, or to, the broadcast address of a network. */
-static int drop_of_addresses(const struct mr_lane *l, const struct mr_tuple *tuple)
-{
-	if (lane_is_broadcast(l, tuple->remote))
-		return MR_DROP_IP_SOURCE;
-	return lane_is_broadcast(l, tuple->local) ? MR_DROP_IP_DESTINATION : MR_DROP_NONE;
-}
-
-/* No connection, half-open or TIME-WAIT record of this lane has the tuple. */
-static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
-			    bool *kept)
-{
-	uint8_t bits = a->seg.flags & (MR_SYN | MR_ACK | MR_RST);
-
-	a->drop = drop_of_addresses(l, &a->seg.tuple);
-	if (a->drop != MR_DROP_NONE)
-		return;
-	if (bits == MR_SYN && syn_arrives(l, a, mail, kept))
-		return;
-	if (bits == MR_ACK && cookie_arrives(l, a, mail, kept))
-		return;
-	if (bits != MR_SYN && hand_over(l, a, mail))
-		return;
-	if (bits == MR_ACK && lane_flow_ended_lately(l, a->hash)) {
-		a->drop = MR_DROP_TCP_LATE;
-		return;
-	}
-	if (bits == MR_ACK)
-		lane_cookie_failed(l, &a->seg);
-	if (!bits && is_listening(l, &a->seg))
-		a->drop = MR_DROP_TCP_FLAGS; /* 3.10.7.2, fourth: drop and return */
-	else
-		a->drop = mr_tcp_closed_state(&l->tcp, &a->seg);
-}
-
-/* An ACK that our SYN-ACK did not ask for: a cookie's, or the flow is another lane's after all. */
-static bool is_foreign_ack(const struct mr_half_open *h, const struct mr_segment *seg)
-{
-	return (seg->flags & (MR_ACK | MR_RST)) == MR_ACK && seg->ack != h->iss + 1;
-}
-
-/* The ACK of a cookie while a later SYN of the flow stands here: nobody else opens it. */
-static bool own_cookie_arrives(struct mr_lane *l, struct arrival *a, bool *kept)
-{
-	struct mr_half_open half;
-
-	if (!lane_cookie_check(l, &a->seg, a->hash, &half))
-		return false;
-	lane_cookie_open(l, &half, &a->seg, a->hash, a->frame, kept, &a->drop);
-	return true;
-}
-
-static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
-			bool *kept)
-{
-	uint32_t entry = mr_table_find(&l->table, a->hash, &a->seg.tuple);
-	uint32_t i = mr_entry_index(entry);
-
-	if (entry == MR_ENTRY_NONE) {
-		unknown_arrives(l, a, mail, kept);
-		return;
-	}
-	if (mail) /* who asked opens nothing */
-		lane_flow_release(l, a->hash, mail->origin);
-	switch (mr_entry_kind(entry)) {
-	case MR_ENTRY_CONN:
-		if (has_no_frame_for(l, &a->seg))
-			a->drop = MR_DROP_NO_FRAME;
-		else
-			conn_arrives(l, &l->conns[i], a, kept);
-		break;
-	case MR_ENTRY_HALF:
-		if (is_foreign_ack(&l->halves[i], &a->seg) &&
-		    (own_cookie_arrives(l, a, kept) || hand_over(l, a, mail)))
-			break;
-		lane_half_arrives(l, i, &a->seg, a->hash, a->frame, kept, &a->drop);
-		break;
-	case MR_ENTRY_TIME_WAIT:
-		wait_arrives(l, i, a, kept);
-		break;
-	}
-}
-
-static void icmp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
-{
-	uint32_t entry = mr_table_find(&l->table, a->hash, &a->icmp.tuple);
-
-	if (entry == MR_ENTRY_NONE) {
-		if (!hand_over(l, a, mail))
-			a->drop = MR_DROP_ICMP_UNKNOWN;
-		return;
-	}
-	if (mr_entry_kind(entry) == MR_ENTRY_CONN)
-		mr_tcp_icmp_arrives(&l->tcp, &l->conns[mr_entry_index(entry)], &a->icmp);
-}
-
-/* Stage 3: one frame through TCP; what nobody keeps is free again. */
-static void dispatch(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)
-{
-	bool kept = false;
-
-	if (a->kind == MR_KIND_TCP) {
-		a->drop = MR_DROP_NONE;
-		tcp_arrives(l, a, mail, &kept);
-	} else if (a->kind == MR_KIND_ICMP) {
-		a->drop = MR_DROP_NONE;
-		icmp_arrives(l, a, mail);
-	}
-	count_drop(l, a->drop);
-	if (!kept)
-		mr_frame_give(&l->frames, a->frame);
+	lane_dispatch(l, a, NULL);
 }
 
 /* A frame that did not come in a batch: handed over by another lane. */
@@ -359,16 +91,17 @@ void lane_frame_arrives(struct mr_lane *l, uint32_t frame, uint32_t offset, uint
 {
 	struct arrival a = { .frame = frame, .offset = offset, .len = len };
 
+	a.tcp = mr_plain_check(arrival_bytes(l, &a), len, &a.text);
 	parse(l, &a);
-	dispatch(l, &a, mail);
+	lane_dispatch(l, &a, mail);
 }
 
-static void take_span(struct mr_lane *l, struct arrival *a, const struct mr_span *span)
+/* It stays in state FILL until somebody keeps it or gives it back: nothing looks meanwhile. */
+static inline void take_span(struct mr_lane *l, struct arrival *a, const struct mr_span *span)
 {
 	a->frame = mr_frame_of(&l->frames, span->addr);
 	a->offset = (uint32_t)(span->addr & (l->frames.frame_bytes - 1));
 	a->len = span->len;
-	mr_frame_set_state(&l->frames, a->frame, MR_FRAME_HAND);
 	l->stats->rx_bytes += span->len;
 	__builtin_prefetch(l->frames.base + span->addr);
 	__builtin_prefetch(l->frames.base + span->addr + 64);
@@ -383,11 +116,12 @@ unsigned int lane_receive(struct mr_lane *l)
 	for (uint32_t i = 0; i < n; i++)
 		take_span(l, &a[i], &span[i]);
 	for (uint32_t i = 0; i < n; i++)
-		parse(l, &a[i]);
+		check(l, &a[i]);
 	for (uint32_t i = 0; i < n; i++)
-		prefetch_conn(l, &a[i]);
+		guess(l, &a[i]);
 	for (uint32_t i = 0; i < n; i++)
-		dispatch(l, &a[i], NULL);
+		arrive(l, &a[i]);
+	lane_run_answers(l);
 	l->stats->rx_frames += n;
 	return n;
 }
@@ -400,7 +134,7 @@ unsigned int lane_receive(struct mr_lane *l)
 static uint32_t frames_to_post(const struct mr_lane *l)
 {
 	uint32_t room = l->port->ops->fill_room(l->port);
-	uint64_t posted = l->frames.by_state[MR_FRAME_FILL];
+	uint64_t posted = l->frames.by_state[MR_FRAME_FILL] - l->n_recycled;
 	uint32_t enough = l->frames.count / 8;
 
 	if (l->frames.n_free > room + 2 * l->frames.reserve)
@@ -412,10 +146,26 @@ static uint32_t frames_to_post(const struct mr_lane *l)
 	return room < enough - posted ? room : (uint32_t)(enough - posted);
 }
 
+/* The frames of this batch that nobody kept: as many as are wanted go back as they are. */
+static uint32_t post_recycled(struct mr_lane *l, uint32_t room)
+{
+	uint64_t addr[BATCH];
+	uint32_t n = l->n_recycled < room ? l->n_recycled : room;
+
+	for (uint32_t i = 0; i < n; i++)
+		addr[i] = mr_frame_addr(&l->frames, l->recycled[i]);
+	for (uint32_t i = n; i < l->n_recycled; i++)
+		mr_frame_give(&l->frames, l->recycled[i]);
+	l->n_recycled = 0;
+	if (n)
+		l->port->ops->fill(l->port, addr, n);
+	return room - n;
+}
+
 void lane_refill(struct mr_lane *l)
 {
 	uint64_t addr[BATCH];
-	uint32_t room = frames_to_post(l);
+	uint32_t room = post_recycled(l, frames_to_post(l));
 
 	while (room) {
 		uint32_t n = room < BATCH ? room : BATCH;

@@ -43,21 +43,11 @@ void lane_records_init(struct mr_lane *l)
 
 /* ----- keys ----- */
 
-/* Of IPv4 addresses the prefix says nothing: the twelve bytes that differ. */
 uint64_t lane_hash(const struct mr_lane *l, const struct mr_tuple *tuple)
 {
-	struct {
-		uint8_t local[4];
-		uint8_t remote[4];
-		struct mr_be16 ports[2];
-	} v4;
-
-	if (mr_is_ipv4(tuple->remote)) {
-		memcpy(v4.local, tuple->local + 12, 4);
-		memcpy(v4.remote, tuple->remote + 12, 4);
-		memcpy(v4.ports, &tuple->local_port, 4);
-		return mr_siphash13(&l->hash_key, &v4, sizeof(v4));
-	}
+	if (mr_is_ipv4(tuple->remote))
+		return lane_hash_ipv4(l, tuple->remote + 12, tuple->local + 12, tuple->remote_port,
+				      tuple->local_port);
 	return mr_siphash13(&l->hash_key, tuple, sizeof(*tuple));
 }
 

@@ -27,6 +27,23 @@ void lane_transmit_flush(struct mr_lane *l)
 	l->n_out = 0;
 }
 
+/* The frame's headers are written: @len bytes go out, which end with its payload. */
+static inline void put_out(struct mr_lane *l, uint32_t frame, uint32_t len)
+{
+	struct mr_frame *r = &l->frames.record[frame];
+
+	r->in_tx = 1;
+	l->out[l->n_out++] = (struct mr_span){
+		.addr = mr_frame_addr(&l->frames, frame) + r->offset + r->len - len,
+		.len = len,
+	};
+	l->tx_room--;
+	l->stats->tx_frames++;
+	l->stats->tx_bytes += len;
+	if (l->n_out == BATCH)
+		lane_transmit_flush(l);
+}
+
 /* Write the headers in front of the frame's payload and put it into the batch. */
 static void push(struct mr_lane *l, uint32_t frame, const struct mr_tuple *tuple,
 		 struct mr_link *link, const struct mr_segment_out *out)
@@ -37,16 +54,7 @@ static void push(struct mr_lane *l, uint32_t frame, const struct mr_tuple *tuple
 
 	memcpy(link->own_mac, l->mac, sizeof(link->own_mac));
 	headers = mr_segment_push(payload, r->len, tuple, link, out, l->ip_id++);
-	r->in_tx = 1;
-	l->out[l->n_out++] = (struct mr_span){
-		.addr = mr_frame_addr(&l->frames, frame) + r->offset - headers,
-		.len = (uint32_t)(headers + r->len),
-	};
-	l->tx_room--;
-	l->stats->tx_frames++;
-	l->stats->tx_bytes += headers + r->len;
-	if (l->n_out == BATCH)
-		lane_transmit_flush(l);
+	put_out(l, frame, (uint32_t)(headers + r->len));
 }
 
 /* A frame for a segment that nobody keeps: free at its completion. */
@@ -98,6 +106,24 @@ static bool op_transmit(struct mr_tcp *t, struct mr_conn *c, uint32_t frame,
 	return true;
 }
 
+static bool op_answer(struct mr_tcp *t, struct mr_conn *c, uint32_t frame,
+		      const struct mr_plain_out *out)
+{
+	struct mr_lane *l = lane_of(t);
+	struct mr_frame *r = &l->frames.record[frame];
+	uint8_t *payload = mr_frame_payload(&l->frames, frame);
+
+	if (!l->tx_room || c->vlan[0] | c->vlan[1]) {
+		struct mr_segment_out any = mr_plain_segment(out);
+
+		return op_transmit(t, c, frame, &any);
+	}
+	put_out(l, frame,
+		r->len + mr_plain_push(payload, r->len, mr_conn_tuple(c), c->peer_mac, l->mac, out,
+				       l->ip_id++));
+	return true;
+}
+
 static void op_reply(struct mr_tcp *t, const struct mr_tuple *tuple, const struct mr_link *link,
 		     const struct mr_segment_out *out)
 {
@@ -121,6 +147,7 @@ static void op_armed(struct mr_tcp *t, struct mr_conn *c)
 
 const struct mr_tcp_ops lane_tcp_ops = {
 	.transmit = op_transmit,
+	.answer = op_answer,
 	.copy = op_copy,
 	.reply = op_reply,
 	.ready = op_ready,

@@ -94,6 +94,9 @@ void mr_tcp_owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap)
 bool mr_tcp_predict(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
 		    uint32_t frame, bool *kept);
 
+/* answer.c */
+bool mr_tcp_answer(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+
 /* window.c */
 uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c);
 void mr_window_text_arrived(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);

@@ -592,43 +592,13 @@ static bool is_stuck(const struct mr_tcp *t, const struct mr_conn *c)
 	return c->tx_next != MR_NONE && !mr_conn_flight(t, c) && t->frames->record[c->tx_next].len;
 }
 
-/*
- * One new segment, nothing in flight, nothing lost, closing or paced: an answer. No rule of those
- * below holds it back, and nothing is left to look at when it is gone.
- */
-static inline bool is_lone(const struct mr_tcp *t, const struct mr_conn *c,
-			   const struct mr_active *a)
-{
-	const uint32_t unusual = MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY | MR_CONN_PROBING |
-				 MR_CONN_FIN_QUEUED | MR_CONN_FAST_OPEN;
-	uint32_t len;
-
-	if (c->tx_next == MR_NONE || c->tx_next != c->tx_head || c->tx_head != c->tx_tail ||
-	    c->snd_una != c->snd_nxt || c->state != MR_ESTABLISHED || c->flags & unusual || !a ||
-	    a->lost || a->mss_most || mr_cc_of(c)->pacing_rate)
-		return false;
-	len = t->frames->record[c->tx_head].len;
-	return len && len <= c->snd_mss && len <= c->cwnd && len <= c->snd_wnd;
-}
-
-static inline void send_lone(struct mr_tcp *t, struct mr_conn *c)
-{
-	if (c->cwnd > (uint32_t)MR_INITIAL_SEGMENTS * c->snd_mss)
-		mr_cwv_sending_begins(t, c);
-	if (!mr_tcp_send_frame(t, c, c->tx_next))
-		return;
-	c->tx_next = MR_NONE;
-	c->flags &= ~MR_CONN_CWND_LIMITED;
-	mr_timer_text_sent(t, c);
-}
-
 void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c)
 {
 	struct mr_active *a = mr_active_peek(t->actives, c);
 
 	c->flags &= ~MR_CONN_SEND_LIMITED;
-	if (is_lone(t, c, a)) {
-		send_lone(t, c);
+	if (mr_tcp_answer(t, c, a)) {
+		return;
 	} else if (mr_conn_is_early(c)) {
 		send_new(t, c);
 	} else if (c->state >= MR_ESTABLISHED) {

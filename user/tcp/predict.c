@@ -63,22 +63,7 @@ static inline void take_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_activ
 	mr_timer_data_acked(t, c);
 }
 
-/* Seventh: text at rcv_nxt, for a queue that is empty. */
-static inline void take_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
-			     uint32_t frame, bool *kept)
-{
-	t->frames->record[frame].tcp_flags = 0;
-	*kept = mr_tcp_queue_text(t, c, frame);
-	if (seg->len >= c->rcv_mss)
-		mr_window_text_arrived(t, c, seg);
-	mr_tcp_owe_ack(t, c, seg->len, false);
-	t->ops->event(t, c, MR_EVENT_READABLE);
-}
-
-/* Is @seg the one that @c waits for? Then it is processed, and @kept as mr_tcp_segment_arrives().
- */
-bool mr_tcp_predict(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
-		    uint32_t frame, bool *kept)
+bool mr_tcp_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
 	struct mr_active *a;
 
@@ -97,9 +82,16 @@ bool mr_tcp_predict(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 	mr_tcp_update_send_window(t, c, seg);
 	c->ts_recent = seg->options.ts_val;
 	mr_timer_segment_received(t, c);
-	*kept = false;
-	if (seg->len)
-		take_text(t, c, seg, frame, kept);
 	t->stats->segments_in++;
+	return true;
+}
+
+/* The same with its text: @kept as mr_tcp_segment_arrives(). */
+bool mr_tcp_predict(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+		    uint32_t frame, bool *kept)
+{
+	if (!mr_tcp_expected(t, c, seg))
+		return false;
+	*kept = seg->len && mr_tcp_queue_expected(t, c, seg, frame);
 	return true;
 }

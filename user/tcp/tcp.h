@@ -22,6 +22,7 @@
 #include "user/frame/actives.h"
 #include "user/frame/frames.h"
 #include "user/tcp/pmtu.h"
+#include "user/wire/plain.h"
 #include "user/wire/segment.h"
 #include "user/wire/siphash.h"
 
@@ -44,6 +45,7 @@ struct mr_fast_open_cache;
  * @transmit:	send a segment of @c. @frame: a frame whose payload goes along, or MR_NONE; it stays
  *		the connection's. False: no room now, nothing happened
  * @copy:	the same for @len bytes at @data, which are copied
+ * @answer:	@transmit for a segment with ACK and PSH, timestamps alone, and a frame
  * @reply:	send a segment that belongs to no connection block; may be dropped
  * @ready:	mr_tcp_output() wanted in this turn
  * @armed:	a deadline of @c moved to an earlier time
@@ -54,6 +56,8 @@ struct mr_tcp_ops {
 			 const struct mr_segment_out *out);
 	bool (*copy)(struct mr_tcp *t, struct mr_conn *c, const uint8_t *data, uint32_t len,
 		     const struct mr_segment_out *out);
+	bool (*answer)(struct mr_tcp *t, struct mr_conn *c, uint32_t frame,
+		       const struct mr_plain_out *out);
 	void (*reply)(struct mr_tcp *t, const struct mr_tuple *tuple, const struct mr_link *link,
 		      const struct mr_segment_out *out);
 	void (*ready)(struct mr_tcp *t, struct mr_conn *c);
@@ -141,6 +145,22 @@ _Static_assert(__builtin_offsetof(struct mr_conn, remote_port) -
 		       __builtin_offsetof(struct mr_tuple, remote_port),
 	       "tuple in connection block");
 
+/** mr_plain_segment() - the same for mr_segment_push() */
+static inline struct mr_segment_out mr_plain_segment(const struct mr_plain_out *p)
+{
+	struct mr_segment_out out = { .seq = p->seq,
+				      .ack = p->ack,
+				      .wnd = p->wnd,
+				      .flags = MR_ACK | MR_PSH,
+				      .ttl = p->ttl,
+				      .dscp = p->dscp };
+
+	out.options.has_timestamps = true;
+	out.options.ts_val = p->ts_val;
+	out.options.ts_ecr = p->ts_ecr;
+	return out;
+}
+
 /** mr_conn_link() - where its segments go; the lane adds its own MAC address */
 static inline struct mr_link mr_conn_link(const struct mr_conn *c)
 {
@@ -163,6 +183,38 @@ static inline struct mr_link mr_conn_link(const struct mr_conn *c)
  */
 int mr_tcp_segment_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
 			   uint32_t frame, bool *kept);
+
+/**
+ * mr_tcp_expected() - header prediction: is @seg the one that @c waits for?
+ * @c:	as above
+ * @seg:	as mr_plain_read() left it: no other field is looked at
+ *
+ * True: it is processed but for its text, seg->len bytes at c->rcv_nxt. If there are any, the
+ * caller goes on with mr_tcp_queue_expected() or with mr_tcp_hold_expected().
+ */
+bool mr_tcp_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+
+/** mr_tcp_queue_expected() - its text goes to the receive queue, and MR_EVENT_READABLE is told.
+ * True: @frame is the connection's now */
+bool mr_tcp_queue_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+			   uint32_t frame);
+
+/**
+ * mr_tcp_hold_expected() - its text is the whole receive queue, for a reader that takes it at once
+ * @frame:	in any state, which stays as it is; its record says where the text lies
+ *
+ * The queue was empty. Behind the reader follows mr_tcp_held_was_read().
+ */
+void mr_tcp_hold_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+			  uint32_t frame);
+
+/**
+ * mr_tcp_held_was_read() - the reader took the first @n bytes
+ *
+ * What is left stays in the queue, and the frame with it (in state RX). True: the frame is the
+ * caller's again. False also when the reader gave it back itself (a shutdown, an abort).
+ */
+bool mr_tcp_held_was_read(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t n);
 
 /** mr_tcp_closed_state() - 3.10.7.1: no connection; answers RST unless it is one */
 int mr_tcp_closed_state(struct mr_tcp *t, const struct mr_segment *seg);

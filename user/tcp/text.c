@@ -157,6 +157,57 @@ static bool is_hog(const struct mr_tcp *t, const struct mr_conn *c, const struct
 	       !(r->seq == c->rcv_nxt && r->len <= COPY_BREAK && fits_tail(t, c, r->len));
 }
 
+/* ----- text that header prediction let pass ----- */
+
+static inline void note_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
+{
+	if (seg->len >= c->rcv_mss)
+		mr_window_text_arrived(t, c, seg);
+	mr_tcp_owe_ack(t, c, seg->len, false);
+}
+
+bool mr_tcp_queue_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+			   uint32_t frame)
+{
+	bool kept;
+
+	t->frames->record[frame].tcp_flags = 0;
+	kept = mr_tcp_queue_text(t, c, frame);
+	note_expected(t, c, seg);
+	t->ops->event(t, c, MR_EVENT_READABLE);
+	return kept;
+}
+
+void mr_tcp_hold_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+			  uint32_t frame)
+{
+	advance_rcv_nxt(c, seg->len);
+	c->received_ms = t->now_ms;
+	c->rx_head = frame;
+	c->rx_tail = frame;
+	c->rx_bytes = seg->len;
+	t->frames->record[frame].next = MR_NONE;
+	t->frames->record[frame].tcp_flags = 0;
+	note_expected(t, c, seg);
+}
+
+bool mr_tcp_held_was_read(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t n)
+{
+	if (c->rx_head != frame)
+		return false;
+	if (n < c->rx_bytes) {
+		mr_frame_set_state(t->frames, frame, MR_FRAME_RX);
+		if (n)
+			mr_tcp_consumed(t, c, n);
+		return false;
+	}
+	c->rx_head = MR_NONE;
+	c->rx_tail = MR_NONE;
+	c->rx_bytes = 0;
+	mr_window_taken(t, c, n);
+	return true;
+}
+
 /*
  * RFC 9293 3.10.7.4, seventh, process the segment text. The frame's record holds the text's
  * place and sequence number; both are cut to the window here. A FIN that is now in order leaves

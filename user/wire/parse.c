@@ -5,9 +5,8 @@
  * Where IP says that the packet ends before the frame does (Ethernet padding), the cursor's end
  * moves to it; nothing reads behind. Every step returns MR_DROP_NONE or the reason to drop.
  *
- * Nearly every frame has one shape: untagged, IPv4 without options, TCP with timestamps alone. That
- * one is taken whole, its fields at fixed places. Whatever is unusual about it goes through the
- * general steps, which know the reason.
+ * The shape that nearly every frame has is taken whole (plain.h). Whatever is unusual about it goes
+ * through the general steps, which know the reason.
  */
 #include "user/wire/segment.h"
 
@@ -15,16 +14,12 @@
 #include <linux/types.h>
 
 #include "shared/mr_lane.h"
-#include "user/wire/bytes.h"
 #include "user/wire/checksum.h"
-#include "user/wire/tcp_options.h"
+#include "user/wire/plain.h"
 
 enum {
 	MAX_TAGS = 2,
 	MAX_EXTENSIONS = 6,
-
-	IPV4_FRAGMENT_OFFSET = 0x1fff,
-	IPV4_FRAGMENT = 0x2000 | IPV4_FRAGMENT_OFFSET, /* MF, or an offset */
 
 	IPV6_HOP_BY_HOP = 0,
 	IPV6_ROUTING = 43,
@@ -165,7 +160,7 @@ static inline int parse_ipv4(struct packet *p)
 		return MR_DROP_IP_CHECKSUM;
 	if (!cut_padding(&p->c, load_be16(ip + 2) - header))
 		return MR_DROP_IP_BAD;
-	if (load_be16(ip + 6) & IPV4_FRAGMENT)
+	if (load_be16(ip + 6) & MR_IP_FRAGMENT)
 		return MR_DROP_IP_FRAGMENT;
 	/* our own address as source: nobody else may have it (the LAND attack) */
 	if (!is_host_ipv4(ip + 12) || memcmp(ip + 12, ip + 16, 4) == 0)
@@ -362,7 +357,7 @@ static int parse_quoted_ipv4(const struct packet *p, struct cursor *c, struct mr
 		return MR_DROP_ICMP_BAD;
 	header = (ip[0] & 15u) * 4u;
 	if (header < MR_IPV4_BYTES || !take(c, header - MR_IPV4_BYTES) ||
-	    load_be16(ip + 6) & IPV4_FRAGMENT_OFFSET || memcmp(ip + 12, p->destination, 4) != 0)
+	    load_be16(ip + 6) & MR_IP_FRAGMENT_OFFSET || memcmp(ip + 12, p->destination, 4) != 0)
 		return MR_DROP_ICMP_BAD;
 	if (ip[9] != IPPROTO_TCP)
 		return MR_DROP_ICMP_UNKNOWN;
@@ -457,67 +452,33 @@ static inline int parse_network(struct packet *p, struct mr_link *link)
 
 /* ----- the common shape ----- */
 
-enum {
-	PLAIN_IP = MR_ETH_BYTES,
-	PLAIN_TCP = PLAIN_IP + MR_IPV4_BYTES,
-	PLAIN_OPTIONS = PLAIN_TCP + MR_TCP_BYTES,
-	PLAIN_BYTES = PLAIN_OPTIONS + MR_TS_OPTION_BYTES,
-};
-
-/* One reason to leave the fast path a line. @f: PLAIN_BYTES bytes. */
-static inline bool is_plain(const uint8_t *f)
+static inline bool are_addresses_usual(const uint8_t *f, bool ipv6)
 {
-	return load_be16(f + 12) == ETH_IPV4 && f[PLAIN_IP] == (4 << 4 | MR_IPV4_BYTES / 4) &&
-	       f[PLAIN_IP + 9] == IPPROTO_TCP && !(load_be16(f + PLAIN_IP + 6) & IPV4_FRAGMENT) &&
-	       f[PLAIN_TCP + 12] >> 4 == (PLAIN_BYTES - PLAIN_TCP) / 4 &&
-	       load_be32(f + PLAIN_OPTIONS) == MR_OPT_TS_BLOCK && !(f[0] & 1) &&
-	       is_common_ipv4(f + PLAIN_IP + 12) && is_common_ipv4(f + PLAIN_IP + 16) &&
-	       load_be32(f + PLAIN_IP + 12) != load_be32(f + PLAIN_IP + 16);
+	const uint8_t *source = f + MR_PLAIN_IP + (ipv6 ? 8 : 12);
+	const uint8_t *destination = source + (ipv6 ? 16 : 4);
+
+	if (ipv6)
+		return is_host_ipv6(source) && is_host_ipv6(destination) &&
+		       memcmp(source, destination, 16) != 0;
+	return is_common_ipv4(source) && is_common_ipv4(destination) &&
+	       load_u32(source) != load_u32(destination);
 }
 
-static inline bool is_plain_intact(const uint8_t *f, size_t ip_len)
+static inline void read_plain(const uint8_t *f, uint32_t tcp, uint32_t text, struct mr_segment *seg)
 {
-	const uint64_t addrs = load_word(f + PLAIN_IP + 12);
-	const size_t tcp_len = ip_len - MR_IPV4_BYTES;
-	uint64_t sum = sum_add(load_word(f + PLAIN_IP), addrs);
+	const bool ipv6 = tcp == MR_PLAIN_IPV6;
+	const uint8_t *source = f + MR_PLAIN_IP + (ipv6 ? 8 : 12);
 
-	if (sum_fold(sum_add(sum, load_u32(f + PLAIN_IP + 8))) != 0)
-		return false;
-	sum = sum_add(addrs, sum_protocol(IPPROTO_TCP, (uint32_t)tcp_len));
-	return sum_fold(sum_bytes(f + PLAIN_TCP, tcp_len, sum)) == 0;
-}
-
-static inline void read_plain(const uint8_t *f, size_t ip_len, struct mr_segment *seg)
-{
 	read_link(f, &seg->link);
-	store_address(seg->tuple.local, f + PLAIN_IP + 16, false);
-	store_address(seg->tuple.remote, f + PLAIN_IP + 12, false);
-	read_tcp_fields(f + PLAIN_TCP, seg);
-	seg->ecn = f[PLAIN_IP + 1] & 3;
-	seg->payload = PLAIN_BYTES;
-	seg->len = (uint16_t)(ip_len - (PLAIN_BYTES - PLAIN_IP));
+	store_address(seg->tuple.local, source + (ipv6 ? 16 : 4), ipv6);
+	store_address(seg->tuple.remote, source, ipv6);
 	mr_tcp_options_clear(&seg->options);
-	seg->options.has_timestamps = true;
-	seg->options.ts_val = load_be32(f + PLAIN_OPTIONS + 4);
-	seg->options.ts_ecr = load_be32(f + PLAIN_OPTIONS + 8);
-}
-
-/* False when there is anything to look at more closely; @seg is then undefined. */
-static inline bool parse_plain(const uint8_t *frame, size_t len, struct mr_segment *seg)
-{
-	struct cursor c = { frame, frame + len };
-	const uint8_t *f = take(&c, PLAIN_BYTES);
-	size_t ip_len;
-
-	if (!f || !is_plain(f))
-		return false;
-	ip_len = load_be16(f + PLAIN_IP + 2);
-	if (ip_len < PLAIN_BYTES - PLAIN_IP || ip_len > len - PLAIN_IP)
-		return false;
-	if (!is_plain_intact(f, ip_len))
-		return false;
-	read_plain(f, ip_len, seg);
-	return true;
+	mr_plain_read(f + tcp, text, seg);
+	memcpy(&seg->tuple.remote_port, f + tcp, 2);
+	memcpy(&seg->tuple.local_port, f + tcp + 2, 2);
+	seg->urgent = load_be16(f + tcp + 18);
+	seg->ecn = ipv6 ? f[MR_PLAIN_IP + 1] >> 4 & 3 : f[MR_PLAIN_IP + 1] & 3;
+	seg->payload = (uint16_t)(tcp + MR_PLAIN_TCP_BYTES);
 }
 
 /* ----- any shape ----- */
@@ -543,11 +504,26 @@ static __attribute__((noinline)) enum mr_frame_kind parse_any(const uint8_t *fra
 	return *drop == MR_DROP_NONE ? kind : MR_KIND_DROP;
 }
 
+void mr_plain_read_all(const uint8_t *frame, uint32_t tcp, uint32_t text, struct mr_segment *seg)
+{
+	read_plain(frame, tcp, text, seg);
+}
+
+enum mr_frame_kind mr_plain_parse(const uint8_t *frame, size_t len, uint32_t tcp, uint32_t text,
+				  struct mr_segment *seg, struct mr_icmp_error *icmp, int *drop)
+{
+	if (!tcp || !are_addresses_usual(frame, tcp == MR_PLAIN_IPV6))
+		return parse_any(frame, len, seg, icmp, drop);
+	read_plain(frame, tcp, text, seg);
+	*drop = MR_DROP_NONE;
+	return MR_KIND_TCP;
+}
+
 enum mr_frame_kind mr_frame_parse(const uint8_t *frame, size_t len, struct mr_segment *seg,
 				  struct mr_icmp_error *icmp, int *drop)
 {
-	if (!parse_plain(frame, len, seg))
-		return parse_any(frame, len, seg, icmp, drop);
-	*drop = MR_DROP_NONE;
-	return MR_KIND_TCP;
+	uint32_t text;
+	uint32_t tcp = mr_plain_check(frame, len, &text);
+
+	return mr_plain_parse(frame, len, tcp, text, seg, icmp, drop);
 }

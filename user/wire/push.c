@@ -4,15 +4,8 @@
 
 #include <netinet/in.h>
 
-#include "user/wire/bytes.h"
 #include "user/wire/checksum.h"
-#include "user/wire/tcp_options.h"
-
-enum {
-	TTL_DEFAULT = 64, /* RFC 9293 3.9.2, MUST-49: configurable */
-
-	IPV4_DF = 0x4000,
-};
+#include "user/wire/plain.h"
 
 /* Once for each shape of header, whose lengths are then constants. */
 #define INLINE inline __attribute__((always_inline))
@@ -88,10 +81,10 @@ static inline uint8_t *push_ipv4(uint8_t *tcp, size_t len, uint32_t source, uint
 				 const struct mr_segment_out *out, uint16_t ip_id)
 {
 	const uint32_t length = MR_IPV4_BYTES + (uint32_t)len;
-	const uint8_t ttl = out->ttl ? out->ttl : TTL_DEFAULT;
+	const uint8_t ttl = out->ttl ? out->ttl : MR_TTL_DEFAULT;
 	const uint64_t first = word_of((4u << 4 | MR_IPV4_BYTES / 4) << 24 |
 					       traffic_class(out) << 16 | (uint16_t)length,
-				       (uint32_t)ip_id << 16 | IPV4_DF);
+				       (uint32_t)ip_id << 16 | MR_IP_DF);
 	const uint32_t ttl_protocol = mr_to_be32((uint32_t)ttl << 24 | IPPROTO_TCP << 16).raw;
 	uint8_t *p = tcp - MR_IPV4_BYTES;
 	uint64_t sum = sum_add(first, (uint64_t)ttl_protocol + source + destination);
@@ -109,7 +102,7 @@ static inline uint8_t *push_ipv4(uint8_t *tcp, size_t len, uint32_t source, uint
 static inline uint8_t *push_ipv6(uint8_t *tcp, size_t len, const struct mr_tuple *tuple,
 				 const struct mr_segment_out *out)
 {
-	const uint8_t ttl = out->ttl ? out->ttl : TTL_DEFAULT;
+	const uint8_t ttl = out->ttl ? out->ttl : MR_TTL_DEFAULT;
 	uint8_t *p = tcp - MR_IPV6_BYTES;
 
 	store_word(p, word_of(6u << 28 | traffic_class(out) << 20,
