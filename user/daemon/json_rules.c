@@ -17,7 +17,7 @@ static json_t *tlv(const struct mr_settings_rule *r)
 			 "length_bytes", t->length_bytes, "order",
 			 t->little_endian ? "little" : "big", "length_has_header",
 			 t->length_has_header, "max_bytes", (int)t->max_bytes, "check",
-			 t->check ? "crc32c" : "none");
+			 mr_tlv_check_names()[t->check]);
 }
 
 static json_t *tag(const struct mr_heartbeat_settings *h, uint64_t value)
