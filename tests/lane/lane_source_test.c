@@ -147,8 +147,7 @@ static void table_counts_as_plain_counters_do(void **state)
 	mr_sources_fini(&s);
 }
 
-/* More sources than places: the table stays searchable, and what it does not know counts nothing.
- */
+/* More sources than places: the table stays searchable, what it does not know counts nothing. */
 static void full_table_counts_no_more_sources(void **state)
 {
 	const struct mr_siphash_key key = { { 1, 2 } };

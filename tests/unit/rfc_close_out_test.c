@@ -73,7 +73,8 @@ static void close_wait_close_sends_fin_and_ends_with_its_ack(void **state)
 	rfc_fini(&f);
 }
 
-/* "Queue this until all preceding SENDs have been segmentized, then form a FIN segment and send it"
+/*
+ * "Queue this until all preceding SENDs have been segmentized, then form a FIN segment and send it"
  */
 static void established_close_behind_queued_text_fin_is_last(void **state)
 {
@@ -394,8 +395,7 @@ static void established_abort_drops_both_queues(void **state)
 	rfc_fini(&f);
 }
 
-/* SHLD-3: "a TCP ... SHOULD send a RST to show that data was lost" when unread text is thrown away
- */
+/* SHLD-3: "a TCP ... SHOULD send a RST to show that data was lost": unread text is thrown away */
 static void established_close_with_unread_text_is_an_abort(void **state)
 {
 	struct rfc f;

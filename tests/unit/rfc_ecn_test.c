@@ -177,8 +177,7 @@ static void open_call_asks_when_it_is_on(void **state)
 	}
 }
 
-/* "an ECN-setup SYN-ACK": ECE without CWR; both set is a host that reflects what it does not know
- */
+/* "an ECN-setup SYN-ACK": ECE without CWR; both set: a host that reflects what it does not know */
 static void syn_sent_only_ece_alone_agrees(void **state)
 {
 	static const uint8_t flags[] = { MR_ECE, ASK, 0, MR_CWR };
@@ -198,8 +197,7 @@ static void syn_sent_only_ece_alone_agrees(void **state)
 	}
 }
 
-/* 6.1.1.1: "resend the SYN ... with CWR and ECE cleared"; then an answer to the first is too late
- */
+/* 6.1.1.1: "resend the SYN ... with CWR and ECE cleared"; an answer to the first is too late */
 static void syn_sent_timeout_falls_back(void **state)
 {
 	struct rfc f;
@@ -394,8 +392,7 @@ static void loss_of_the_window_that_an_echo_answered_does_not_reduce_again(void 
 	}
 }
 
-/* RFC 8257 3.5: DCTCP's answer to a mark may be small; its answer to a loss is Reno's all the same.
- */
+/* RFC 8257 3.5: DCTCP's answer to a mark may be small; its answer to a loss is Reno's. */
 static void dctcp_loss_after_an_echo_reduces_all_the_same(void **state)
 {
 	struct rfc f;

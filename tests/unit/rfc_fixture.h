@@ -105,8 +105,7 @@ void rfc_fini(struct rfc *f);
  */
 struct mr_conn *rfc_conn_in(struct rfc *f, enum mr_tcp_state state);
 
-/** rfc_arrives() - one segment, then the output stage if it was asked for; returns the drop reason
- */
+/** rfc_arrives() - one segment, then the output stage if asked for; returns the drop reason */
 int rfc_arrives(struct rfc *f, struct mr_conn *c, const struct rfc_in *in);
 
 /** rfc_arrives_only() - without the output stage (a burst) */

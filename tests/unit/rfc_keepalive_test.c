@@ -77,7 +77,8 @@ static void established_idle_sends_probe_after_the_interval(void **state)
 	rfc_fini(&f);
 }
 
-/* MUST-26: "no sent data is outstanding, and no data or acknowledgment packets have been received"
+/*
+ * MUST-26: "no sent data is outstanding, and no data or acknowledgment packets have been received"
  */
 static void established_segment_received_puts_probe_off(void **state)
 {

@@ -383,8 +383,7 @@ static void established_follows_the_mtu_of_the_interface(void **state)
 	rfc_fini(&f);
 }
 
-/* The loss window of a timeout is one segment (RFC 5681 3.1): also of the larger ones that follow.
- */
+/* The loss window of a timeout is one segment (RFC 5681 3.1), of larger ones that follow too. */
 static void established_windows_hold_a_segment_of_the_new_size(void **state)
 {
 	struct rfc f;

@@ -246,8 +246,7 @@ static void timeout_with_head_reported_forgets_all_marks(void **state)
 	assert_int_equal(mr_tcp_pipe(&f->tcp, c), 0);
 }
 
-/* 8: "the retransmission timeout": reports that go on, and what they make us send, do not delay it
- */
+/* 8: "the retransmission timeout": reports that go on, and what they make us send, delay it not */
 static void head_reported_and_missing_reports_go_on_it_is_sent_again(void **state)
 {
 	struct rfc *f = *state;

@@ -77,8 +77,7 @@ static void synchronised_rst_at_rcv_nxt_resets(void **state)
 	resets(MR_CLOSE_WAIT, MR_CLOSE_RESET_BY_PEER);
 }
 
-/* "CLOSING STATE, LAST-ACK STATE, TIME-WAIT STATE: enter the CLOSED state": no error is reported.
- */
+/* "CLOSING STATE, LAST-ACK STATE, TIME-WAIT STATE: enter the CLOSED state": no error is told. */
 static void closing_rst_at_rcv_nxt_ends_without_error(void **state)
 {
 	(void)state;

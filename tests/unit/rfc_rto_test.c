@@ -220,8 +220,7 @@ static void established_every_segment_lost_once_does_not_count_towards_r2(void *
 	rfc_fini(&f);
 }
 
-/* Karn (section 3): what was sent twice is not a sample, and the back-off stays until there is one
- */
+/* Karn (section 3): what was sent twice is no sample, and the back-off stays until there is one */
 static void established_ack_of_retransmission_is_no_sample(void **state)
 {
 	struct rfc f;

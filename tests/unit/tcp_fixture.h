@@ -22,8 +22,7 @@ int tcp_end(void **state);
 /** tcp_byte() - the byte at @offset of every stream in these tests */
 uint8_t tcp_byte(uint32_t offset);
 
-/** tcp_bytes() - @len bytes of the stream from @offset on, at most 64 KiB; valid until the next
- * call */
+/** tcp_bytes() - @len bytes of the stream from @offset on, at most 64 KiB; until the next call */
 const uint8_t *tcp_bytes(uint32_t offset, uint32_t len);
 
 /** tcp_text_arrives() - text of the stream at @offset behind RFC_IRS + 1, with the output stage */
