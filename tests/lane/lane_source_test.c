@@ -25,17 +25,13 @@ static void start(struct pair *p, struct raw *r, uint32_t connections, uint32_t 
 	p->end[PAIR_SERVER].config.open.source_half_open = half_open;
 	p->end[PAIR_SERVER].config.open.syn_cookies = cookies;
 	pair_rule(p, PAIR_SERVER, "echo-bytes", 7000);
-	pair_rule(p, PAIR_CLIENT, "talk", 9);
-	pair_start(p, (const struct mr_app *const[]){ &talk_app }, 1);
+	talk_serve(p);
 	raw_init(r, p);
 }
 
 static void reset(struct raw *r, uint16_t from)
 {
-	struct mr_segment_out rst = { .seq = ISN + 1, .flags = MR_RST };
-
-	raw_segment(r, from, 7000, &rst, NULL, 0);
-	raw_run(r, 1);
+	raw_reset(r, from, 7000, ISN + 1);
 }
 
 static void half_open_of_a_source_are_limited_and_the_rest_not_answered(void **state)

@@ -2,31 +2,15 @@
 /*
  * RFC 9293 3.6 (closing), 3.10.4 (CLOSE call) and 3.10.5 (ABORT call): what leaves.
  */
-#include "tests/unit/rfc_fixture.h"
+#include "tests/unit/rfc_words.h"
 
 static uint8_t text[40 * RFC_MSS];
 
 static struct mr_conn *start(struct rfc *f, enum mr_tcp_state state)
 {
-	for (uint32_t i = 0; i < sizeof(text); i++)
-		text[i] = (uint8_t)(i * 3 + i / 241);
+	rfc_fill(text, sizeof(text));
 	rfc_init(f);
 	return rfc_conn_in(f, state);
-}
-
-static void ack_window(struct rfc *f, struct mr_conn *c, uint32_t n, uint16_t wnd)
-{
-	rfc_arrives(f, c,
-		    &(struct rfc_in){ .flags = MR_ACK,
-				      .seq = c->rcv_nxt,
-				      .ack = n,
-				      .wnd = wnd,
-				      .zero_wnd = !wnd });
-}
-
-static void ack(struct rfc *f, struct mr_conn *c, uint32_t n)
-{
-	ack_window(f, c, n, 65535);
 }
 
 static void shut(struct rfc *f, struct mr_conn *c)

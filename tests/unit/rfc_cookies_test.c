@@ -13,27 +13,18 @@ enum { MINUTE = 60000 };
 
 static struct mr_segment syn_of(bool ipv6, uint16_t mss, bool timestamps)
 {
-	struct mr_segment s = {
-		.tuple = {
-			.local = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
-			.remote = { [10] = 0xff, 0xff, 192, 0, 2, 1 },
-			.local_port = mr_to_be16(7000),
-			.remote_port = mr_to_be16(40000),
-		},
-		.link = { .peer_mac = { 2, 0, 0, 0, 0, 1 }, .vlan = { 5, 6 } },
-		.seq = RFC_IRS,
-		.wnd = 1000,
-		.flags = MR_SYN,
-		.options = {
-			.mss = mss,
-			.has_window_scale = true,
-			.window_shift = 9,
-			.sack_permitted = true,
-			.has_timestamps = timestamps,
-			.ts_val = timestamps ? 77 : 0,
-		},
-	};
+	struct mr_segment s = rfc_segment(MR_SYN, RFC_IRS, 0, 0);
 
+	s.link.vlan[0] = 5;
+	s.link.vlan[1] = 6;
+	s.options = (struct mr_tcp_options){
+		.mss = mss,
+		.has_window_scale = true,
+		.window_shift = 9,
+		.sack_permitted = true,
+		.has_timestamps = timestamps,
+		.ts_val = timestamps ? 77 : 0,
+	};
 	if (ipv6)
 		s.tuple.local[0] = s.tuple.remote[0] = 0x20;
 	return s;

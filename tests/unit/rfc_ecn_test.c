@@ -6,8 +6,6 @@
  */
 #include "tests/unit/rfc_fixture.h"
 
-#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
-
 enum {
 	ECT_0 = 2,
 	CE = 3,
@@ -57,19 +55,11 @@ static uint8_t flags_of_next_ack(struct rfc *f, struct mr_conn *c)
 
 static struct mr_segment syn(uint8_t flags, uint8_t ecn)
 {
-	return (struct mr_segment){
-		.tuple = {
-			.local = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
-			.remote = { [10] = 0xff, 0xff, 192, 0, 2, 1 },
-			.local_port = mr_to_be16(7000),
-			.remote_port = mr_to_be16(40000),
-		},
-		.seq = RFC_IRS,
-		.wnd = 1000,
-		.flags = MR_SYN | flags,
-		.ecn = ecn,
-		.options = { .mss = 1460 },
-	};
+	struct mr_segment s = rfc_segment(MR_SYN | flags, RFC_IRS, 0, 0);
+
+	s.ecn = ecn;
+	s.options.mss = 1460;
+	return s;
 }
 
 /* The SYN-ACK to a SYN; @half is the record, and the connection that it expands to is f->conn. */
@@ -141,14 +131,9 @@ static void syn_received_syn_without_ecn_ends_it(void **state)
 static struct mr_conn *open_with(struct rfc *f, uint8_t cc, uint8_t ecn)
 {
 	struct mr_conn *c;
-	struct mr_tuple tuple;
-	struct mr_link link;
 
 	rfc_init(f);
-	c = rfc_conn_in(f, MR_SYN_SENT);
-	tuple = *mr_conn_tuple(c);
-	link = mr_conn_link(c);
-	mr_conn_init(&f->tcp, c, &tuple, &link);
+	c = rfc_conn_fresh(f, false);
 	mr_conn_choose_cc(c, cc, ecn);
 	mr_tcp_open_call(&f->tcp, c, 1500);
 	rfc_output(f, c);

@@ -7,25 +7,14 @@
 
 #include <string.h>
 
-#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
-
 /* A segment from the fixture's peer to its listener. */
 static struct mr_segment segment(uint8_t flags, uint32_t seq, uint32_t ack, uint16_t len)
 {
-	return (struct mr_segment){
-		.tuple = {
-			.local = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
-			.remote = { [10] = 0xff, 0xff, 192, 0, 2, 1 },
-			.local_port = mr_to_be16(7000),
-			.remote_port = mr_to_be16(40000),
-		},
-		.link = { .peer_mac = { 2, 0, 0, 0, 0, 1 }, .vlan = { 5, 6 } },
-		.seq = seq,
-		.ack = ack,
-		.wnd = 1000,
-		.flags = flags,
-		.len = len,
-	};
+	struct mr_segment s = rfc_segment(flags, seq, ack, len);
+
+	s.link.vlan[0] = 5;
+	s.link.vlan[1] = 6;
+	return s;
 }
 
 static struct mr_segment syn(bool options)

@@ -2,8 +2,6 @@
 /* RFC 9293 3.10.7.4, second check, with RFC 5961 3.2; 3.10.7.3, second, in SYN-SENT. */
 #include "tests/unit/rfc_fixture.h"
 
-#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
-
 static void established_rst_at_rcv_nxt_resets(void **state)
 {
 	struct rfc f;

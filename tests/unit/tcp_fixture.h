@@ -13,8 +13,8 @@
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tcp_begin, tcp_end)
 
 /* arrives(f, c, .flags = MR_ACK, .seq = c->rcv_nxt) */
-#define arrives(f, c, ...)	    rfc_arrives(f, c, &(struct rfc_in){ __VA_ARGS__ })
-#define arrives_in_burst(f, c, ...) rfc_arrives_only(f, c, &(struct rfc_in){ __VA_ARGS__ })
+#define arrives(f, c, ...)	    rfc_arrives(f, c, IN(__VA_ARGS__))
+#define arrives_in_burst(f, c, ...) rfc_arrives_only(f, c, IN(__VA_ARGS__))
 
 int tcp_begin(void **state);
 int tcp_end(void **state);
