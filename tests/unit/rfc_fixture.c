@@ -500,3 +500,20 @@ void rfc_fini(struct rfc *f)
 	free(f->records);
 	free(f->sent);
 }
+
+int rfc_begin(void **state)
+{
+	struct rfc *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	rfc_init(f);
+	*state = f;
+	return 0;
+}
+
+int rfc_end(void **state)
+{
+	rfc_fini(*state);
+	free(*state);
+	return 0;
+}

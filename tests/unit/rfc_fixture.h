@@ -100,6 +100,12 @@ void rfc_init_frames(struct rfc *f, uint32_t count);
 /** rfc_fini() - fails the test when a frame is lost, in two places, or counters disagree */
 void rfc_fini(struct rfc *f);
 
+/* A test with a fresh struct rfc in *state: rfc_init() before it, rfc_fini() behind it. */
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rfc_begin, rfc_end)
+
+int rfc_begin(void **state);
+int rfc_end(void **state);
+
 /**
  * rfc_conn_in() - the connection in any state from SYN-SENT on, IPv4, without timestamps
  *
