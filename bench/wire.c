@@ -3,9 +3,10 @@
  * Two lanes on the in-memory wire, one core: what the stack itself costs, without a kernel.
  * 64-byte TLV requests, one in flight on each connection, answered by the application echo.
  *
- *	mr-bench-wire [--connections N] [--seconds S]	rate, memory, instructions: one JSON line
- *each mr-bench-wire --requests N			N requests and no more (callgrind counts
- *them)
+ *	mr-bench-wire [--connections N] [--seconds S]
+ *		rate, memory, instructions: one JSON line each
+ *	mr-bench-wire --requests N
+ *		N requests and no more (callgrind counts them)
  *
  * Instructions are the server's alone: callgrind collects inside serve_turn().
  */

@@ -221,8 +221,7 @@ static __always_inline enum mr_verdict parse_extension(struct cursor *c, struct 
 	return take(c, h->hdrlen * EXT_UNIT & ~is_fragment) ? MR_V_TAKE : MR_V_IPV6_EXT_SHORT;
 }
 
-/* RFC 8200 4.1. Hop-by-hop options stand first or nowhere. A lane could check neither AH nor ESP.
- */
+/* RFC 8200 4.1. Hop-by-hop options stand first or nowhere. A lane could not check AH or ESP. */
 static __always_inline enum mr_verdict parse_extensions(struct cursor *c, struct flow *f)
 {
 	for (int i = 0; i < MAX_EXTENSIONS; i++) {

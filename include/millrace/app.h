@@ -56,8 +56,8 @@ enum mr_app_verdict {
  *		other direction stays open until mr_close() or mr_shutdown(). When that was
  *		shut down and acknowledged already, @closed comes instead.
  *		May be NULL: then the lane calls mr_close() when all is sent
- * @urgent:	the peer says that bytes ahead are urgent: mr_urgent() tells how many. They come in
- *line, as all others. May be NULL
+ * @urgent:	the peer says that bytes ahead are urgent: mr_urgent() tells how many. They come
+ *		in line, as all others. May be NULL
  * @timer:	the time of mr_timer() has come. May be NULL
  * @closed:	the connection is gone, @reason says why (enum mr_close_reason,
  *		words by mr_close_reason_text()); the id is dead after return.
@@ -194,13 +194,13 @@ int mr_abort(struct mr_host *h, mr_conn_id c);
 /** mr_nodelay() - Nagle's algorithm off or on again (RFC 9293 3.7.4); on is the default of lanes */
 int mr_nodelay(struct mr_host *h, mr_conn_id c, bool on);
 
-/** mr_keepalive() - probe after @idle_s idle seconds, every @interval_s, @count times; idle 0: off
- */
+/** mr_keepalive() - probe after @idle_s idle seconds (0: off), every @interval_s, @count times */
 int mr_keepalive(struct mr_host *h, mr_conn_id c, unsigned int idle_s, unsigned int interval_s,
 		 unsigned int count);
 
-/** mr_user_timeout() - abort when nothing was acknowledged for @ms, or the window stayed closed so
- * long (RFC 9293 3.10.8); 0: what the configuration says
+/**
+ * mr_user_timeout() - abort when nothing was acknowledged for @ms, or the window stayed closed so
+ *		       long (RFC 9293 3.10.8); 0: what the configuration says
  */
 int mr_user_timeout(struct mr_host *h, mr_conn_id c, unsigned int ms);
 
@@ -227,7 +227,9 @@ int mr_connect(struct mr_host *h, mr_conn_id c, const struct sockaddr *remote, m
  * @local:	an address of the lane's interface or of a VLAN on it; its port is 0, for the lane
  *		chooses one. NULL: the address that the route prefers, as mr_connect()
  *
- * Return: as mr_connect(); -EADDRNOTAVAIL: the interface does not have @local
+ * Return: as mr_connect(); -EADDRNOTAVAIL: the interface does not have @local, it is not among the
+ *	   64 addresses of the interface that the lane is told of, or the lane has not read them
+ *	   yet (in its first turns); nothing opened
  */
 int mr_connect_from(struct mr_host *h, mr_conn_id c, const struct sockaddr *local,
 		    const struct sockaddr *remote, mr_conn_id *opened);
@@ -258,8 +260,7 @@ int64_t mr_connect_with(struct mr_host *h, mr_conn_id c, const struct sockaddr *
 int mr_listen(struct mr_host *h, mr_conn_id c, uint16_t port, unsigned int backlog,
 	      void (*listening)(struct mr_host *h, mr_conn_id c, int error));
 
-/** mr_close_errno() - the errno that kernel sockets give for a close reason, 0 for an orderly end
- */
+/** mr_close_errno() - the errno of kernel sockets for a close reason, 0 for an orderly end */
 int mr_close_errno(int reason);
 
 /** mr_close_reason_text() - words for a close reason, never NULL */

@@ -55,8 +55,7 @@ struct mr_tlv {
 	const uint8_t *value;
 };
 
-/** mr_tlv_format_check() - NULL when @f is usable, else words that name what is wrong and the cure
- */
+/** mr_tlv_format_check() - NULL when @f is usable, else words: what is wrong, and the cure */
 const char *mr_tlv_format_check(const struct mr_tlv_format *f);
 
 /** mr_tlv_header_bytes() - tag_bytes + length_bytes */

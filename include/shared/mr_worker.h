@@ -100,6 +100,14 @@ struct mr_tlv_settings {
 	uint8_t pad[7];
 };
 
+/** mr_tlv_check_names() - words of enum mr_tlv_check in its order, NULL at the end */
+static inline const char *const *mr_tlv_check_names(void)
+{
+	static const char *const names[] = { "none", "crc32c", 0 };
+
+	return names;
+}
+
 /* 0 in a time: off. */
 struct mr_heartbeat_settings {
 	uint64_t ping_tag;

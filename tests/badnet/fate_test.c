@@ -83,8 +83,7 @@ static void another_rule_leaves_the_losses_where_they_were(void **state)
 		assert_int_equal(mr_fate_next(&a, &plain).drop, mr_fate_next(&b, &more).drop);
 }
 
-/* Six standard deviations of a binomial: it fails once in 500 million seeds, and this is one seed.
- */
+/* Six standard deviations of a binomial: it fails once in 500 million seeds; this is one. */
 static void assert_rate(unsigned n, double p)
 {
 	double mean = FRAMES * p, variance = FRAMES * p * (1 - p), off = n - mean;

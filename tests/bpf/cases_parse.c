@@ -229,8 +229,7 @@ static void ipv6_cut_extension_is_left_to_the_kernel(void **state)
 	EXPECT(frame_cut_honest(&f, 54 + 24), TCP_SHORT);
 }
 
-/* RFC 8200 4.1: hop-by-hop options stand first or nowhere; such a chain is the kernel's to answer.
- */
+/* RFC 8200 4.1: hop-by-hop options stand first or nowhere; the kernel answers such a chain. */
 static void ipv6_hop_by_hop_in_second_place_is_left_to_the_kernel(void **state)
 {
 	(void)state;

@@ -189,8 +189,7 @@ static uint8_t shape_of(const struct rule_spec *r)
 	return r->vlan == MR_VLAN_ANY ? MR_SHAPE_ANY : MR_SHAPE_VLAN;
 }
 
-/* Kernels before 6.2 put a map with types of its fields into mr1_rules only, as its template has.
- */
+/* Before 6.2 a kernel puts only a map with types of its fields into mr1_rules, as its template. */
 static int create_generation(int typed_map, uint32_t max_entries)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts);

@@ -3,9 +3,9 @@
  * The object loads in all the ways that docs/maps.md names, its maps are what
  * include/shared/mr_maps.h says, and on a real interface frames go where the verdict sends them.
  *
- *	packet socket on mr1 ==veth== mr0, XDP program from `ip link` --TAKE--> AF_XDP socket, queue
- *0
- *	                                                              --PASS--> packet socket on mr0
+ *	packet socket on mr1 ==veth== mr0, XDP program from `ip link`
+ *		--TAKE--> AF_XDP socket, queue 0
+ *		--PASS--> packet socket on mr0
  *
  * Network and mount namespace, with a bpffs of their own, are the test's and vanish with it.
  */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The configuration file: any bytes give settings within their bounds, or one line that says why.
- */
+/* The configuration file: any bytes give settings within bounds, or one line that says why. */
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>

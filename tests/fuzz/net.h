@@ -86,8 +86,7 @@ struct frame_segment net_segment(const struct net *n, unsigned int i);
 /** net_send() - build and put on the wire */
 void net_send(struct net *n, const struct frame_segment *s);
 
-/** net_turns() - turns until the lane is idle; no frame is lost meanwhile, and it does become idle
- */
+/** net_turns() - turns until the lane is idle, which it becomes; no frame is lost meanwhile */
 void net_turns(struct net *n);
 
 /** net_run() - net_turns(), and the clock moved on by @ms, timer by timer */

@@ -109,8 +109,7 @@ static void hello(struct fuzz_in *in)
 
 /* ----- later messages ----- */
 
-/* Something waits for an answer: a listener's client asks for a port, the lane opens connections.
- */
+/* Something waits for an answer: a listener's client wants a port, the lane opens connections. */
 static void make_waiters(struct net *n)
 {
 	static const uint8_t program[] = {

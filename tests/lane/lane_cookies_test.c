@@ -28,17 +28,8 @@ static void start(struct pair *p, struct raw *r, struct pair_options o, uint32_t
 	p->end[PAIR_SERVER].config.open.overflow = overflow;
 	pair_rule(p, PAIR_SERVER, "echo-bytes", 7000)->backlog = backlog;
 	pair_rule(p, PAIR_SERVER, "drill", 7006);
-	pair_rule(p, PAIR_CLIENT, "talk", 9);
-	pair_start(p, (const struct mr_app *const[]){ &talk_app }, 1);
+	talk_serve(p);
 	raw_init(r, p);
-}
-
-static void reset(struct raw *r, uint16_t from, uint16_t to, uint32_t seq)
-{
-	struct mr_segment_out rst = { .seq = seq, .flags = MR_RST };
-
-	raw_segment(r, from, to, &rst, NULL, 0);
-	raw_run(r, 1);
 }
 
 static void full_backlog_is_answered_by_cookies(void **state)
@@ -63,7 +54,7 @@ static void full_backlog_is_answered_by_cookies(void **state)
 	assert_int_equal(s->cookies_accepted, 1);
 	assert_int_equal(r.last.len, 2); /* the echo */
 	assert_int_equal(s->half_open, 10);
-	reset(&r, RAW_PORTS + 209, 7000, ISN + 3);
+	raw_reset(&r, RAW_PORTS + 209, 7000, ISN + 3);
 	raw_run(&r, 250000);
 	talk_end(&p);
 }
@@ -106,7 +97,7 @@ static void always_keeps_no_record(void **state)
 	raw_ack(&r, RAW_PORTS, 7000, ISN + 1, "text", 4);
 	assert_int_equal(r.last.len, 4);
 	assert_int_equal(r.last.ack, ISN + 5);
-	reset(&r, RAW_PORTS, 7000, ISN + 5);
+	raw_reset(&r, RAW_PORTS, 7000, ISN + 5);
 	talk_end(&p);
 }
 
@@ -150,7 +141,7 @@ static void text_without_the_ack_before_it_opens(void **state)
 	assert_int_equal(s->connections, 1);
 	assert_int_equal(s->cookies_accepted, 1);
 	assert_int_equal(s->app_bytes_in, 4);
-	reset(&r, RAW_PORTS, 7000, ISN + 5);
+	raw_reset(&r, RAW_PORTS, 7000, ISN + 5);
 	talk_end(&p);
 }
 
@@ -196,7 +187,7 @@ static void replayed_ack_opens_nothing(void **state)
 	assert_true(raw_syn(&r, RAW_PORTS, 7000, ISN));
 	syn_ack = r.last;
 	raw_ack(&r, RAW_PORTS, 7000, ISN + 1, NULL, 0);
-	reset(&r, RAW_PORTS, 7000, ISN + 1);
+	raw_reset(&r, RAW_PORTS, 7000, ISN + 1);
 	assert_int_equal(s->connections, 0);
 	r.last = syn_ack;
 	raw_ack(&r, RAW_PORTS, 7000, ISN + 1, "again", 5);
@@ -234,7 +225,7 @@ static void cookie_wins_over_a_later_record(void **state)
 	assert_true(raw_syn(&r, RAW_PORTS + 1, 7000, ISN));
 	assert_true(raw_syn(&r, RAW_PORTS, 7000, ISN));
 	cookie = r.last;
-	reset(&r, RAW_PORTS + 1, 7000, ISN + 1);
+	raw_reset(&r, RAW_PORTS + 1, 7000, ISN + 1);
 	assert_true(raw_syn(&r, RAW_PORTS, 7000, ISN));
 	assert_int_equal(s->half_open, 1);
 	assert_int_not_equal(r.last.seq, cookie.seq);
@@ -244,7 +235,7 @@ static void cookie_wins_over_a_later_record(void **state)
 	assert_int_equal(s->half_open, 0);
 	assert_int_equal(s->connections, 1);
 	assert_int_equal(r.last.len, 2);
-	reset(&r, RAW_PORTS, 7000, ISN + 3);
+	raw_reset(&r, RAW_PORTS, 7000, ISN + 3);
 	talk_end(&p);
 }
 
@@ -283,7 +274,7 @@ static void overflow(struct pair *p, struct raw *r, uint8_t cookies, uint8_t pol
 	if (policy == MR_OVERFLOW_RESET)
 		assert_int_equal(r->last.seq, syn_ack[2].seq + 1);
 	/* one goes; the peer of the third sends its ACK again */
-	reset(r, RAW_PORTS, 7100, ISN + 1);
+	raw_reset(r, RAW_PORTS, 7100, ISN + 1);
 	r->last = syn_ack[2];
 	raw_ack(r, RAW_PORTS + 2, 7100, ISN + 1, NULL, 0);
 	assert_int_equal(p->end[PAIR_SERVER].stats.accept_queue, 2);

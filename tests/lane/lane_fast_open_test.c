@@ -31,8 +31,7 @@ static void start(struct pair *p, struct raw *r, uint8_t fast_open, uint32_t pen
 			.syn_ack_retries = 5,
 		};
 	pair_rule(p, PAIR_SERVER, "echo-bytes", 7000);
-	pair_rule(p, PAIR_CLIENT, "talk", 9);
-	pair_start(p, (const struct mr_app *const[]){ &talk_app }, 1);
+	talk_serve(p);
 	if (r)
 		raw_init(r, p);
 }
@@ -68,14 +67,6 @@ static struct mr_tcp_options cookie_of(struct raw *r, bool experimental)
 	return o;
 }
 
-static void reset(struct raw *r, uint16_t from, uint32_t seq)
-{
-	struct mr_segment_out rst = { .seq = seq, .flags = MR_RST };
-
-	raw_segment(r, from, 7000, &rst, NULL, 0);
-	raw_run(r, 1);
-}
-
 /* 4.2.2: the text is acknowledged by the SYN-ACK and answered before any ACK came. */
 static void text_of_a_syn_is_answered_before_the_handshake_is_done(void **state)
 {
@@ -101,7 +92,7 @@ static void text_of_a_syn_is_answered_before_the_handshake_is_done(void **state)
 		assert_int_equal(s->passive_opens, 1);
 		assert_int_equal(r.last.len, 4);
 		assert_int_equal(s->retransmits, 0);
-		reset(&r, RAW_PORTS, ISN + 10);
+		raw_reset(&r, RAW_PORTS, 7000, ISN + 10);
 		talk_end(&p);
 	}
 }
@@ -133,7 +124,7 @@ static void text_without_a_good_cookie_is_not_taken(void **state)
 		assert_int_equal(p.end[PAIR_SERVER].stats.fast_opens_in, 0);
 		raw_ack(&r, RAW_PORTS, 7000, ISN + 1, "hello", 5);
 		assert_int_equal(r.last.len, 5);
-		reset(&r, RAW_PORTS, ISN + 6);
+		raw_reset(&r, RAW_PORTS, 7000, ISN + 6);
 		talk_end(&p);
 	}
 }
@@ -154,7 +145,7 @@ static void cookie_of_yesterday_is_renewed_and_older_ones_are_not_taken(void **s
 	syn_with(&r, RAW_PORTS, ISN, &o, "hello", 5);
 	assert_int_equal(p.end[PAIR_SERVER].stats.fast_opens_in, 1);
 	assert_int_equal(r.last.len, 5);
-	reset(&r, RAW_PORTS, ISN + 6);
+	raw_reset(&r, RAW_PORTS, 7000, ISN + 6);
 	mr_memory_advance(p.wire, DAY_MS * 1000000ull);
 	raw_run(&r, 1);
 	syn_with(&r, RAW_PORTS, ISN, &o, "hello", 5);
@@ -162,7 +153,7 @@ static void cookie_of_yesterday_is_renewed_and_older_ones_are_not_taken(void **s
 	assert_int_equal(r.last.ack, ISN + 1);
 	assert_true(r.last.options.has_fast_open);
 	assert_memory_not_equal(r.last.options.fast_open, o.fast_open, 8);
-	reset(&r, RAW_PORTS, ISN + 1);
+	raw_reset(&r, RAW_PORTS, 7000, ISN + 1);
 	talk_end(&p);
 }
 
@@ -184,18 +175,18 @@ static void pending_requests_are_limited_and_resets_count(void **state)
 	assert_int_equal(s->fast_open_overflow, 2);
 	assert_int_equal(s->half_open, 2);
 	for (uint16_t i = 0; i < 3; i++)
-		reset(&r, (uint16_t)(RAW_PORTS + i), ISN + 2);
+		raw_reset(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN + 2);
 	for (uint16_t i = 3; i < 5; i++)
-		reset(&r, (uint16_t)(RAW_PORTS + i), ISN + 1);
+		raw_reset(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN + 1);
 	assert_int_equal(s->connections, 0);
 	assert_int_equal(s->half_open, 0);
 	syn_with(&r, RAW_PORTS + 6, ISN, &o, "x", 1);
 	assert_int_equal(s->fast_opens_in, 3);
-	reset(&r, RAW_PORTS + 6, ISN + 1);
+	raw_reset(&r, RAW_PORTS + 6, 7000, ISN + 1);
 	raw_run(&r, MR_FAST_OPEN_RESET_MS);
 	syn_with(&r, RAW_PORTS + 6, ISN, &o, "x", 1);
 	assert_int_equal(s->fast_opens_in, 4);
-	reset(&r, RAW_PORTS + 6, ISN + 2);
+	raw_reset(&r, RAW_PORTS + 6, 7000, ISN + 2);
 	/* one that is confirmed leaves its place at once */
 	raw_run(&r, MR_FAST_OPEN_RESET_MS);
 	for (uint16_t i = 10; i < 20; i++) {
@@ -204,7 +195,7 @@ static void pending_requests_are_limited_and_resets_count(void **state)
 	}
 	assert_int_equal(s->fast_opens_in, 14);
 	for (uint16_t i = 10; i < 20; i++)
-		reset(&r, (uint16_t)(RAW_PORTS + i), ISN + 2);
+		raw_reset(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN + 2);
 	talk_end(&p);
 }
 
@@ -226,7 +217,7 @@ static void doubled_syn_is_one_connection(void **state)
 	assert_int_equal(r.last.ack, ISN + 6);
 	assert_int_equal(s->connections, 1);
 	assert_int_equal(s->app_bytes_in, 5);
-	reset(&r, RAW_PORTS, ISN + 6);
+	raw_reset(&r, RAW_PORTS, 7000, ISN + 6);
 	talk_end(&p);
 }
 

@@ -24,17 +24,8 @@ static void start(struct pair *p, struct raw *r, struct pair_options o, uint32_t
 	pair_init(p, o);
 	pair_rule(p, PAIR_SERVER, "echo-bytes", 7000)->backlog = backlog;
 	pair_rule(p, PAIR_SERVER, "drill", 7006);
-	pair_rule(p, PAIR_CLIENT, "talk", 9);
-	pair_start(p, (const struct mr_app *const[]){ &talk_app }, 1);
+	talk_serve(p);
 	raw_init(r, p);
-}
-
-static void reset(struct raw *r, uint16_t from, uint16_t to, uint32_t seq)
-{
-	struct mr_segment_out rst = { .seq = seq, .flags = MR_RST };
-
-	raw_segment(r, from, to, &rst, NULL, 0);
-	raw_run(r, 1);
 }
 
 /* ----- half-open ----- */
@@ -55,7 +46,7 @@ static void handshake_makes_a_connection(void **state)
 	assert_int_equal(s->half_open, 0);
 	assert_int_equal(s->connections, 1);
 	assert_int_equal(r.last.len, 2); /* the echo */
-	reset(&r, RAW_PORTS, 7000, ISN + 3);
+	raw_reset(&r, RAW_PORTS, 7000, ISN + 3);
 	assert_int_equal(s->connections, 0);
 	talk_end(&p);
 }
@@ -70,7 +61,7 @@ static void half_open_reset_goes_back_to_listen(void **state)
 	start(&p, &r, PAIR_OPTIONS, 100);
 	for (uint32_t i = 0; i < 50; i++) { /* nothing of it may pile up */
 		assert_true(raw_syn(&r, RAW_PORTS, 7000, ISN + i));
-		reset(&r, RAW_PORTS, 7000, ISN + i + 1);
+		raw_reset(&r, RAW_PORTS, 7000, ISN + i + 1);
 		assert_int_equal(s->half_open, 0);
 		assert_int_equal(s->connections, 0);
 	}
@@ -79,7 +70,7 @@ static void half_open_reset_goes_back_to_listen(void **state)
 	raw_ack(&r, RAW_PORTS, 7000, ISN + 1, NULL, 0);
 	assert_int_equal(s->connections, 1);
 	assert_int_equal(p.end[PAIR_SERVER].lane->header->conns_used, 1);
-	reset(&r, RAW_PORTS, 7000, ISN + 1);
+	raw_reset(&r, RAW_PORTS, 7000, ISN + 1);
 	talk_end(&p);
 }
 
@@ -121,7 +112,7 @@ static void half_open_survives_bad_segments(void **state)
 	r.last.len = 0;
 	raw_ack(&r, RAW_PORTS, 7000, ISN + 1, NULL, 0);
 	assert_int_equal(s->connections, 1);
-	reset(&r, RAW_PORTS, 7000, ISN + 1);
+	raw_reset(&r, RAW_PORTS, 7000, ISN + 1);
 	talk_end(&p);
 }
 
@@ -214,7 +205,7 @@ static void repeated_syn_has_one_record(void **state)
 	assert_int_equal(p.end[PAIR_SERVER].stats.half_open, 1);
 	raw_ack(&r, RAW_PORTS, 7000, ISN + 1, NULL, 0);
 	assert_int_equal(p.end[PAIR_SERVER].stats.connections, 1);
-	reset(&r, RAW_PORTS, 7000, ISN + 1);
+	raw_reset(&r, RAW_PORTS, 7000, ISN + 1);
 	talk_end(&p);
 }
 
@@ -270,7 +261,7 @@ static void listener_takes_its_backlog_and_no_more(void **state)
 	assert_int_equal(r.resets, 0);
 	assert_int_equal(s->connections, 3);
 	/* one leaves, one may come */
-	reset(&r, RAW_PORTS, 7100, ISN + 1);
+	raw_reset(&r, RAW_PORTS, 7100, ISN + 1);
 	assert_int_equal(s->accept_queue, 1);
 	assert_true(raw_syn(&r, RAW_PORTS + 9, 7100, ISN));
 	raw_ack(&r, RAW_PORTS + 9, 7100, ISN + 1, NULL, 0);

@@ -284,8 +284,7 @@ static void server_follows_a_route_that_came_later(void **state)
 
 /* ----- the next hop ----- */
 
-/* The client only sends, and its next hop is replaced: nothing arrives any more that would say so.
- */
+/* The client only sends, and its next hop is replaced: nothing arrives that would say so. */
 static void client_asks_for_the_path_and_moves(void **state)
 {
 	static uint8_t out[BYTES];

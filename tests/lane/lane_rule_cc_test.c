@@ -49,8 +49,7 @@ static void start(struct pair *p, struct raw *r, size_t row, uint8_t cookies, ui
 	rule = pair_rule(p, PAIR_SERVER, "echo-bytes", 7000);
 	rule->cc = rows[row].cc;
 	rule->ecn = rows[row].ecn;
-	pair_rule(p, PAIR_CLIENT, "talk", 9);
-	pair_start(p, (const struct mr_app *const[]){ &talk_app }, 1);
+	talk_serve(p);
 	raw_init(r, p);
 }
 
@@ -60,14 +59,6 @@ static void syn_with(struct raw *r, const struct mr_tcp_options *o, const char *
 
 	syn.options.mss = 1460;
 	raw_segment(r, RAW_PORTS, 7000, &syn, text, (uint32_t)strlen(text));
-	raw_run(r, 1);
-}
-
-static void reset(struct raw *r, uint32_t seq)
-{
-	struct mr_segment_out rst = { .seq = seq, .flags = MR_RST };
-
-	raw_segment(r, RAW_PORTS, 7000, &rst, NULL, 0);
 	raw_run(r, 1);
 }
 
@@ -92,7 +83,7 @@ static void connection_of_a_record_is_as_the_rule_says(void **state)
 		assert_int_equal(r.last.flags, MR_SYN | MR_ACK | (rows[i].agrees ? MR_ECE : 0));
 		raw_ack(&r, RAW_PORTS, 7000, ISN + 1, NULL, 0);
 		check_conn(&p, i, rows[i].agrees);
-		reset(&r, ISN + 1);
+		raw_reset(&r, RAW_PORTS, 7000, ISN + 1);
 		talk_end(&p);
 	}
 }
@@ -110,11 +101,11 @@ static void connection_of_fast_open_is_as_the_rule_says(void **state)
 		syn_with(&r, &(struct mr_tcp_options){ .has_fast_open = true }, "");
 		o = r.last.options;
 		assert_int_equal(o.fast_open_bytes, 8);
-		reset(&r, ISN + 1);
+		raw_reset(&r, RAW_PORTS, 7000, ISN + 1);
 		syn_with(&r, &o, "hello");
 		assert_int_equal(p.end[PAIR_SERVER].stats.fast_opens_in, 1);
 		check_conn(&p, i, rows[i].agrees);
-		reset(&r, ISN + 6);
+		raw_reset(&r, RAW_PORTS, 7000, ISN + 6);
 		talk_end(&p);
 	}
 }
@@ -140,7 +131,7 @@ static void connection_of_a_cookie_is_as_the_rule_says_without_ecn(void **state)
 		raw_run(&r, 1);
 		assert_int_equal(p.end[PAIR_SERVER].stats.cookies_accepted, 1);
 		check_conn(&p, i, false);
-		reset(&r, ISN + 1);
+		raw_reset(&r, RAW_PORTS, 7000, ISN + 1);
 		talk_end(&p);
 	}
 }

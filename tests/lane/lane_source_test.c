@@ -25,17 +25,13 @@ static void start(struct pair *p, struct raw *r, uint32_t connections, uint32_t 
 	p->end[PAIR_SERVER].config.open.source_half_open = half_open;
 	p->end[PAIR_SERVER].config.open.syn_cookies = cookies;
 	pair_rule(p, PAIR_SERVER, "echo-bytes", 7000);
-	pair_rule(p, PAIR_CLIENT, "talk", 9);
-	pair_start(p, (const struct mr_app *const[]){ &talk_app }, 1);
+	talk_serve(p);
 	raw_init(r, p);
 }
 
 static void reset(struct raw *r, uint16_t from)
 {
-	struct mr_segment_out rst = { .seq = ISN + 1, .flags = MR_RST };
-
-	raw_segment(r, from, 7000, &rst, NULL, 0);
-	raw_run(r, 1);
+	raw_reset(r, from, 7000, ISN + 1);
 }
 
 static void half_open_of_a_source_are_limited_and_the_rest_not_answered(void **state)
@@ -147,8 +143,7 @@ static void table_counts_as_plain_counters_do(void **state)
 	mr_sources_fini(&s);
 }
 
-/* More sources than places: the table stays searchable, and what it does not know counts nothing.
- */
+/* More sources than places: the table stays searchable, what it does not know counts nothing. */
 static void full_table_counts_no_more_sources(void **state)
 {
 	const struct mr_siphash_key key = { { 1, 2 } };

@@ -23,8 +23,7 @@ static void start(struct pair *p, struct raw *r, uint32_t time_wait)
 	o.time_wait = time_wait;
 	pair_init(p, o);
 	pair_rule(p, PAIR_SERVER, "drill", 7006);
-	pair_rule(p, PAIR_CLIENT, "talk", 9);
-	pair_start(p, (const struct mr_app *const[]){ &talk_app }, 1);
+	talk_serve(p);
 	raw_init(r, p);
 }
 

@@ -78,6 +78,14 @@ void raw_run(struct raw *r, uint32_t ms)
 	pair_run(r->pair, ms, NULL, NULL);
 }
 
+void raw_reset(struct raw *r, uint16_t from, uint16_t to, uint32_t seq)
+{
+	struct mr_segment_out rst = { .seq = seq, .flags = MR_RST };
+
+	raw_segment(r, from, to, &rst, NULL, 0);
+	raw_run(r, 1);
+}
+
 bool raw_syn(struct raw *r, uint16_t from, uint16_t to, uint32_t isn)
 {
 	struct mr_segment_out syn = {

@@ -38,6 +38,9 @@ void raw_segment(struct raw *r, uint16_t from, uint16_t to, const struct mr_segm
 /** raw_run() - the server gets it and answers */
 void raw_run(struct raw *r, uint32_t ms);
 
+/** raw_reset() - a RST with @seq, and its turn */
+void raw_reset(struct raw *r, uint16_t from, uint16_t to, uint32_t seq);
+
 /** raw_syn() - open: send a SYN and take the SYN-ACK's numbers from r->last; false: none came */
 bool raw_syn(struct raw *r, uint16_t from, uint16_t to, uint32_t isn);
 

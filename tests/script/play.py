@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Play a script against the stack: one connection under test, as packetdrill has it."""
 import ipaddress
+import math
 import re
 import textwrap
 import threading
@@ -415,25 +416,17 @@ class Player:
 
 
 SYSCTL = re.compile(r"(?:net\.ipv4\.|/proc/sys/net/ipv4/)(\w+)=(\"[^\"]*\"|\S+)")
+PRODUCT = re.compile(r"\$\(\(([\d\s]+(?:\*[\d\s]+)*)\)\)")
 
 
 def kernel_settings(shell):
-    """What commands set a kernel up with, as so_flags: packetdrill's .so reads it from /proc/sys."""
-    flags = {}
+    """What commands set a kernel up with, as so_flags: the object knows what it means for a lane."""
+    flags = []
     for name, value in (m.groups() for text in shell for m in SYSCTL.finditer(text)):
-        value = value.strip("\"`")
-        if name == "tcp_rmem":
-            last = value.split(None, 2)[-1].replace("$((", "").replace("))", "")
-            flags["rcvbuf"] = str(eval(last, {}))  # pylint: disable=eval-used
-        elif name == "tcp_ecn" and value in "012":
-            flags["ecn"] = ("off", "on", "passive")[int(value)]
-        elif name == "tcp_syncookies":
-            flags["syn_cookies"] = ("off", "auto", "always")[int(value)]
-        elif name in ("tcp_timestamps", "tcp_sack", "tcp_window_scaling"):
-            flags["wscale" if name == "tcp_window_scaling" else name[4:]] = value
-        elif name == "tcp_congestion_control":
-            flags["cc"] = "newreno" if value == "reno" else value
-    return ",".join("%s=%s" % item for item in flags.items())
+        value = PRODUCT.sub(lambda m: str(math.prod(map(int, m.group(1).split("*")))), value.strip("\"`"))
+        if "," not in value:  # it would end the flag; what a lane has is no list
+            flags.append("net.ipv4.%s=%s" % (name, value))
+    return ",".join(flags)
 
 
 def dedent(code):

@@ -234,8 +234,7 @@ static const char *window_laws(const struct sim_lane *sl, const struct mr_conn *
 	if (!e || c->state < MR_ESTABLISHED || c->state == MR_TIME_WAIT || c->dupacks ||
 	    c->flags & (MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY | MR_CONN_PROBING) || !before)
 		return NULL;
-	/* a FIN of its own is no text: it goes when the window was used up by text of the handshake
-	 */
+	/* a FIN of its own is no text: it goes when text of the handshake has used the window up */
 	if (flight > cwnd + slack + 1 &&
 	    c->snd_nxt - !!(c->flags & MR_CONN_FIN_SENT) != e->stuck_una &&
 	    c->snd_nxt != e->stuck_una && !is_tail_probe(l, c, e))

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The frame pool (user/frame/frames.h): each frame has one state, counted; the kernel's stay its.
- */
+/* The frame pool (user/frame/frames.h): each frame has one state, counted. The kernel keeps its. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

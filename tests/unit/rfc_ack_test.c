@@ -2,8 +2,6 @@
 /* RFC 9293 3.10.7.4, fifth check, with RFC 5961 5.2 (the range of an acceptable ACK). */
 #include "tests/unit/rfc_fixture.h"
 
-#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
-
 static struct mr_conn *begin(struct rfc *f, enum mr_tcp_state s)
 {
 	rfc_init(f);

@@ -5,8 +5,6 @@
  */
 #include "tests/unit/rfc_fixture.h"
 
-#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
-
 static struct mr_conn *begin(struct rfc *f)
 {
 	rfc_init(f);

@@ -16,8 +16,7 @@ enum {
 
 static uint8_t text[64 << 10];
 
-/* The path: segments leave the bottleneck one after the other, their ACKs come a round trip later.
- */
+/* The path: segments leave the bottleneck one by one, their ACKs come a round trip later. */
 struct path {
 	struct rfc f;
 	struct mr_conn *c;

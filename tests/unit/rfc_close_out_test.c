@@ -2,31 +2,15 @@
 /*
  * RFC 9293 3.6 (closing), 3.10.4 (CLOSE call) and 3.10.5 (ABORT call): what leaves.
  */
-#include "tests/unit/rfc_fixture.h"
+#include "tests/unit/rfc_words.h"
 
 static uint8_t text[40 * RFC_MSS];
 
 static struct mr_conn *start(struct rfc *f, enum mr_tcp_state state)
 {
-	for (uint32_t i = 0; i < sizeof(text); i++)
-		text[i] = (uint8_t)(i * 3 + i / 241);
+	rfc_fill(text, sizeof(text));
 	rfc_init(f);
 	return rfc_conn_in(f, state);
-}
-
-static void ack_window(struct rfc *f, struct mr_conn *c, uint32_t n, uint16_t wnd)
-{
-	rfc_arrives(f, c,
-		    &(struct rfc_in){ .flags = MR_ACK,
-				      .seq = c->rcv_nxt,
-				      .ack = n,
-				      .wnd = wnd,
-				      .zero_wnd = !wnd });
-}
-
-static void ack(struct rfc *f, struct mr_conn *c, uint32_t n)
-{
-	ack_window(f, c, n, 65535);
 }
 
 static void shut(struct rfc *f, struct mr_conn *c)
@@ -73,7 +57,8 @@ static void close_wait_close_sends_fin_and_ends_with_its_ack(void **state)
 	rfc_fini(&f);
 }
 
-/* "Queue this until all preceding SENDs have been segmentized, then form a FIN segment and send it"
+/*
+ * "Queue this until all preceding SENDs have been segmentized, then form a FIN segment and send it"
  */
 static void established_close_behind_queued_text_fin_is_last(void **state)
 {
@@ -394,8 +379,7 @@ static void established_abort_drops_both_queues(void **state)
 	rfc_fini(&f);
 }
 
-/* SHLD-3: "a TCP ... SHOULD send a RST to show that data was lost" when unread text is thrown away
- */
+/* SHLD-3: "a TCP ... SHOULD send a RST to show that data was lost": unread text is thrown away */
 static void established_close_with_unread_text_is_an_abort(void **state)
 {
 	struct rfc f;

@@ -13,27 +13,18 @@ enum { MINUTE = 60000 };
 
 static struct mr_segment syn_of(bool ipv6, uint16_t mss, bool timestamps)
 {
-	struct mr_segment s = {
-		.tuple = {
-			.local = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
-			.remote = { [10] = 0xff, 0xff, 192, 0, 2, 1 },
-			.local_port = mr_to_be16(7000),
-			.remote_port = mr_to_be16(40000),
-		},
-		.link = { .peer_mac = { 2, 0, 0, 0, 0, 1 }, .vlan = { 5, 6 } },
-		.seq = RFC_IRS,
-		.wnd = 1000,
-		.flags = MR_SYN,
-		.options = {
-			.mss = mss,
-			.has_window_scale = true,
-			.window_shift = 9,
-			.sack_permitted = true,
-			.has_timestamps = timestamps,
-			.ts_val = timestamps ? 77 : 0,
-		},
-	};
+	struct mr_segment s = rfc_segment(MR_SYN, RFC_IRS, 0, 0);
 
+	s.link.vlan[0] = 5;
+	s.link.vlan[1] = 6;
+	s.options = (struct mr_tcp_options){
+		.mss = mss,
+		.has_window_scale = true,
+		.window_shift = 9,
+		.sack_permitted = true,
+		.has_timestamps = timestamps,
+		.ts_val = timestamps ? 77 : 0,
+	};
 	if (ipv6)
 		s.tuple.local[0] = s.tuple.remote[0] = 0x20;
 	return s;
@@ -64,28 +55,25 @@ static void set_ms(struct rfc *f, uint32_t ms)
 
 static void cookie_answers_a_syn_and_is_taken_back(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment syn = syn_of(false, 1460, true);
 	struct mr_half_open h;
 	struct mr_segment ack;
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	assert_true(mr_cookie_send(&f.tcp, &syn, 0, NULL));
-	assert_int_equal(f.n_sent, 1);
-	assert_int_equal(rfc_last(&f)->flags, MR_SYN | MR_ACK);
-	assert_int_equal(rfc_last(&f)->ack, RFC_IRS + 1);
-	assert_int_equal(f.stats.cookies_sent, 1);
-	ack = ack_of(&f, &syn);
-	assert_true(mr_cookie_check(&f.tcp, &ack, &h));
-	assert_int_equal(h.iss, rfc_last(&f)->seq);
+	assert_true(mr_cookie_send(&f->tcp, &syn, 0, NULL));
+	assert_int_equal(f->n_sent, 1);
+	assert_int_equal(rfc_last(f)->flags, MR_SYN | MR_ACK);
+	assert_int_equal(rfc_last(f)->ack, RFC_IRS + 1);
+	assert_int_equal(f->stats.cookies_sent, 1);
+	ack = ack_of(f, &syn);
+	assert_true(mr_cookie_check(&f->tcp, &ack, &h));
+	assert_int_equal(h.iss, rfc_last(f)->seq);
 	assert_int_equal(h.irs, RFC_IRS);
 	assert_int_equal(h.peer_mss, 1460);
 	assert_int_equal(h.ts_recent, 99);
 	assert_int_equal(h.sends, 0); /* not timed: nobody knows when the SYN-ACK left */
 	assert_int_equal(h.vlan[1], 6);
 	assert_memory_equal(h.local, &syn.tuple, sizeof(syn.tuple));
-	rfc_fini(&f);
 }
 
 /* Never more than the peer asked for; its own value where it is a usual one. */
@@ -148,41 +136,35 @@ static void cookie_keeps_the_window_scale_in_the_timestamp(void **state)
 /* No SYN-ACK with a cookie agrees on ECN: an echo of Linux's bit for it turns nothing on. */
 static void cookie_reads_sack_of_the_echo_and_no_ecn(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment syn = syn_of(false, 1460, true);
 	struct mr_segment ack;
 	struct mr_half_open h;
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, 0, NULL);
-	ack = ack_of(&f, &syn);
+	mr_cookie_send(&f->tcp, &syn, 0, NULL);
+	ack = ack_of(f, &syn);
 	ack.options.ts_ecr = (ack.options.ts_ecr & ~0x3fu) | 0x30 | 4;
-	assert_true(mr_cookie_check(&f.tcp, &ack, &h));
+	assert_true(mr_cookie_check(&f->tcp, &ack, &h));
 	assert_int_equal(h.flags,
 			 MR_HALF_USED | MR_HALF_TIMESTAMPS | MR_HALF_WINDOW_SCALE | MR_HALF_SACK);
 	assert_int_equal(h.snd_shift, 4);
-	rfc_fini(&f);
 }
 
 static void cookie_without_timestamps_offers_the_mss_alone(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment syn = syn_of(false, 1460, false);
 	struct mr_segment ack;
 	struct mr_half_open h;
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, 0, NULL);
-	assert_false(rfc_last(&f)->options.has_window_scale);
-	assert_false(rfc_last(&f)->options.sack_permitted);
-	assert_false(rfc_last(&f)->options.has_timestamps);
-	assert_int_equal(rfc_last(&f)->options.mss, 1460);
-	ack = ack_of(&f, &syn);
-	assert_true(mr_cookie_check(&f.tcp, &ack, &h));
+	mr_cookie_send(&f->tcp, &syn, 0, NULL);
+	assert_false(rfc_last(f)->options.has_window_scale);
+	assert_false(rfc_last(f)->options.sack_permitted);
+	assert_false(rfc_last(f)->options.has_timestamps);
+	assert_int_equal(rfc_last(f)->options.mss, 1460);
+	ack = ack_of(f, &syn);
+	assert_true(mr_cookie_check(&f->tcp, &ack, &h));
 	assert_int_equal(h.flags, MR_HALF_USED);
-	rfc_fini(&f);
 }
 
 /* Good in its minute and in the next, whenever in the minute it was made; then never again. */
@@ -216,15 +198,13 @@ static void cookie_lives_two_minutes_at_most(void **state)
 /* Another sequence number, acknowledgement, port, address or key: no cookie. */
 static void cookie_is_bound_to_all_that_it_answers(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment syn = syn_of(false, 1460, true);
 	struct mr_segment good;
 	struct mr_half_open h;
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, 0, NULL);
-	good = ack_of(&f, &syn);
+	mr_cookie_send(&f->tcp, &syn, 0, NULL);
+	good = ack_of(f, &syn);
 	for (int i = 0; i < 6; i++) {
 		struct mr_segment bad = good;
 
@@ -233,38 +213,35 @@ static void cookie_is_bound_to_all_that_it_answers(void **state)
 		bad.tuple.remote_port = mr_to_be16(i == 2 ? 40001 : 40000);
 		bad.tuple.remote[15] = i == 3 ? 9 : 1;
 		bad.tuple.local_port = mr_to_be16(i == 4 ? 7001 : 7000);
-		f.config.isn_key.k[1] += i == 5;
-		assert_false(mr_cookie_check(&f.tcp, &bad, &h));
+		f->config.isn_key.k[1] += i == 5;
+		assert_false(mr_cookie_check(&f->tcp, &bad, &h));
 	}
-	f.config.isn_key.k[1]--;
-	assert_true(mr_cookie_check(&f.tcp, &good, &h));
-	rfc_fini(&f);
+	f->config.isn_key.k[1]--;
+	assert_true(mr_cookie_check(&f->tcp, &good, &h));
 }
 
 /* A forger who does not know the key: about one guess in 2^28 succeeds, and none of these. */
 static void cookie_is_not_guessed(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment syn = syn_of(false, 1460, true);
 	struct mr_half_open h;
 	struct mr_segment ack;
-	struct rfc f;
 	uint32_t hits = 0;
 
-	(void)state;
-	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, 0, NULL);
-	ack = ack_of(&f, &syn);
+	mr_cookie_send(&f->tcp, &syn, 0, NULL);
+	ack = ack_of(f, &syn);
 	for (uint32_t i = 1; i <= 200000; i++) {
 		ack.ack = i * 2654435761u;
-		hits += mr_cookie_check(&f.tcp, &ack, &h);
+		hits += mr_cookie_check(&f->tcp, &ack, &h);
 	}
 	assert_true(hits <= 1);
-	rfc_fini(&f);
 }
 
 /* 3.10.7.2: RST, SYN or no ACK is no answer to a SYN-ACK; text and FIN may stand in one. */
 static void cookie_needs_an_ack_and_no_syn_or_rst(void **state)
 {
+	struct rfc *f = *state;
 	static const struct {
 		uint8_t flags;
 		bool good;
@@ -275,38 +252,31 @@ static void cookie_needs_an_ack_and_no_syn_or_rst(void **state)
 	struct mr_segment syn = syn_of(false, 1460, true);
 	struct mr_half_open h;
 	struct mr_segment ack;
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, 0, NULL);
-	ack = ack_of(&f, &syn);
+	mr_cookie_send(&f->tcp, &syn, 0, NULL);
+	ack = ack_of(f, &syn);
 	ack.len = 100;
 	for (int i = 0; i < 6; i++) {
 		ack.flags = cases[i].flags;
-		assert_int_equal(mr_cookie_check(&f.tcp, &ack, &h), cases[i].good);
+		assert_int_equal(mr_cookie_check(&f->tcp, &ack, &h), cases[i].good);
 	}
-	rfc_fini(&f);
 }
 
 /* RFC 6191: above everything that the connection before had used, or no answer. */
 static void cookie_below_the_earlier_connection_is_not_sent(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment syn = syn_of(false, 1460, true);
 	uint32_t used;
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, 0, NULL);
-	used = rfc_last(&f)->seq - 10;
-	assert_true(mr_cookie_send(&f.tcp, &syn, 0, &used));
-	assert_int_equal(rfc_last(&f)->seq, used + 10);
+	mr_cookie_send(&f->tcp, &syn, 0, NULL);
+	used = rfc_last(f)->seq - 10;
+	assert_true(mr_cookie_send(&f->tcp, &syn, 0, &used));
+	assert_int_equal(rfc_last(f)->seq, used + 10);
 	used += 0x4000000;
-	rfc_forget(&f);
-	assert_false(mr_cookie_send(&f.tcp, &syn, 0, &used));
-	assert_int_equal(f.n_sent, 0);
-	rfc_fini(&f);
+	rfc_forget(f);
+	assert_false(mr_cookie_send(&f->tcp, &syn, 0, &used));
+	assert_int_equal(f->n_sent, 0);
 }
 
 /* What this minute's hash does not reach, the next minute's does, and it is taken at once. */
@@ -336,60 +306,52 @@ static void cookie_a_little_too_low_is_of_the_next_minute(void **state)
 /* Later segments: the peer sent @i bytes meanwhile and got none, or as many, or twice as many. */
 static void cookie_is_no_later_segment(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment syn = syn_of(false, 65535, true);
 	struct mr_half_open h;
 	struct mr_segment ack;
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, 0, NULL);
-	ack = ack_of(&f, &syn);
+	mr_cookie_send(&f->tcp, &syn, 0, NULL);
+	ack = ack_of(f, &syn);
 	for (uint32_t i = 1; i < 2000; i++) {
 		for (uint32_t times = 0; times < 3; times++) {
 			struct mr_segment later = ack;
 
 			later.seq += i;
 			later.ack += times * i;
-			assert_false(mr_cookie_check(&f.tcp, &later, &h));
+			assert_false(mr_cookie_check(&f->tcp, &later, &h));
 		}
 	}
-	assert_true(mr_cookie_check(&f.tcp, &ack, &h));
-	rfc_fini(&f);
+	assert_true(mr_cookie_check(&f->tcp, &ack, &h));
 }
 
 /* The SYN-ACK has the fields of the rule that listens. */
 static void cookie_has_the_ip_settings_of_its_rule(void **state)
 {
+	struct rfc *f = *state;
 	static const struct mr_ip_settings ip[2] = { { 1, 2 }, { 77, 33 } };
 	struct mr_segment syn = syn_of(false, 1460, true);
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	f.tcp.ip = ip;
-	mr_cookie_send(&f.tcp, &syn, 1, NULL);
-	assert_int_equal(rfc_last(&f)->ttl, 77);
-	assert_int_equal(rfc_last(&f)->dscp, 33);
-	rfc_fini(&f);
+	f->tcp.ip = ip;
+	mr_cookie_send(&f->tcp, &syn, 1, NULL);
+	assert_int_equal(rfc_last(f)->ttl, 77);
+	assert_int_equal(rfc_last(f)->dscp, 33);
 }
 
 /* The block that it stands for takes the text of the same segment, window scaled. */
 static void cookie_block_is_established_by_a_segment_with_text(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment syn = syn_of(false, 1400, true);
 	struct mr_half_open h;
 	struct mr_segment ack;
-	struct rfc f;
-	struct mr_conn *c = &f.conn;
+	struct mr_conn *c = &f->conn;
 
-	(void)state;
-	rfc_init(&f);
-	mr_cookie_send(&f.tcp, &syn, 0, NULL);
-	ack = ack_of(&f, &syn);
-	assert_true(mr_cookie_check(&f.tcp, &ack, &h));
-	mr_half_open_expand(&f.tcp, &h, c);
-	rfc_arrives(&f, c,
+	mr_cookie_send(&f->tcp, &syn, 0, NULL);
+	ack = ack_of(f, &syn);
+	assert_true(mr_cookie_check(&f->tcp, &ack, &h));
+	mr_half_open_expand(&f->tcp, &h, c);
+	rfc_arrives(f, c,
 		    &(struct rfc_in){ .flags = MR_ACK,
 				      .seq = ack.seq,
 				      .ack = ack.ack,
@@ -404,26 +366,25 @@ static void cookie_block_is_established_by_a_segment_with_text(void **state)
 	assert_int_equal(c->snd_mss, 1400 - 12);
 	assert_int_equal(c->rx_bytes, 5);
 	assert_int_equal(c->rcv_nxt, RFC_IRS + 6);
-	rfc_fini(&f);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(cookie_answers_a_syn_and_is_taken_back),
+		TEST(cookie_answers_a_syn_and_is_taken_back),
 		cmocka_unit_test(cookie_keeps_the_mss),
 		cmocka_unit_test(cookie_keeps_the_window_scale_in_the_timestamp),
-		cmocka_unit_test(cookie_reads_sack_of_the_echo_and_no_ecn),
-		cmocka_unit_test(cookie_without_timestamps_offers_the_mss_alone),
+		TEST(cookie_reads_sack_of_the_echo_and_no_ecn),
+		TEST(cookie_without_timestamps_offers_the_mss_alone),
 		cmocka_unit_test(cookie_lives_two_minutes_at_most),
-		cmocka_unit_test(cookie_is_bound_to_all_that_it_answers),
-		cmocka_unit_test(cookie_is_not_guessed),
-		cmocka_unit_test(cookie_needs_an_ack_and_no_syn_or_rst),
-		cmocka_unit_test(cookie_below_the_earlier_connection_is_not_sent),
+		TEST(cookie_is_bound_to_all_that_it_answers),
+		TEST(cookie_is_not_guessed),
+		TEST(cookie_needs_an_ack_and_no_syn_or_rst),
+		TEST(cookie_below_the_earlier_connection_is_not_sent),
 		cmocka_unit_test(cookie_a_little_too_low_is_of_the_next_minute),
-		cmocka_unit_test(cookie_is_no_later_segment),
-		cmocka_unit_test(cookie_has_the_ip_settings_of_its_rule),
-		cmocka_unit_test(cookie_block_is_established_by_a_segment_with_text),
+		TEST(cookie_is_no_later_segment),
+		TEST(cookie_has_the_ip_settings_of_its_rule),
+		TEST(cookie_block_is_established_by_a_segment_with_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,8 +6,6 @@
  */
 #include "tests/unit/rfc_fixture.h"
 
-#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
-
 enum {
 	ECT_0 = 2,
 	CE = 3,
@@ -57,19 +55,11 @@ static uint8_t flags_of_next_ack(struct rfc *f, struct mr_conn *c)
 
 static struct mr_segment syn(uint8_t flags, uint8_t ecn)
 {
-	return (struct mr_segment){
-		.tuple = {
-			.local = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
-			.remote = { [10] = 0xff, 0xff, 192, 0, 2, 1 },
-			.local_port = mr_to_be16(7000),
-			.remote_port = mr_to_be16(40000),
-		},
-		.seq = RFC_IRS,
-		.wnd = 1000,
-		.flags = MR_SYN | flags,
-		.ecn = ecn,
-		.options = { .mss = 1460 },
-	};
+	struct mr_segment s = rfc_segment(MR_SYN | flags, RFC_IRS, 0, 0);
+
+	s.ecn = ecn;
+	s.options.mss = 1460;
+	return s;
 }
 
 /* The SYN-ACK to a SYN; @half is the record, and the connection that it expands to is f->conn. */
@@ -141,14 +131,9 @@ static void syn_received_syn_without_ecn_ends_it(void **state)
 static struct mr_conn *open_with(struct rfc *f, uint8_t cc, uint8_t ecn)
 {
 	struct mr_conn *c;
-	struct mr_tuple tuple;
-	struct mr_link link;
 
 	rfc_init(f);
-	c = rfc_conn_in(f, MR_SYN_SENT);
-	tuple = *mr_conn_tuple(c);
-	link = mr_conn_link(c);
-	mr_conn_init(&f->tcp, c, &tuple, &link);
+	c = rfc_conn_fresh(f, false);
 	mr_conn_choose_cc(c, cc, ecn);
 	mr_tcp_open_call(&f->tcp, c, 1500);
 	rfc_output(f, c);
@@ -177,8 +162,7 @@ static void open_call_asks_when_it_is_on(void **state)
 	}
 }
 
-/* "an ECN-setup SYN-ACK": ECE without CWR; both set is a host that reflects what it does not know
- */
+/* "an ECN-setup SYN-ACK": ECE without CWR; both set: a host that reflects what it does not know */
 static void syn_sent_only_ece_alone_agrees(void **state)
 {
 	static const uint8_t flags[] = { MR_ECE, ASK, 0, MR_CWR };
@@ -198,8 +182,7 @@ static void syn_sent_only_ece_alone_agrees(void **state)
 	}
 }
 
-/* 6.1.1.1: "resend the SYN ... with CWR and ECE cleared"; then an answer to the first is too late
- */
+/* 6.1.1.1: "resend the SYN ... with CWR and ECE cleared"; an answer to the first is too late */
 static void syn_sent_timeout_falls_back(void **state)
 {
 	struct rfc f;
@@ -394,8 +377,7 @@ static void loss_of_the_window_that_an_echo_answered_does_not_reduce_again(void 
 	}
 }
 
-/* RFC 8257 3.5: DCTCP's answer to a mark may be small; its answer to a loss is Reno's all the same.
- */
+/* RFC 8257 3.5: DCTCP's answer to a mark may be small; its answer to a loss is Reno's. */
 static void dctcp_loss_after_an_echo_reduces_all_the_same(void **state)
 {
 	struct rfc f;

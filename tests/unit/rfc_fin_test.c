@@ -7,8 +7,6 @@
 
 #include <errno.h>
 
-#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
-
 static struct mr_conn *begin(struct rfc *f, enum mr_tcp_state s)
 {
 	rfc_init(f);

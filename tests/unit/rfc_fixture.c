@@ -228,6 +228,41 @@ struct mr_conn *rfc_conn_in(struct rfc *f, enum mr_tcp_state state)
 	return c;
 }
 
+struct mr_conn *rfc_conn_fresh(struct rfc *f, bool ipv6)
+{
+	struct mr_tuple tuple = {
+		.local = { 0x20, 0x01, 0x0d, 0xb8, [15] = 2 },
+		.remote = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 },
+		.local_port = mr_to_be16(7000),
+		.remote_port = mr_to_be16(40000),
+	};
+	struct mr_conn *c = rfc_conn_in(f, MR_SYN_SENT);
+	struct mr_link link = mr_conn_link(c);
+
+	if (!ipv6)
+		memcpy(&tuple, mr_conn_tuple(c), sizeof(tuple));
+	mr_conn_init(&f->tcp, c, &tuple, &link);
+	return c;
+}
+
+struct mr_segment rfc_segment(uint8_t flags, uint32_t seq, uint32_t ack, uint16_t len)
+{
+	return (struct mr_segment){
+		.tuple = {
+			.local = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
+			.remote = { [10] = 0xff, 0xff, 192, 0, 2, 1 },
+			.local_port = mr_to_be16(7000),
+			.remote_port = mr_to_be16(40000),
+		},
+		.link = { .peer_mac = { 2, 0, 0, 0, 0, 1 } },
+		.seq = seq,
+		.ack = ack,
+		.wnd = 1000,
+		.flags = flags,
+		.len = len,
+	};
+}
+
 int rfc_arrives_only(struct rfc *f, struct mr_conn *c, const struct rfc_in *in)
 {
 	struct mr_segment seg = {
@@ -327,6 +362,19 @@ int rfc_arrives(struct rfc *f, struct mr_conn *c, const struct rfc_in *in)
 
 	rfc_output(f, c);
 	return drop;
+}
+
+void rfc_check_sent(const struct rfc *f, const uint8_t *text)
+{
+	for (unsigned int i = 0; i < f->n_sent; i++)
+		assert_memory_equal(f->sent[i].text, text + (f->sent[i].seq - RFC_ISS - 1),
+				    f->sent[i].len);
+}
+
+void rfc_fill(uint8_t *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		text[i] = (uint8_t)(i * 3 + i / 241);
 }
 
 int64_t rfc_send(struct rfc *f, struct mr_conn *c, const void *data, size_t len)
@@ -460,4 +508,21 @@ void rfc_fini(struct rfc *f)
 	free(f->memory);
 	free(f->records);
 	free(f->sent);
+}
+
+int rfc_begin(void **state)
+{
+	struct rfc *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	rfc_init(f);
+	*state = f;
+	return 0;
+}
+
+int rfc_end(void **state)
+{
+	rfc_fini(*state);
+	free(*state);
+	return 0;
 }

@@ -88,6 +88,9 @@ struct rfc_in {
 	struct mr_block sack[4];
 };
 
+/* rfc_arrives(f, c, IN(.flags = MR_ACK, .seq = c->rcv_nxt)) */
+#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
+
 /** rfc_init() - frames, clock at RFC_START_MS, defaults of a lane (Nagle on, no keepalive) */
 void rfc_init(struct rfc *f);
 
@@ -97,6 +100,12 @@ void rfc_init_frames(struct rfc *f, uint32_t count);
 /** rfc_fini() - fails the test when a frame is lost, in two places, or counters disagree */
 void rfc_fini(struct rfc *f);
 
+/* A test with a fresh struct rfc in *state: rfc_init() before it, rfc_fini() behind it. */
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rfc_begin, rfc_end)
+
+int rfc_begin(void **state);
+int rfc_end(void **state);
+
 /**
  * rfc_conn_in() - the connection in any state from SYN-SENT on, IPv4, without timestamps
  *
@@ -105,8 +114,14 @@ void rfc_fini(struct rfc *f);
  */
 struct mr_conn *rfc_conn_in(struct rfc *f, enum mr_tcp_state state);
 
-/** rfc_arrives() - one segment, then the output stage if it was asked for; returns the drop reason
+/** rfc_conn_fresh() - the connection before the OPEN call, with all options of a lane */
+struct mr_conn *rfc_conn_fresh(struct rfc *f, bool ipv6);
+
+/** rfc_segment() - what the fixture's peer sends to a listener: for mr_tcp_listen_state() and such
  */
+struct mr_segment rfc_segment(uint8_t flags, uint32_t seq, uint32_t ack, uint16_t len);
+
+/** rfc_arrives() - one segment, then the output stage if asked for; returns the drop reason */
 int rfc_arrives(struct rfc *f, struct mr_conn *c, const struct rfc_in *in);
 
 /** rfc_arrives_only() - without the output stage (a burst) */
@@ -126,6 +141,10 @@ void rfc_check_scoreboard(struct rfc *f, const struct mr_conn *c);
  */
 uint32_t rfc_check_gaps(struct rfc *f, const struct mr_conn *c);
 
+/** rfc_check_sent() - fails the test when what was sent is not of @text, byte 0 being RFC_ISS + 1
+ */
+void rfc_check_sent(const struct rfc *f, const uint8_t *text);
+
 /** rfc_send() - SEND call with the output stage; returns bytes queued */
 int64_t rfc_send(struct rfc *f, struct mr_conn *c, const void *data, size_t len);
 
@@ -140,6 +159,9 @@ const struct rfc_sent *rfc_last(struct rfc *f);
 
 /** rfc_forget() - forget what was sent so far */
 void rfc_forget(struct rfc *f);
+
+/** rfc_fill() - a text whose period is longer than any segment */
+void rfc_fill(uint8_t *text, size_t len);
 
 /** rfc_read() - take @max bytes from the receive queue into @to, as an application; returns n */
 uint32_t rfc_read(struct rfc *f, struct mr_conn *c, void *to, uint32_t max);

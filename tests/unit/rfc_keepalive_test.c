@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* RFC 9293 3.8.4, TCP keepalive probes: MUST-24 to MUST-29, SHLD-12. */
-#include "tests/unit/rfc_fixture.h"
+#include "tests/unit/rfc_words.h"
 
 enum {
 	IDLE_S = 100,
@@ -16,11 +16,6 @@ static struct mr_conn *start(struct rfc *f)
 	c = rfc_conn_in(f, MR_ESTABLISHED);
 	mr_tcp_set_keepalive(&f->tcp, c, IDLE_S, INTERVAL_S, COUNT);
 	return c;
-}
-
-static void ack(struct rfc *f, struct mr_conn *c, uint32_t n)
-{
-	rfc_arrives(f, c, &(struct rfc_in){ .flags = MR_ACK, .seq = c->rcv_nxt, .ack = n });
 }
 
 /* SEG.SEQ = SND.NXT-1, "with no data" (SHLD-12) */
@@ -77,7 +72,8 @@ static void established_idle_sends_probe_after_the_interval(void **state)
 	rfc_fini(&f);
 }
 
-/* MUST-26: "no sent data is outstanding, and no data or acknowledgment packets have been received"
+/*
+ * MUST-26: "no sent data is outstanding, and no data or acknowledgment packets have been received"
  */
 static void established_segment_received_puts_probe_off(void **state)
 {

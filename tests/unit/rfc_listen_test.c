@@ -7,25 +7,14 @@
 
 #include <string.h>
 
-#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
-
 /* A segment from the fixture's peer to its listener. */
 static struct mr_segment segment(uint8_t flags, uint32_t seq, uint32_t ack, uint16_t len)
 {
-	return (struct mr_segment){
-		.tuple = {
-			.local = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
-			.remote = { [10] = 0xff, 0xff, 192, 0, 2, 1 },
-			.local_port = mr_to_be16(7000),
-			.remote_port = mr_to_be16(40000),
-		},
-		.link = { .peer_mac = { 2, 0, 0, 0, 0, 1 }, .vlan = { 5, 6 } },
-		.seq = seq,
-		.ack = ack,
-		.wnd = 1000,
-		.flags = flags,
-		.len = len,
-	};
+	struct mr_segment s = rfc_segment(flags, seq, ack, len);
+
+	s.link.vlan[0] = 5;
+	s.link.vlan[1] = 6;
+	return s;
 }
 
 static struct mr_segment syn(bool options)
@@ -47,16 +36,13 @@ static struct mr_segment syn(bool options)
 
 static void closed_rst_is_dropped(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment s = segment(MR_RST, 1, 0, 0);
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	assert_int_equal(mr_tcp_closed_state(&f.tcp, &s), MR_DROP_TCP_RST_UNKNOWN);
+	assert_int_equal(mr_tcp_closed_state(&f->tcp, &s), MR_DROP_TCP_RST_UNKNOWN);
 	s.flags |= MR_ACK;
-	assert_int_equal(mr_tcp_closed_state(&f.tcp, &s), MR_DROP_TCP_RST_UNKNOWN);
-	assert_int_equal(f.n_sent, 0);
-	rfc_fini(&f);
+	assert_int_equal(mr_tcp_closed_state(&f->tcp, &s), MR_DROP_TCP_RST_UNKNOWN);
+	assert_int_equal(f->n_sent, 0);
 }
 
 /* <SEQ=SEG.ACK><CTL=RST> */
@@ -165,16 +151,14 @@ static void listen_other_segments_are_dropped(void **state)
 
 static void listen_syn_fills_the_record_and_sends_nothing(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment s = syn(true);
 	struct mr_half_open h;
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	assert_true(mr_tcp_listen_state(&f.tcp, &s, &h));
-	assert_int_equal(f.n_sent, 0);
+	assert_true(mr_tcp_listen_state(&f->tcp, &s, &h));
+	assert_int_equal(f->n_sent, 0);
 	assert_int_equal(h.irs, RFC_IRS);
-	assert_int_equal(h.iss, mr_tcp_isn(&f.tcp, &s.tuple));
+	assert_int_equal(h.iss, mr_tcp_isn(&f->tcp, &s.tuple));
 	assert_int_equal(h.peer_mss, 1400);
 	assert_int_equal(h.snd_shift, 7);
 	assert_int_equal(h.ts_recent, 55);
@@ -184,47 +168,41 @@ static void listen_syn_fills_the_record_and_sends_nothing(void **state)
 	assert_int_equal(h.vlan[1], 6);
 	assert_memory_equal(h.peer_mac, s.link.peer_mac, 6);
 	assert_memory_equal(h.remote, s.tuple.remote, 16);
-	rfc_fini(&f);
 }
 
 /* RFC 6528: another tuple, another number; the same one again, 250,000 a second further on. */
 static void listen_isn_depends_on_tuple_and_time(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment s = syn(false);
 	struct mr_half_open h, other, later;
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	mr_tcp_listen_state(&f.tcp, &s, &h);
+	mr_tcp_listen_state(&f->tcp, &s, &h);
 	s.tuple.remote_port = mr_to_be16(40001);
-	mr_tcp_listen_state(&f.tcp, &s, &other);
+	mr_tcp_listen_state(&f->tcp, &s, &other);
 	s.tuple.remote_port = mr_to_be16(40000);
-	f.tcp.now_us += 1000000;
-	mr_tcp_listen_state(&f.tcp, &s, &later);
+	f->tcp.now_us += 1000000;
+	mr_tcp_listen_state(&f->tcp, &s, &later);
 	assert_int_not_equal(h.iss, other.iss);
 	assert_int_equal(later.iss - h.iss, 250000);
-	f.config.isn_key.k[0]++;
-	mr_tcp_listen_state(&f.tcp, &s, &other);
+	f->config.isn_key.k[0]++;
+	mr_tcp_listen_state(&f->tcp, &s, &other);
 	assert_int_not_equal(later.iss, other.iss);
-	rfc_fini(&f);
 }
 
 /* ----- SYN-ACK ----- */
 
 static void half_open_send_answers_with_the_peers_options(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment s = syn(true);
 	struct mr_half_open h;
-	struct rfc f;
 	const struct rfc_sent *out;
 
-	(void)state;
-	rfc_init(&f);
-	mr_tcp_listen_state(&f.tcp, &s, &h);
-	mr_half_open_send(&f.tcp, &h);
-	assert_int_equal(f.n_sent, 1);
-	out = rfc_last(&f);
+	mr_tcp_listen_state(&f->tcp, &s, &h);
+	mr_half_open_send(&f->tcp, &h);
+	assert_int_equal(f->n_sent, 1);
+	out = rfc_last(f);
 	assert_true(out->reply);
 	assert_int_equal(out->flags, MR_SYN | MR_ACK);
 	assert_int_equal(out->seq, h.iss);
@@ -236,60 +214,51 @@ static void half_open_send_answers_with_the_peers_options(void **state)
 	assert_true(out->options.has_timestamps);
 	assert_int_equal(out->options.ts_ecr, 55);
 	assert_int_equal(h.sends, 1);
-	rfc_fini(&f);
 }
 
 static void half_open_send_offers_nothing_that_the_syn_did_not(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment s = syn(false);
 	struct mr_half_open h;
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	mr_tcp_listen_state(&f.tcp, &s, &h);
-	mr_half_open_send(&f.tcp, &h);
-	assert_false(rfc_last(&f)->options.has_window_scale);
-	assert_false(rfc_last(&f)->options.has_timestamps);
-	assert_int_equal(rfc_last(&f)->options.mss, 1460); /* SHLD-5: always */
-	rfc_fini(&f);
+	mr_tcp_listen_state(&f->tcp, &s, &h);
+	mr_half_open_send(&f->tcp, &h);
+	assert_false(rfc_last(f)->options.has_window_scale);
+	assert_false(rfc_last(f)->options.has_timestamps);
+	assert_int_equal(rfc_last(f)->options.mss, 1460); /* SHLD-5: always */
 }
 
 static void half_open_send_again_backs_off_from_one_second(void **state)
 {
+	struct rfc *f = *state;
 	static const uint32_t wait_s[] = { 1, 2, 4, 8, 16, 32, 64, 64 };
 	struct mr_segment s = syn(true);
 	struct mr_half_open h;
-	struct rfc f;
 
-	(void)state;
-	rfc_init(&f);
-	mr_tcp_listen_state(&f.tcp, &s, &h);
+	mr_tcp_listen_state(&f->tcp, &s, &h);
 	for (unsigned int i = 0; i < 8; i++) {
-		mr_half_open_send(&f.tcp, &h);
-		assert_int_equal(h.expire_ms, f.tcp.now_ms + wait_s[i] * 1000);
+		mr_half_open_send(&f->tcp, &h);
+		assert_int_equal(h.expire_ms, f->tcp.now_ms + wait_s[i] * 1000);
 		assert_int_equal(h.sends, i + 1);
-		assert_int_equal(f.stats.retransmits, i);
-		assert_int_equal(rfc_last(&f)->seq, h.iss);
+		assert_int_equal(f->stats.retransmits, i);
+		assert_int_equal(rfc_last(f)->seq, h.iss);
 	}
-	rfc_fini(&f);
 }
 
 /* ----- the block that it stands for ----- */
 
 static void half_open_expand_is_in_syn_received(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment s = syn(true);
 	struct mr_half_open h;
-	struct rfc f;
-	struct mr_conn *c = &f.conn;
+	struct mr_conn *c = &f->conn;
 
-	(void)state;
-	rfc_init(&f);
-	mr_tcp_listen_state(&f.tcp, &s, &h);
-	mr_half_open_send(&f.tcp, &h);
+	mr_tcp_listen_state(&f->tcp, &s, &h);
+	mr_half_open_send(&f->tcp, &h);
 	c->generation = 77;
-	mr_half_open_expand(&f.tcp, &h, c);
+	mr_half_open_expand(&f->tcp, &h, c);
 	assert_int_equal(c->state, MR_SYN_RECEIVED);
 	assert_int_equal(c->generation, 77);
 	assert_int_equal(c->snd_una, h.iss);
@@ -305,131 +274,115 @@ static void half_open_expand_is_in_syn_received(void **state)
 	assert_int_equal(c->rx_head, MR_NONE);
 	assert_int_equal(c->tx_head, MR_NONE);
 	assert_int_equal(c->ooo_head, MR_NONE);
-	rfc_fini(&f);
 }
 
 /* An ACK before the handshake's end rounds the window up; the next block may not fall behind it. */
 static void half_open_expand_window_is_what_an_ack_says(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment s = syn(true);
 	struct mr_half_open h;
-	struct rfc f;
-	struct mr_conn *c = &f.conn;
+	struct mr_conn *c = &f->conn;
 
-	(void)state;
-	rfc_init(&f);
-	f.config.receive_buffer = 256 << 10;
-	mr_tcp_listen_state(&f.tcp, &s, &h);
-	mr_half_open_expand(&f.tcp, &h, c);
+	f->config.receive_buffer = 256 << 10;
+	mr_tcp_listen_state(&f->tcp, &s, &h);
+	mr_half_open_expand(&f->tcp, &h, c);
 	assert_true(c->rcv_shift > 0);
 	assert_int_equal(c->rcv_wnd, 65536);
-	mr_half_open_send(&f.tcp, &h);
-	assert_int_equal(rfc_last(&f)->wnd, 65535);
-	rfc_fini(&f);
+	mr_half_open_send(&f->tcp, &h);
+	assert_int_equal(rfc_last(f)->wnd, 65535);
 }
 
 static void half_open_expand_without_options_uses_none(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment s = syn(false);
 	struct mr_half_open h;
-	struct rfc f;
-	struct mr_conn *c = &f.conn;
+	struct mr_conn *c = &f->conn;
 
-	(void)state;
-	rfc_init(&f);
-	mr_tcp_listen_state(&f.tcp, &s, &h);
-	mr_half_open_expand(&f.tcp, &h, c);
+	mr_tcp_listen_state(&f->tcp, &s, &h);
+	mr_half_open_expand(&f->tcp, &h, c);
 	assert_int_equal(c->flags & (MR_CONN_TIMESTAMPS | MR_CONN_WINDOW_SCALE), 0);
 	assert_int_equal(c->snd_shift, 0);
 	assert_int_equal(c->rcv_shift, 0);
 	assert_int_equal(c->snd_mss, 536); /* MUST-15 */
-	rfc_fini(&f);
 }
 
 /* The handshake's last ACK, with text: established, window scaled, text read. */
 static void half_open_expand_ack_establishes(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment s = syn(true);
 	struct mr_half_open h;
-	struct rfc f;
-	struct mr_conn *c = &f.conn;
+	struct mr_conn *c = &f->conn;
 
-	(void)state;
-	rfc_init(&f);
-	mr_tcp_listen_state(&f.tcp, &s, &h);
-	mr_half_open_send(&f.tcp, &h);
-	mr_half_open_expand(&f.tcp, &h, c);
-	rfc_arrives(&f, c,
+	mr_tcp_listen_state(&f->tcp, &s, &h);
+	mr_half_open_send(&f->tcp, &h);
+	mr_half_open_expand(&f->tcp, &h, c);
+	rfc_arrives(f, c,
 		    IN(.flags = MR_ACK, .seq = RFC_IRS + 1, .wnd = 100, .has_ts = true,
 		       .ts_val = 56, .text = "hello", .len = 5));
 	assert_int_equal(c->state, MR_ESTABLISHED);
-	assert_int_equal(f.events[MR_EVENT_ESTABLISHED], 1);
+	assert_int_equal(f->events[MR_EVENT_ESTABLISHED], 1);
 	assert_int_equal(c->snd_wnd, 100 << 7);
 	assert_int_equal(c->rx_bytes, 5);
 	assert_int_equal(c->cwnd, 10 * c->snd_mss);
-	assert_int_equal(rfc_last(&f)->options.ts_ecr, 56);
-	rfc_fini(&f);
+	assert_int_equal(rfc_last(f)->options.ts_ecr, 56);
 }
 
 /* RFC 5681 3.1, RFC 6298 5.7: after a lost SYN-ACK one segment and 3 seconds. */
 static void half_open_expand_after_loss_starts_small(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment s = syn(false);
 	struct mr_half_open h;
-	struct rfc f;
-	struct mr_conn *c = &f.conn;
+	struct mr_conn *c = &f->conn;
 
-	(void)state;
-	rfc_init(&f);
-	mr_tcp_listen_state(&f.tcp, &s, &h);
-	mr_half_open_send(&f.tcp, &h);
-	mr_half_open_send(&f.tcp, &h);
-	mr_half_open_expand(&f.tcp, &h, c);
-	rfc_arrives(&f, c, IN(.flags = MR_ACK, .seq = RFC_IRS + 1));
+	mr_tcp_listen_state(&f->tcp, &s, &h);
+	mr_half_open_send(&f->tcp, &h);
+	mr_half_open_send(&f->tcp, &h);
+	mr_half_open_expand(&f->tcp, &h, c);
+	rfc_arrives(f, c, IN(.flags = MR_ACK, .seq = RFC_IRS + 1));
 	assert_int_equal(c->state, MR_ESTABLISHED);
 	assert_int_equal(c->cwnd, c->snd_mss);
 	assert_int_equal(c->rto_ms, MR_RTO_AFTER_SYN_LOSS_MS);
-	rfc_fini(&f);
 }
 
 static void half_open_expand_bad_ack_gets_rst(void **state)
 {
+	struct rfc *f = *state;
 	struct mr_segment s = syn(false);
 	struct mr_half_open h;
-	struct rfc f;
-	struct mr_conn *c = &f.conn;
+	struct mr_conn *c = &f->conn;
 
-	(void)state;
-	rfc_init(&f);
-	mr_tcp_listen_state(&f.tcp, &s, &h);
-	mr_half_open_expand(&f.tcp, &h, c);
-	rfc_arrives(&f, c, IN(.flags = MR_ACK, .seq = RFC_IRS + 1, .ack = h.iss + 2));
+	mr_tcp_listen_state(&f->tcp, &s, &h);
+	mr_half_open_expand(&f->tcp, &h, c);
+	rfc_arrives(f, c, IN(.flags = MR_ACK, .seq = RFC_IRS + 1, .ack = h.iss + 2));
 	assert_int_equal(c->state, MR_SYN_RECEIVED);
-	assert_int_equal(rfc_last(&f)->flags, MR_RST);
-	assert_int_equal(rfc_last(&f)->seq, h.iss + 2);
-	rfc_fini(&f);
+	assert_int_equal(rfc_last(f)->flags, MR_RST);
+	assert_int_equal(rfc_last(f)->seq, h.iss + 2);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(closed_rst_is_dropped),
+		TEST(closed_rst_is_dropped),
 		cmocka_unit_test(closed_segment_with_ack_gets_rst_at_its_ack),
 		cmocka_unit_test(closed_segment_without_ack_gets_rst_that_acks_it),
 		cmocka_unit_test(listen_rst_is_ignored_first),
 		cmocka_unit_test(listen_ack_gets_rst_second),
 		cmocka_unit_test(listen_other_segments_are_dropped),
-		cmocka_unit_test(listen_syn_fills_the_record_and_sends_nothing),
-		cmocka_unit_test(listen_isn_depends_on_tuple_and_time),
-		cmocka_unit_test(half_open_send_answers_with_the_peers_options),
-		cmocka_unit_test(half_open_send_offers_nothing_that_the_syn_did_not),
-		cmocka_unit_test(half_open_send_again_backs_off_from_one_second),
-		cmocka_unit_test(half_open_expand_is_in_syn_received),
-		cmocka_unit_test(half_open_expand_window_is_what_an_ack_says),
-		cmocka_unit_test(half_open_expand_without_options_uses_none),
-		cmocka_unit_test(half_open_expand_ack_establishes),
-		cmocka_unit_test(half_open_expand_after_loss_starts_small),
-		cmocka_unit_test(half_open_expand_bad_ack_gets_rst),
+		TEST(listen_syn_fills_the_record_and_sends_nothing),
+		TEST(listen_isn_depends_on_tuple_and_time),
+		TEST(half_open_send_answers_with_the_peers_options),
+		TEST(half_open_send_offers_nothing_that_the_syn_did_not),
+		TEST(half_open_send_again_backs_off_from_one_second),
+		TEST(half_open_expand_is_in_syn_received),
+		TEST(half_open_expand_window_is_what_an_ack_says),
+		TEST(half_open_expand_without_options_uses_none),
+		TEST(half_open_expand_ack_establishes),
+		TEST(half_open_expand_after_loss_starts_small),
+		TEST(half_open_expand_bad_ack_gets_rst),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,18 +27,8 @@ static void begin(struct rfc *f, uint32_t frame_bytes, uint32_t mtu)
 
 static struct mr_conn *open_conn(struct rfc *f, bool ipv6, uint16_t mss, bool timestamps)
 {
-	struct mr_tuple tuple = {
-		.local = { 0x20, 0x01, 0x0d, 0xb8, [15] = 2 },
-		.remote = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 },
-		.local_port = mr_to_be16(7000),
-		.remote_port = mr_to_be16(40000),
-	};
-	struct mr_conn *c = rfc_conn_in(f, MR_SYN_SENT);
-	struct mr_link link = mr_conn_link(c);
+	struct mr_conn *c = rfc_conn_fresh(f, ipv6);
 
-	if (!ipv6)
-		memcpy(&tuple, mr_conn_tuple(c), sizeof(tuple));
-	mr_conn_init(&f->tcp, c, &tuple, &link);
 	mr_tcp_open_call(&f->tcp, c, 0);
 	rfc_arrives(f, c,
 		    &(struct rfc_in){ .flags = MR_SYN | MR_ACK,

@@ -12,20 +12,9 @@ static uint8_t text[10 * RFC_MSS];
 /* Active open; @ipv6 by addresses of the documentation prefix. */
 static struct mr_conn *open_conn(struct rfc *f, bool ipv6)
 {
-	struct mr_tuple tuple = {
-		.local = { 0x20, 0x01, 0x0d, 0xb8, [15] = 2 },
-		.remote = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 },
-		.local_port = mr_to_be16(7000),
-		.remote_port = mr_to_be16(40000),
-	};
-	struct mr_conn *c = rfc_conn_in(f, MR_SYN_SENT);
-	struct mr_link link = mr_conn_link(c);
+	struct mr_conn *c = rfc_conn_fresh(f, ipv6);
 
-	if (!ipv6)
-		memcpy(&tuple, mr_conn_tuple(c), sizeof(tuple));
-	for (uint32_t i = 0; i < sizeof(text); i++)
-		text[i] = (uint8_t)(i * 3 + i / 241);
-	mr_conn_init(&f->tcp, c, &tuple, &link);
+	rfc_fill(text, sizeof(text));
 	mr_tcp_open_call(&f->tcp, c, 0);
 	return c;
 }

@@ -2,21 +2,15 @@
 /*
  * RFC 9293 3.7.4 (Nagle algorithm, SHLD-7, MUST-17), 3.9.1.2 (PUSH: MUST-60, MUST-61).
  */
-#include "tests/unit/rfc_fixture.h"
+#include "tests/unit/rfc_words.h"
 
 static uint8_t text[20 * RFC_MSS];
 
 static struct mr_conn *start(struct rfc *f)
 {
-	for (uint32_t i = 0; i < sizeof(text); i++)
-		text[i] = (uint8_t)(i * 3 + i / 241);
+	rfc_fill(text, sizeof(text));
 	rfc_init(f);
 	return rfc_conn_in(f, MR_ESTABLISHED);
-}
-
-static void ack(struct rfc *f, struct mr_conn *c, uint32_t n)
-{
-	rfc_arrives(f, c, &(struct rfc_in){ .flags = MR_ACK, .seq = c->rcv_nxt, .ack = n });
 }
 
 static void established_nothing_in_flight_short_segment_leaves(void **state)

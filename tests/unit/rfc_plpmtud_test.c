@@ -3,7 +3,7 @@
  * RFC 4821 (7.2 to 7.7), RFC 8899: black holes are noticed, larger segments are probed, and the
  * loss of a probe is no congestion. RFC 9293 3.8.3 (MUST-20): R1 gives advice to the layer below.
  */
-#include "tests/unit/rfc_fixture.h"
+#include "tests/unit/rfc_words.h"
 
 #include <string.h>
 
@@ -23,18 +23,6 @@ static struct mr_conn *begin(struct rfc *f, enum mr_mtu_probing probing)
 	assert_int_equal(c->state, MR_ESTABLISHED);
 	rfc_forget(f);
 	return c;
-}
-
-static void ack(struct rfc *f, struct mr_conn *c, uint32_t number)
-{
-	rfc_arrives(f, c, &(struct rfc_in){ .flags = MR_ACK, .seq = c->rcv_nxt, .ack = number });
-}
-
-static void assert_text_is_right(struct rfc *f)
-{
-	for (unsigned int i = 0; i < f->n_sent; i++)
-		assert_memory_equal(f->sent[i].text, text + (f->sent[i].seq - RFC_ISS - 1),
-				    f->sent[i].len);
 }
 
 /*
@@ -181,7 +169,7 @@ static struct mr_conn *probing(struct rfc *f)
 	assert_int_equal(f->sent[0].len, RFC_MSS);
 	assert_int_equal(f->sent[0].seq, c->snd_una);
 	assert_true(f->n_sent >= 5);
-	assert_text_is_right(f);
+	rfc_check_sent(f, text);
 	return c;
 }
 
@@ -210,7 +198,7 @@ static void established_lost_probe_is_no_congestion(void **state)
 	assert_int_equal(f.sent[k].len, mss);
 	assert_int_equal(f.sent[k + 1].seq, c->snd_una + mss);
 	assert_int_equal(f.sent[k + 1].len, RFC_MSS - mss);
-	assert_text_is_right(&f);
+	rfc_check_sent(&f, text);
 	assert_int_equal(c->snd_mss, mss);
 	rfc_fini(&f);
 }
@@ -237,7 +225,7 @@ static void established_next_probe_halves_the_distance(void **state)
 		largest = max_u32(largest, f.sent[i].len);
 	assert_int_equal(f.stats.mtu_probes, 2);
 	assert_int_equal(largest, (mss + RFC_MSS) / 2);
-	assert_text_is_right(&f);
+	rfc_check_sent(&f, text);
 	rfc_fini(&f);
 }
 
@@ -300,7 +288,7 @@ static void established_probe_gathers_small_writes(void **state)
 	memcpy(to, text + done, 10);
 	mr_tcp_commit(&f.tcp, c, 10);
 	rfc_output(&f, c);
-	assert_text_is_right(&f);
+	rfc_check_sent(&f, text);
 	ack(&f, c, c->snd_nxt);
 	ack(&f, c, c->snd_nxt);
 	assert_int_equal(c->snd_una, RFC_ISS + 1 + done + 10);

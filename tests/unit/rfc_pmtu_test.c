@@ -4,7 +4,7 @@
  * counts and for how long; RFC 9293 3.7.1 (SHLD-6): the send size follows the MTU of our own side;
  * RFC 6691: options come off the segment that carries them.
  */
-#include "tests/unit/rfc_fixture.h"
+#include "tests/unit/rfc_words.h"
 
 #include <string.h>
 
@@ -40,19 +40,6 @@ static void too_big(struct rfc *f, struct mr_conn *c, uint32_t seq, uint32_t mtu
 	too_big_of(f, c, seq, mtu, 1500);
 }
 
-static void ack(struct rfc *f, struct mr_conn *c, uint32_t number)
-{
-	rfc_arrives(f, c, &(struct rfc_in){ .flags = MR_ACK, .seq = c->rcv_nxt, .ack = number });
-}
-
-/* Every recorded segment carries the bytes of @text that its number says. */
-static void assert_text_is_right(struct rfc *f)
-{
-	for (unsigned int i = 0; i < f->n_sent; i++)
-		assert_memory_equal(f->sent[i].text, text + (f->sent[i].seq - RFC_ISS - 1),
-				    f->sent[i].len);
-}
-
 /* Only what was too big leaves again, in pieces; small segments between stay in flight. */
 static void established_too_big_resends_only_the_big_segments(void **state)
 {
@@ -74,7 +61,7 @@ static void established_too_big_resends_only_the_big_segments(void **state)
 	assert_int_equal(f.sent[2].seq, RFC_ISS + 1 + RFC_MSS + 300);
 	assert_int_equal(f.sent[2].len, 960);
 	assert_int_equal(f.sent[3].len, 500);
-	assert_text_is_right(&f);
+	rfc_check_sent(&f, text);
 	rfc_fini(&f);
 }
 
@@ -203,7 +190,7 @@ static void established_waiting_claim_is_confirmed_by_a_timeout(void **state)
 	assert_int_equal(f.sent[0].len, 1240);
 	assert_int_equal(f.sent[1].len, 220);
 	assert_int_equal(c->cwnd, cwnd);
-	assert_text_is_right(&f);
+	rfc_check_sent(&f, text);
 	assert_int_equal(mr_pmtu_lookup(&f.tcp, c->remote), 1280);
 	assert_true(c->deadline[MR_DEADLINE_RETRANSMIT] != 0);
 	rfc_fini(&f);
@@ -334,7 +321,7 @@ static void established_larger_size_is_probed_after_ten_minutes(void **state)
 	rfc_forget(&f);
 	rfc_send(&f, c, text + RFC_MSS + 8 * 1240, 8 * 1240);
 	assert_int_equal(f.sent[0].len, RFC_MSS);
-	assert_text_is_right(&f);
+	rfc_check_sent(&f, text);
 	ack(&f, c, c->snd_nxt);
 	assert_int_equal(c->snd_mss, RFC_MSS);
 	assert_int_equal(mr_pmtu_lookup(&f.tcp, c->remote), 0);
@@ -372,7 +359,7 @@ static void established_follows_the_mtu_of_the_interface(void **state)
 	mr_tcp_follow_mtu(&f.tcp, c, 1400);
 	assert_int_equal(c->snd_mss, 1360);
 	assert_int_equal(f.n_sent, 4);
-	assert_text_is_right(&f);
+	rfc_check_sent(&f, text);
 	mr_tcp_follow_mtu(&f.tcp, c, 1450);
 	assert_int_equal(c->snd_mss, 1410);
 	mr_tcp_follow_mtu(&f.tcp, c, 9000);
@@ -383,8 +370,7 @@ static void established_follows_the_mtu_of_the_interface(void **state)
 	rfc_fini(&f);
 }
 
-/* The loss window of a timeout is one segment (RFC 5681 3.1): also of the larger ones that follow.
- */
+/* The loss window of a timeout is one segment (RFC 5681 3.1), of larger ones that follow too. */
 static void established_windows_hold_a_segment_of_the_new_size(void **state)
 {
 	struct rfc f;

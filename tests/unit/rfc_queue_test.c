@@ -3,7 +3,7 @@
  * RFC 9293 3.10.2 (SEND call) and the contract of user/tcp/queue.c: a frame is its own retransmit
  * copy, the kernel's frames are not touched, nothing is lost when room or frames are short.
  */
-#include "tests/unit/rfc_fixture.h"
+#include "tests/unit/rfc_words.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,8 +12,7 @@ static uint8_t text[40 * RFC_MSS];
 
 static struct mr_conn *start(struct rfc *f)
 {
-	for (uint32_t i = 0; i < sizeof(text); i++)
-		text[i] = (uint8_t)(i * 3 + i / 241);
+	rfc_fill(text, sizeof(text));
 	rfc_init(f);
 	return rfc_conn_in(f, MR_ESTABLISHED);
 }
@@ -22,21 +21,6 @@ static struct mr_conn *start(struct rfc *f)
 static uint32_t byte(uint32_t n)
 {
 	return RFC_ISS + 1 + n;
-}
-
-static void ack_window(struct rfc *f, struct mr_conn *c, uint32_t n, uint16_t wnd)
-{
-	rfc_arrives(f, c,
-		    &(struct rfc_in){ .flags = MR_ACK,
-				      .seq = c->rcv_nxt,
-				      .ack = n,
-				      .wnd = wnd,
-				      .zero_wnd = !wnd });
-}
-
-static void ack(struct rfc *f, struct mr_conn *c, uint32_t n)
-{
-	ack_window(f, c, n, 65535);
 }
 
 static unsigned int frames_queued(const struct rfc *f, const struct mr_conn *c)

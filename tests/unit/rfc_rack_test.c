@@ -3,59 +3,13 @@
  * RFC 8985 (RACK 6.2, TLP 7), RFC 2018 5 and 8 (the sender), RFC 6675 (pipe, limits), RFC 6937
  * (PRR), RFC 3042 (limited transmit), RFC 5682 (F-RTO), RFC 3522 (Eifel) and RFC 3708 (DSACK undo).
  */
-#include "tests/unit/tcp_fixture.h"
+#include "tests/unit/tcp_segments.h"
 
 #include <string.h>
-
-enum {
-	RTT = 40,
-	SENT_SEGMENTS = 10, /* the initial window */
-};
-
-/* A connection with SACK, whose round trip is RTT; segment 0 follows. */
-static struct mr_conn *begin(struct rfc *f)
-{
-	struct mr_conn *c = rfc_conn_in(f, MR_ESTABLISHED);
-
-	c->flags |= MR_CONN_SACK | MR_CONN_NODELAY;
-	rfc_send(f, c, tcp_bytes(0, 1), 1);
-	rfc_advance(f, c, RTT);
-	tcp_ack_arrives(f, c, c->snd_nxt);
-	rfc_forget(f);
-	return c;
-}
-
-static uint32_t segment(uint32_t n)
-{
-	return RFC_ISS + 2 + n * RFC_MSS;
-}
-
-/* @n segments are queued, those that the window lets out are sent. */
-static void queue(struct rfc *f, struct mr_conn *c, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		assert_int_equal(rfc_send(f, c, tcp_bytes(0, RFC_MSS), RFC_MSS), RFC_MSS);
-}
-
-/* ACK of everything before segment @ack, with one block of segments [from, to). */
-static void sack(struct rfc *f, struct mr_conn *c, uint32_t ack, uint32_t from, uint32_t to)
-{
-	arrives(f, c, .flags = MR_ACK, .seq = c->rcv_nxt, .ack = segment(ack), .n_sack = 1,
-		.sack = { { segment(from), segment(to) } });
-}
 
 static void ack(struct rfc *f, struct mr_conn *c, uint32_t n)
 {
 	tcp_ack_arrives(f, c, segment(n));
-}
-
-static uint32_t times_sent(const struct rfc *f, uint32_t n)
-{
-	uint32_t times = 0;
-
-	for (unsigned int i = 0; i < f->n_sent; i++)
-		times += f->sent[i].len && f->sent[i].seq == segment(n);
-	return times;
 }
 
 /* ----- 6.2: RACK ----- */
@@ -246,8 +200,7 @@ static void timeout_with_head_reported_forgets_all_marks(void **state)
 	assert_int_equal(mr_tcp_pipe(&f->tcp, c), 0);
 }
 
-/* 8: "the retransmission timeout": reports that go on, and what they make us send, do not delay it
- */
+/* 8: "the retransmission timeout": reports that go on, and what they make us send, delay it not */
 static void head_reported_and_missing_reports_go_on_it_is_sent_again(void **state)
 {
 	struct rfc *f = *state;

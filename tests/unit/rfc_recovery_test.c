@@ -3,7 +3,7 @@
  * RFC 5681 3.1 (slow start, congestion avoidance), 3.2 (fast retransmit and recovery) and 2
  * (duplicate acknowledgment), RFC 6582 3.2 (NewReno), RFC 6928 2 (initial window).
  */
-#include "tests/unit/rfc_fixture.h"
+#include "tests/unit/rfc_words.h"
 
 #include <string.h>
 
@@ -21,11 +21,6 @@ static struct mr_conn *start(struct rfc *f)
 static uint32_t segment(uint32_t n)
 {
 	return RFC_ISS + 1 + n * RFC_MSS;
-}
-
-static void ack(struct rfc *f, struct mr_conn *c, uint32_t n)
-{
-	rfc_arrives(f, c, &(struct rfc_in){ .flags = MR_ACK, .seq = c->rcv_nxt, .ack = n });
 }
 
 static void acks(struct rfc *f, struct mr_conn *c, uint32_t n, int times)

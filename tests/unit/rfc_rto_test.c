@@ -3,7 +3,7 @@
  * RFC 6298 (retransmission timer), RFC 9293 3.8.1 to 3.8.3 (Karn, R1 and R2, SYN), RFC 7323 4
  * (samples from timestamps), RFC 5681 3.1 (window after a timeout and after a lost SYN).
  */
-#include "tests/unit/rfc_fixture.h"
+#include "tests/unit/rfc_words.h"
 
 #include <string.h>
 
@@ -15,11 +15,6 @@ static struct mr_conn *start(struct rfc *f, enum mr_tcp_state state)
 		text[i] = (uint8_t)(i * 7 + i / 251);
 	rfc_init(f);
 	return rfc_conn_in(f, state);
-}
-
-static void ack(struct rfc *f, struct mr_conn *c, uint32_t n)
-{
-	rfc_arrives(f, c, &(struct rfc_in){ .flags = MR_ACK, .seq = c->rcv_nxt, .ack = n });
 }
 
 static void ack_with_echo(struct rfc *f, struct mr_conn *c, uint32_t n, uint32_t ts_ecr)
@@ -220,8 +215,7 @@ static void established_every_segment_lost_once_does_not_count_towards_r2(void *
 	rfc_fini(&f);
 }
 
-/* Karn (section 3): what was sent twice is not a sample, and the back-off stays until there is one
- */
+/* Karn (section 3): what was sent twice is no sample, and the back-off stays until there is one */
 static void established_ack_of_retransmission_is_no_sample(void **state)
 {
 	struct rfc f;
@@ -432,11 +426,10 @@ static void established_timeout_of_later_segment_sets_ssthresh(void **state)
 
 static struct mr_conn *open_conn(struct rfc *f)
 {
-	struct mr_conn *c = start(f, MR_SYN_SENT);
-	struct mr_tuple tuple = *mr_conn_tuple(c);
-	struct mr_link link = mr_conn_link(c);
+	struct mr_conn *c;
 
-	mr_conn_init(&f->tcp, c, &tuple, &link);
+	start(f, MR_SYN_SENT);
+	c = rfc_conn_fresh(f, false);
 	mr_tcp_open_call(&f->tcp, c, 0);
 	return c;
 }

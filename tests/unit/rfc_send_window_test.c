@@ -3,14 +3,13 @@
  * RFC 9293 3.8.6 (the peer's window, MUST-34, SHLD-15 to SHLD-17), 3.8.6.1 (zero-window probes,
  * MUST-35 to MUST-37, SHLD-29 and SHLD-30) and 3.8.6.2.1 (sender's silly window, MUST-38).
  */
-#include "tests/unit/rfc_fixture.h"
+#include "tests/unit/rfc_words.h"
 
 static uint8_t text[40 * RFC_MSS];
 
 static struct mr_conn *start(struct rfc *f)
 {
-	for (uint32_t i = 0; i < sizeof(text); i++)
-		text[i] = (uint8_t)(i * 3 + i / 241);
+	rfc_fill(text, sizeof(text));
 	rfc_init(f);
 	return rfc_conn_in(f, MR_ESTABLISHED);
 }
@@ -21,21 +20,11 @@ static uint32_t byte(uint32_t n)
 	return RFC_ISS + 1 + n;
 }
 
-static void ack(struct rfc *f, struct mr_conn *c, uint32_t n, uint16_t wnd)
-{
-	rfc_arrives(f, c,
-		    &(struct rfc_in){ .flags = MR_ACK,
-				      .seq = c->rcv_nxt,
-				      .ack = n,
-				      .wnd = wnd,
-				      .zero_wnd = !wnd });
-}
-
 /* A peer whose window was never larger than @wnd. */
 static void small_window(struct rfc *f, struct mr_conn *c, uint16_t wnd)
 {
 	c->max_snd_wnd = wnd;
-	ack(f, c, c->snd_una, wnd);
+	ack_window(f, c, c->snd_una, wnd);
 	rfc_forget(f);
 }
 
@@ -59,11 +48,11 @@ static void established_window_lets_out_that_much(void **state)
 	struct mr_conn *c = start(&f);
 
 	(void)state;
-	ack(&f, c, byte(0), 3000);
+	ack_window(&f, c, byte(0), 3000);
 	rfc_send(&f, c, text, 10 * RFC_MSS);
 	assert_int_equal(f.n_sent, 2); /* 80 bytes more would be a silly segment */
 	assert_inside(&f, byte(3000));
-	ack(&f, c, byte(RFC_MSS), 3000);
+	ack_window(&f, c, byte(RFC_MSS), 3000);
 	assert_int_equal(f.n_sent, 3);
 	assert_inside(&f, byte(RFC_MSS + 3000));
 	rfc_fini(&f);
@@ -85,7 +74,7 @@ static void established_window_of_100_bytes_sends_100_bytes(void **state)
 		assert_int_equal(rfc_last(&f)->len, sizes[i]);
 		assert_memory_equal(rfc_last(&f)->text, text + at, sizes[i]);
 		at += sizes[i];
-		ack(&f, c, byte(at), 100);
+		ack_window(&f, c, byte(at), 100);
 	}
 	assert_int_equal(f.n_sent, 3);
 	rfc_fini(&f);
@@ -104,7 +93,7 @@ static void established_window_of_one_byte_sends_one_byte(void **state)
 		assert_int_equal(rfc_last(&f)->seq, byte(i));
 		assert_int_equal(rfc_last(&f)->len, 1);
 		assert_int_equal(rfc_last(&f)->text[0], text[i]);
-		ack(&f, c, byte(i + 1), 1);
+		ack_window(&f, c, byte(i + 1), 1);
 	}
 	assert_int_equal(f.n_sent, 20);
 	rfc_fini(&f);
@@ -130,7 +119,7 @@ static void established_any_windows_no_byte_beyond_the_edge(void **state)
 		wnd = min_u32(wnd, 65535);
 		edge = una + wnd;
 		rfc_forget(&f);
-		ack(&f, c, una, (uint16_t)wnd);
+		ack_window(&f, c, una, (uint16_t)wnd);
 		assert_inside(&f, edge);
 		rfc_advance(&f, c, 50);
 	}
@@ -146,8 +135,8 @@ static void established_older_ack_leaves_the_window(void **state)
 
 	(void)state;
 	rfc_send(&f, c, text, 2 * RFC_MSS);
-	ack(&f, c, byte(2 * RFC_MSS), 5000);
-	ack(&f, c, byte(RFC_MSS), 60000);
+	ack_window(&f, c, byte(2 * RFC_MSS), 5000);
+	ack_window(&f, c, byte(RFC_MSS), 60000);
 	assert_int_equal(c->snd_wnd, 5000);
 	rfc_fini(&f);
 }
@@ -159,7 +148,7 @@ static void established_scaled_window_is_shifted(void **state)
 
 	(void)state;
 	c->snd_shift = 7;
-	ack(&f, c, byte(0), 1000);
+	ack_window(&f, c, byte(0), 1000);
 	assert_int_equal(c->snd_wnd, 128000);
 	rfc_fini(&f);
 }
@@ -172,7 +161,7 @@ static void established_small_part_waits_for_override(void **state)
 	struct mr_conn *c = start(&f);
 
 	(void)state;
-	ack(&f, c, byte(0), 1000);
+	ack_window(&f, c, byte(0), 1000);
 	rfc_send(&f, c, text, RFC_MSS);
 	assert_int_equal(f.n_sent, 0);
 	rfc_advance(&f, c, 99);
@@ -181,7 +170,7 @@ static void established_small_part_waits_for_override(void **state)
 	assert_int_equal(f.n_sent, 1);
 	assert_int_equal(rfc_last(&f)->len, 1000);
 	assert_inside(&f, byte(1000));
-	ack(&f, c, byte(1000), 1000);
+	ack_window(&f, c, byte(1000), 1000);
 	assert_int_equal(f.n_sent, 2);
 	assert_int_equal(rfc_last(&f)->seq, byte(1000));
 	assert_int_equal(rfc_last(&f)->len, 460);
@@ -196,7 +185,7 @@ static void established_override_with_long_rto_within_a_second(void **state)
 
 	(void)state;
 	c->rto_ms = 20000;
-	ack(&f, c, byte(0), 1000);
+	ack_window(&f, c, byte(0), 1000);
 	rfc_send(&f, c, text, RFC_MSS);
 	rfc_advance(&f, c, 1000);
 	assert_int_equal(f.n_sent, 1);
@@ -212,10 +201,10 @@ static void established_half_of_the_largest_window_leaves_at_once(void **state)
 
 	(void)state;
 	small_window(&f, c, 1000);
-	ack(&f, c, byte(0), 499);
+	ack_window(&f, c, byte(0), 499);
 	rfc_send(&f, c, text, RFC_MSS);
 	assert_int_equal(f.n_sent, 0);
-	ack(&f, c, byte(0), 500);
+	ack_window(&f, c, byte(0), 500);
 	assert_int_equal(f.n_sent, 1);
 	assert_int_equal(rfc_last(&f)->len, 500);
 	rfc_fini(&f);
@@ -228,7 +217,7 @@ static void established_last_text_that_fits_leaves_at_once(void **state)
 	struct mr_conn *c = start(&f);
 
 	(void)state;
-	ack(&f, c, byte(0), 300);
+	ack_window(&f, c, byte(0), 300);
 	rfc_send(&f, c, text, 300);
 	assert_int_equal(f.n_sent, 1);
 	assert_int_equal(rfc_last(&f)->len, 300);
@@ -241,10 +230,10 @@ static void established_window_opens_before_override(void **state)
 	struct mr_conn *c = start(&f);
 
 	(void)state;
-	ack(&f, c, byte(0), 1000);
+	ack_window(&f, c, byte(0), 1000);
 	rfc_send(&f, c, text, RFC_MSS);
 	rfc_advance(&f, c, 50);
-	ack(&f, c, byte(0), 20000);
+	ack_window(&f, c, byte(0), 20000);
 	assert_int_equal(f.n_sent, 1);
 	assert_int_equal(rfc_last(&f)->len, RFC_MSS);
 	rfc_fini(&f);
@@ -270,7 +259,7 @@ static void established_zero_window_is_probed_with_one_byte(void **state)
 	uint32_t wait = 1000;
 
 	(void)state;
-	ack(&f, c, byte(0), 0);
+	ack_window(&f, c, byte(0), 0);
 	rfc_send(&f, c, text, 100);
 	assert_int_equal(f.n_sent, 0);
 	for (unsigned int i = 0; i < 10; i++) {
@@ -279,7 +268,7 @@ static void established_zero_window_is_probed_with_one_byte(void **state)
 		rfc_advance(&f, c, 1);
 		assert_int_equal(f.n_sent, i + 1);
 		assert_probe(&f, 0);
-		ack(&f, c, byte(0), 0);
+		ack_window(&f, c, byte(0), 0);
 		wait = min_u32(2 * wait, MR_RTO_MAX_MS);
 	}
 	assert_int_equal(f.stats.window_probes, 10);
@@ -294,11 +283,11 @@ static void established_answered_probes_go_on_for_ever(void **state)
 	struct mr_conn *c = start(&f);
 
 	(void)state;
-	ack(&f, c, byte(0), 0);
+	ack_window(&f, c, byte(0), 0);
 	rfc_send(&f, c, text, 100);
 	for (unsigned int i = 0; i < 300; i++) {
 		rfc_advance(&f, c, MR_RTO_MAX_MS);
-		ack(&f, c, byte(0), 0);
+		ack_window(&f, c, byte(0), 0);
 	}
 	assert_int_equal(c->state, MR_ESTABLISHED);
 	assert_true(f.stats.window_probes >= 300);
@@ -317,19 +306,19 @@ static void orphan_at_window_zero_is_given_up(void **state)
 	unsigned int i;
 
 	(void)state;
-	ack(&f, c, byte(0), 0);
+	ack_window(&f, c, byte(0), 0);
 	rfc_send(&f, c, text, 100);
 	mr_tcp_close_call(&f.tcp, c);
 	rfc_output(&f, c);
 	for (i = 0; i < 60; i++) { /* a minute */
 		rfc_advance(&f, c, 1000);
-		ack(&f, c, byte(0), 0);
+		ack_window(&f, c, byte(0), 0);
 	}
 	assert_int_equal(c->state, MR_FIN_WAIT_1);
 	for (i = 0; i < 600 && c->state != MR_CLOSED; i++) {
 		rfc_advance(&f, c, 1000);
 		if (c->state != MR_CLOSED)
-			ack(&f, c, byte(0), 0);
+			ack_window(&f, c, byte(0), 0);
 	}
 	assert_int_equal(c->state, MR_CLOSED);
 	assert_int_equal(c->close_reason, MR_CLOSE_TIMEOUT);
@@ -345,21 +334,21 @@ static void orphan_whose_window_opens_goes_on(void **state)
 	struct mr_conn *c = start(&f);
 
 	(void)state;
-	ack(&f, c, byte(0), 0);
+	ack_window(&f, c, byte(0), 0);
 	rfc_send(&f, c, text, SEGMENTS * RFC_MSS);
 	mr_tcp_close_call(&f.tcp, c);
 	rfc_output(&f, c);
 	for (uint32_t i = 0; i < SEGMENTS; i++) {
 		rfc_advance(&f, c, 35000);
-		ack(&f, c, byte(i * RFC_MSS), 0); /* the probe's byte is not taken */
+		ack_window(&f, c, byte(i * RFC_MSS), 0); /* the probe's byte is not taken */
 		rfc_advance(&f, c, 30000);
-		ack(&f, c, byte(i * RFC_MSS), RFC_MSS);
+		ack_window(&f, c, byte(i * RFC_MSS), RFC_MSS);
 		assert_int_equal(c->state, MR_FIN_WAIT_1);
 		assert_int_equal(rfc_last(&f)->len, RFC_MSS);
-		ack(&f, c, byte((i + 1) * RFC_MSS), 0);
+		ack_window(&f, c, byte((i + 1) * RFC_MSS), 0);
 	}
 	assert_int_equal(rfc_last(&f)->flags & MR_FIN, MR_FIN);
-	ack(&f, c, c->snd_nxt, 0);
+	ack_window(&f, c, c->snd_nxt, 0);
 	assert_int_equal(c->state, MR_FIN_WAIT_2);
 	rfc_fini(&f);
 }
@@ -371,7 +360,7 @@ static void established_unanswered_probes_close_after_r2(void **state)
 	struct mr_conn *c = start(&f);
 
 	(void)state;
-	ack(&f, c, byte(0), 0);
+	ack_window(&f, c, byte(0), 0);
 	rfc_send(&f, c, text, 100);
 	rfc_advance(&f, c, 100000);
 	assert_int_equal(c->state, MR_ESTABLISHED);
@@ -389,11 +378,11 @@ static void probing_window_opens_without_room_timer_runs(void **state)
 	struct mr_conn *c = start(&f);
 
 	(void)state;
-	ack(&f, c, byte(0), 0);
+	ack_window(&f, c, byte(0), 0);
 	rfc_send(&f, c, text, 100);
 	rfc_advance(&f, c, 3000);
 	f.no_room = true;
-	ack(&f, c, byte(0), 1000);
+	ack_window(&f, c, byte(0), 1000);
 	assert_int_equal(c->snd_nxt - c->snd_una, 1);
 	assert_int_not_equal(c->deadline[MR_DEADLINE_RETRANSMIT], 0);
 	f.no_room = false;
@@ -402,7 +391,7 @@ static void probing_window_opens_without_room_timer_runs(void **state)
 	assert_int_equal(f.n_sent, 1);
 	assert_int_equal(rfc_last(&f)->seq, byte(0));
 	assert_int_equal(rfc_last(&f)->len, 100);
-	ack(&f, c, byte(100), 1000);
+	ack_window(&f, c, byte(100), 1000);
 	assert_int_equal(c->tx_bytes, 0);
 	rfc_fini(&f);
 }
@@ -413,11 +402,11 @@ static void probing_window_opens_sends_all_text(void **state)
 	struct mr_conn *c = start(&f);
 
 	(void)state;
-	ack(&f, c, byte(0), 0);
+	ack_window(&f, c, byte(0), 0);
 	rfc_send(&f, c, text, 100);
 	rfc_advance(&f, c, 3000); /* two probes */
 	rfc_forget(&f);
-	ack(&f, c, byte(0), 1000);
+	ack_window(&f, c, byte(0), 1000);
 	assert_int_equal(f.n_sent, 1);
 	assert_int_equal(rfc_last(&f)->seq, byte(0));
 	assert_int_equal(rfc_last(&f)->len, 100);
@@ -427,7 +416,7 @@ static void probing_window_opens_sends_all_text(void **state)
 	rfc_advance(&f, c, 1); /* the retransmission timer, not backed off by probes */
 	assert_int_equal(f.n_sent, 2);
 	assert_int_equal(rfc_last(&f)->len, 100);
-	ack(&f, c, byte(100), 1000);
+	ack_window(&f, c, byte(100), 1000);
 	assert_int_equal(c->tx_bytes, 0);
 	rfc_fini(&f);
 }
@@ -438,7 +427,7 @@ static void probing_peer_takes_the_byte_probes_the_next(void **state)
 	struct mr_conn *c = start(&f);
 
 	(void)state;
-	ack(&f, c, byte(0), 0);
+	ack_window(&f, c, byte(0), 0);
 	rfc_send(&f, c, text, 100);
 	for (uint32_t i = 0; i < 5; i++) {
 		unsigned int before = f.n_sent;
@@ -446,11 +435,11 @@ static void probing_peer_takes_the_byte_probes_the_next(void **state)
 		rfc_advance(&f, c, MR_RTO_MAX_MS);
 		assert_true(f.n_sent > before);
 		assert_probe(&f, i);
-		ack(&f, c, byte(i + 1), 0);
+		ack_window(&f, c, byte(i + 1), 0);
 	}
 	assert_int_equal(c->tx_bytes, 95);
 	rfc_forget(&f);
-	ack(&f, c, byte(5), 1000);
+	ack_window(&f, c, byte(5), 1000);
 	assert_int_equal(f.n_sent, 1);
 	assert_int_equal(rfc_last(&f)->seq, byte(5));
 	assert_int_equal(rfc_last(&f)->len, 95);
@@ -464,10 +453,10 @@ static void established_window_closes_behind_acked_text_is_probed(void **state)
 	struct mr_conn *c = start(&f);
 
 	(void)state;
-	ack(&f, c, byte(0), 2 * RFC_MSS);
+	ack_window(&f, c, byte(0), 2 * RFC_MSS);
 	rfc_send(&f, c, text, 3 * RFC_MSS);
 	assert_int_equal(f.n_sent, 2);
-	ack(&f, c, byte(2 * RFC_MSS), 0);
+	ack_window(&f, c, byte(2 * RFC_MSS), 0);
 	rfc_forget(&f);
 	rfc_advance(&f, c, 5000);
 	assert_true(f.n_sent > 0);
@@ -482,7 +471,7 @@ static void established_nothing_queued_zero_window_is_not_probed(void **state)
 
 	(void)state;
 	rfc_send(&f, c, text, RFC_MSS);
-	ack(&f, c, byte(RFC_MSS), 0);
+	ack_window(&f, c, byte(RFC_MSS), 0);
 	rfc_forget(&f);
 	rfc_advance(&f, c, 1000000);
 	assert_int_equal(f.n_sent, 0);
@@ -498,19 +487,19 @@ static void established_window_shrinks_old_text_inside_is_resent(void **state)
 
 	(void)state;
 	rfc_send(&f, c, text, 5 * RFC_MSS);
-	ack(&f, c, byte(0), 2 * RFC_MSS);
+	ack_window(&f, c, byte(0), 2 * RFC_MSS);
 	rfc_forget(&f);
 	rfc_send(&f, c, text + 5 * RFC_MSS, RFC_MSS);
 	assert_int_equal(f.n_sent, 0); /* SHLD-15 */
 	rfc_advance(&f, c, 1000);
 	assert_int_equal(f.n_sent, 1); /* SHLD-16 */
 	assert_int_equal(rfc_last(&f)->seq, byte(0));
-	ack(&f, c, byte(RFC_MSS), RFC_MSS);
+	ack_window(&f, c, byte(RFC_MSS), RFC_MSS);
 	assert_int_equal(f.n_sent, 2);
 	assert_inside(&f, byte(2 * RFC_MSS));
-	ack(&f, c, byte(2 * RFC_MSS), 10 * RFC_MSS);
+	ack_window(&f, c, byte(2 * RFC_MSS), 10 * RFC_MSS);
 	for (uint32_t i = 3; i <= 6; i++)
-		ack(&f, c, byte(i * RFC_MSS), 10 * RFC_MSS);
+		ack_window(&f, c, byte(i * RFC_MSS), 10 * RFC_MSS);
 	assert_int_equal(c->tx_bytes, 0);
 	assert_inside(&f, byte(6 * RFC_MSS));
 	rfc_fini(&f);
@@ -524,18 +513,18 @@ static void established_window_shrinks_to_zero_is_probed_and_stays_open(void **s
 
 	(void)state;
 	rfc_send(&f, c, text, 5 * RFC_MSS);
-	ack(&f, c, byte(0), 0);
+	ack_window(&f, c, byte(0), 0);
 	rfc_forget(&f);
 	for (unsigned int i = 0; i < 60; i++) {
 		rfc_advance(&f, c, MR_RTO_MAX_MS);
-		ack(&f, c, byte(0), 0);
+		ack_window(&f, c, byte(0), 0);
 	}
 	assert_int_equal(c->state, MR_ESTABLISHED); /* SHLD-17 */
 	assert_true(f.stats.window_probes >= 50);
 	assert_probe(&f, 0);
 	assert_inside(&f, byte(1));
 	for (uint32_t i = 0; i <= 5; i++)
-		ack(&f, c, byte(i * RFC_MSS), 10 * RFC_MSS);
+		ack_window(&f, c, byte(i * RFC_MSS), 10 * RFC_MSS);
 	assert_int_equal(c->tx_bytes, 0);
 	rfc_fini(&f);
 }

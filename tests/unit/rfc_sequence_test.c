@@ -5,8 +5,6 @@
  */
 #include "tests/unit/rfc_fixture.h"
 
-#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
-
 static const char text[4096];
 
 static struct mr_conn *begin(struct rfc *f)

@@ -6,20 +6,13 @@
  */
 #include "tests/unit/rfc_fixture.h"
 
-#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
-
 /* An active open with all options of the lane; its SYN is the last thing that was sent. */
 static struct mr_conn *begin_open(struct rfc *f)
 {
 	struct mr_conn *c;
-	struct mr_tuple tuple;
-	struct mr_link link;
 
 	rfc_init(f);
-	c = rfc_conn_in(f, MR_SYN_SENT);
-	tuple = *mr_conn_tuple(c);
-	link = mr_conn_link(c);
-	mr_conn_init(&f->tcp, c, &tuple, &link);
+	c = rfc_conn_fresh(f, false);
 	mr_tcp_open_call(&f->tcp, c, 1500);
 	rfc_output(f, c);
 	return c;

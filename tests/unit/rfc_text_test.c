@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
-
 enum {
 	STREAM = 40000, /* fits the first window */
 	PIECES = 400,

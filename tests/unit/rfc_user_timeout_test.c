@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* RFC 9293 3.10.8, USER TIMEOUT, and 3.8.3 (MUST-21: the application sets R2). */
-#include "tests/unit/rfc_fixture.h"
+#include "tests/unit/rfc_words.h"
 
 enum {
 	LIMIT_MS = 10000,
@@ -11,11 +11,6 @@ static struct mr_conn *start(struct rfc *f, enum mr_tcp_state state)
 	rfc_init(f);
 	f->config.user_timeout_ms = LIMIT_MS;
 	return rfc_conn_in(f, state);
-}
-
-static void ack(struct rfc *f, struct mr_conn *c, uint32_t n)
-{
-	rfc_arrives(f, c, &(struct rfc_in){ .flags = MR_ACK, .seq = c->rcv_nxt, .ack = n });
 }
 
 /* "flush all queues, signal the user error: connection aborted due to user timeout" */

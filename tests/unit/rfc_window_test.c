@@ -6,8 +6,6 @@
  */
 #include "tests/unit/rfc_fixture.h"
 
-#define IN(...) (&(struct rfc_in){ __VA_ARGS__ })
-
 static uint8_t data[70000];
 
 static struct mr_conn *begin(struct rfc *f)

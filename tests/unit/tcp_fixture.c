@@ -4,23 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int tcp_begin(void **state)
-{
-	struct rfc *f = calloc(1, sizeof(*f));
-
-	assert_non_null(f);
-	rfc_init(f);
-	*state = f;
-	return 0;
-}
-
-int tcp_end(void **state)
-{
-	rfc_fini(*state);
-	free(*state);
-	return 0;
-}
-
 uint8_t tcp_byte(uint32_t offset)
 {
 	return (uint8_t)(offset * 7 + offset / 251 + offset / 65521);

@@ -9,21 +9,14 @@
 
 #include "tests/unit/rfc_fixture.h"
 
-/* A test with a fresh struct rfc in *state; at its end every frame is accounted for. */
-#define TEST(name) cmocka_unit_test_setup_teardown(name, tcp_begin, tcp_end)
-
 /* arrives(f, c, .flags = MR_ACK, .seq = c->rcv_nxt) */
-#define arrives(f, c, ...)	    rfc_arrives(f, c, &(struct rfc_in){ __VA_ARGS__ })
-#define arrives_in_burst(f, c, ...) rfc_arrives_only(f, c, &(struct rfc_in){ __VA_ARGS__ })
-
-int tcp_begin(void **state);
-int tcp_end(void **state);
+#define arrives(f, c, ...)	    rfc_arrives(f, c, IN(__VA_ARGS__))
+#define arrives_in_burst(f, c, ...) rfc_arrives_only(f, c, IN(__VA_ARGS__))
 
 /** tcp_byte() - the byte at @offset of every stream in these tests */
 uint8_t tcp_byte(uint32_t offset);
 
-/** tcp_bytes() - @len bytes of the stream from @offset on, at most 64 KiB; valid until the next
- * call */
+/** tcp_bytes() - @len bytes of the stream from @offset on, at most 64 KiB; until the next call */
 const uint8_t *tcp_bytes(uint32_t offset, uint32_t len);
 
 /** tcp_text_arrives() - text of the stream at @offset behind RFC_IRS + 1, with the output stage */

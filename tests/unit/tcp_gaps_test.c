@@ -153,8 +153,7 @@ static void frames_short_each_connection_leaves_as_many_as_it_holds(void **state
 	assert_int_equal(n, above / 2);
 	assert_int_equal(f.frames.n_free, 512 - n);
 	assert_int_equal(f.stats.ooo_pruned, 0);
-	/* what is needed sooner takes the last one's place, and the last one is not told any more
-	 */
+	/* what is needed sooner takes the last one's place, which is not told any more */
 	assert_int_equal(text(&f, c, SEG, SEG), MR_DROP_NONE);
 	assert_int_equal(f.stats.ooo_pruned, 1);
 	assert_int_equal(rfc_check_gaps(&f, c), n);

@@ -137,18 +137,7 @@ static void established_peers_window_limits_cwnd_stays(void **state)
 static void syn_received_opened_by_a_cookie_takes_no_sample(void **state)
 {
 	struct rfc *f = *state;
-	struct mr_segment syn = {
-		.tuple = {
-			.local = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
-			.remote = { [10] = 0xff, 0xff, 192, 0, 2, 1 },
-			.local_port = mr_to_be16(7000),
-			.remote_port = mr_to_be16(40000),
-		},
-		.seq = RFC_IRS,
-		.wnd = 1000,
-		.flags = MR_SYN,
-		.options = { .mss = RFC_MSS },
-	};
+	struct mr_segment syn = rfc_segment(MR_SYN, RFC_IRS, 0, 0);
 	struct mr_segment ack = syn;
 	struct mr_half_open half;
 	bool kept;

@@ -7,15 +7,7 @@
 
 static struct mr_segment segment(uint8_t flags)
 {
-	return (struct mr_segment){
-		.tuple = { .local = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
-			   .remote = { [10] = 0xff, 0xff, 192, 0, 2, 1 },
-			   .local_port = mr_to_be16(7000),
-			   .remote_port = mr_to_be16(40000) },
-		.flags = flags,
-		.seq = RFC_IRS,
-		.wnd = 1000,
-	};
+	return rfc_segment(flags, RFC_IRS, 0, 0);
 }
 
 static struct mr_half_open half_of(struct rfc *f, const struct mr_segment *syn)

@@ -45,8 +45,7 @@ static void one_lost_segment_costs_a_round_trip(void **state)
 
 static void many_lost_segments_of_a_window_need_no_timeout(void **state)
 {
-	/* three runs between them, and five: more than one ACK of a burst reports beside timestamps
-	 */
+	/* three runs between them, and five: more than an ACK of a burst tells beside timestamps */
 	static const uint16_t lose[][12] = {
 		{ 30, 31, 32, 36, 37, 38, 39, 43, 44, 45, 46, 0 },
 		{ 30, 31, 32, 34, 36, 37, 40, 41, 43, 44, 45, 0 },

@@ -113,8 +113,7 @@ static void established_small_buffer_opens_again_after_a_read(void **state)
 	assert_int_equal(rfc_last(f)->wnd, 2048);
 }
 
-/* Rounding up to the scale adds to the window with each ACK: a peer may not live on that for ever.
- */
+/* Rounding up to the scale adds to the window with each ACK: a peer may not live on that. */
 static void established_one_byte_segments_do_not_fill_beyond_twice_the_buffer(void **state)
 {
 	struct rfc *f = *state;

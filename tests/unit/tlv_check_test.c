@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "tests/unit/tlv_layouts.h"
 #include "user/tlv/crc32c.h"
 #include "user/tlv/reader.h"
 
@@ -139,18 +140,6 @@ static void format_check_refuses_unknown_checks(void **state)
 
 /* ----- what is read ----- */
 
-static struct mr_tlv_format layout(unsigned int i)
-{
-	static const uint8_t widths[] = { 1, 2, 4, 8 };
-
-	return (struct mr_tlv_format){ .tag_bytes = widths[i & 3],
-				       .length_bytes = widths[i >> 2 & 3],
-				       .little_endian = i >> 4 & 1,
-				       .length_has_header = i >> 5 & 1,
-				       .max_bytes = VALUE_MAX,
-				       .check = MR_TLV_CHECK_CRC32C };
-}
-
 /* Messages with checks, and where each ends. */
 struct stream {
 	struct mr_tlv_format f;
@@ -177,7 +166,7 @@ static void make_stream(struct stream *s, unsigned int i, bool zeros)
 	uint32_t seed = i;
 	size_t n, k;
 
-	*s = (struct stream){ .f = layout(i) };
+	*s = (struct stream){ .f = tlv_layout(i | 64, VALUE_MAX) };
 	for (n = 0; n < MESSAGES; n++) {
 		for (k = 0; k < sizeof(value) && !zeros; k++)
 			value[k] = (uint8_t)next_random(&seed);
@@ -296,7 +285,7 @@ static void zeros_without_end_are_no_messages(void **state)
 
 	(void)state;
 	for (i = 0; i < LAYOUTS; i++) {
-		struct mr_tlv_format f = layout(i);
+		struct mr_tlv_format f = tlv_layout(i | 64, VALUE_MAX);
 		size_t header = mr_tlv_header_bytes(&f), step;
 
 		for (step = 1; step < 64; step++) {

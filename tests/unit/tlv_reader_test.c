@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "tests/unit/tlv_layouts.h"
 #include "user/tlv/reader.h"
 
 enum {
@@ -180,19 +181,6 @@ static void read_in_pieces(const struct stream *s, size_t first, size_t second)
 	finish_reading(&rd);
 }
 
-/* All 64 layouts, without and with check. */
-static struct mr_tlv_format layout(unsigned int i)
-{
-	static const uint8_t widths[] = { 1, 2, 4, 8 };
-
-	return (struct mr_tlv_format){ .tag_bytes = widths[i & 3],
-				       .length_bytes = widths[i >> 2 & 3],
-				       .little_endian = i >> 4 & 1,
-				       .length_has_header = i >> 5 & 1,
-				       .max_bytes = 13,
-				       .check = i >> 6 & 1 };
-}
-
 static void every_layout_in_one_piece_reads_all_messages(void **state)
 {
 	struct stream s;
@@ -200,7 +188,7 @@ static void every_layout_in_one_piece_reads_all_messages(void **state)
 
 	(void)state;
 	for (i = 0; i < LAYOUTS; i++) {
-		make_stream(&s, layout(i), i);
+		make_stream(&s, tlv_layout(i, 13), i);
 		read_in_pieces(&s, s.len, s.len);
 	}
 }
@@ -213,7 +201,7 @@ static void every_layout_in_two_and_three_pieces_reads_the_same(void **state)
 
 	(void)state;
 	for (i = 0; i < LAYOUTS; i++) {
-		make_stream(&s, layout(i), 1000 + i);
+		make_stream(&s, tlv_layout(i, 13), 1000 + i);
 		for (first = 0; first <= s.len; first++)
 			for (second = first; second <= s.len; second++)
 				read_in_pieces(&s, first, second);
@@ -230,7 +218,7 @@ static void every_layout_byte_by_byte_reads_the_same(void **state)
 	for (i = 0; i < LAYOUTS; i++) {
 		struct reading rd = { .s = &s };
 
-		make_stream(&s, layout(i), 2000 + i);
+		make_stream(&s, tlv_layout(i, 13), 2000 + i);
 		for (at = 0; at < s.len; at++)
 			feed(&rd, s.bytes + at, 1);
 		finish_reading(&rd);
@@ -243,7 +231,7 @@ static void random_messages_in_random_pieces_read_the_same(void **state)
 
 	(void)state;
 	for (round = 0; round < 5000; round++) {
-		struct mr_tlv_format f = layout(round % LAYOUTS);
+		struct mr_tlv_format f = tlv_layout(round % LAYOUTS, 13);
 		struct stream s = { 0 };
 		struct reading rd = { .s = &s };
 
@@ -458,7 +446,7 @@ static void length_that_counts_the_header_and_is_less_is_refused(void **state)
 
 	(void)state;
 	for (i = 32; i < 64; i++) {
-		struct mr_tlv_format f = layout(i);
+		struct mr_tlv_format f = tlv_layout(i, 13);
 		size_t header = mr_tlv_header_bytes(&f);
 
 		for (length = 0; length < header; length++) {

@@ -115,8 +115,7 @@ static void make_header(uint8_t header[MR_STORE_RECORD_HEADER], uint64_t id, uin
 	memcpy(header + sizeof(id_be), &len_be, sizeof(len_be));
 }
 
-/* pwrite() appends while O_APPEND is set (BUGS in pwrite(2)); the description is this lane's own.
- */
+/* pwrite() appends while O_APPEND is set (BUGS in pwrite(2)); the file is this lane's own. */
 static int write_at(int fd, off_t at, const void *data, size_t len)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -43,8 +43,7 @@ static size_t collect(char *data, size_t size, size_t n, void *arg)
 	return len;
 }
 
-/* Control characters, C0 and C1 in UTF-8, would reach the terminal. Returns true if any was there.
- */
+/* Control characters, C0 and C1 in UTF-8, would reach the terminal. Returns true if it had any. */
 static bool make_printable(char *s)
 {
 	bool changed = false;

@@ -15,8 +15,8 @@ enum {
  * mr_client_try() - GET @path
  * @path:	from "/v1/..." on, parameters escaped
  * @answer:	out: an object of API version 1, the caller's to json_decref(); NULL on error.
- *Unless -j was given, control characters in its strings and keys are replaced by "?", so that they
- *can be printed
+ *		Unless -j was given, control characters in its strings and keys are replaced by
+ *		"?", so that they can be printed
  * @why:	out: on error, one line with the cure
  *
  * Return: 0, or -errno: that of connect(2) if nobody answers (ENOENT, ECONNREFUSED, EACCES),

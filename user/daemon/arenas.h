@@ -20,8 +20,7 @@
 void mr_arena_each(const struct mr_lane *l, enum mr_arena_area area, uint32_t first,
 		   bool (*fn)(void *arg, uint32_t index, const void *record), void *arg);
 
-/** mr_arena_one() - a copy of one record of @bytes; false when there is none of that index and size
- */
+/** mr_arena_one() - a copy of one record of @bytes; false: there is none of that index and size */
 bool mr_arena_one(const struct mr_lane *l, enum mr_arena_area area, uint32_t index, void *record,
 		  size_t bytes);
 

@@ -13,8 +13,7 @@ int mr_bpf_load(struct mr_daemon *d);
 /** mr_bpf_unload() - unpin and close; safe when nothing was loaded */
 void mr_bpf_unload(struct mr_daemon *d);
 
-/** mr_bpf_words() - what libbpf or the kernel last complained of, "" if of nothing; then forgets it
- */
+/** mr_bpf_words() - what libbpf or the kernel last complained of, else ""; then forgets it */
 const char *mr_bpf_words(void);
 
 /** mr_bpf_map_name() - "mr1_..." */

@@ -24,7 +24,6 @@ int mr_config_rule_tlv(struct mr_rule_entry *e)
 {
 	static const struct mr_raw_tlv none;
 	static const char *const orders[] = { "big", "little", NULL };
-	static const char *const checks[] = { "none", "crc32c", NULL }; /* enum mr_tlv_check */
 	const struct mr_raw_tlv *raw = e->raw->tlv ? e->raw->tlv : &none;
 	struct mr_tlv_settings *t = &e->out->lane.tlv;
 	uint64_t most = (uint64_t)1 << 30, bytes;
@@ -41,8 +40,8 @@ int mr_config_rule_tlv(struct mr_rule_entry *e)
 		err = mr_config_choice(e->f, mr_rule_entry_path(e, "tlv.order"), raw->order, orders,
 				       0, &order);
 	if (!err)
-		err = mr_config_choice(e->f, mr_rule_entry_path(e, "tlv.check"), raw->check, checks,
-				       0, &check);
+		err = mr_config_choice(e->f, mr_rule_entry_path(e, "tlv.check"), raw->check,
+				       mr_tlv_check_names(), 0, &check);
 	if (err)
 		return err;
 	t->little_endian = order == 1;

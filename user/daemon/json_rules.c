@@ -17,7 +17,7 @@ static json_t *tlv(const struct mr_settings_rule *r)
 			 "length_bytes", t->length_bytes, "order",
 			 t->little_endian ? "little" : "big", "length_has_header",
 			 t->length_has_header, "max_bytes", (int)t->max_bytes, "check",
-			 t->check ? "crc32c" : "none");
+			 mr_tlv_check_names()[t->check]);
 }
 
 static json_t *tag(const struct mr_heartbeat_settings *h, uint64_t value)
@@ -93,6 +93,8 @@ static json_t *static_rule(struct mr_child *c, const struct mr_settings_rule *r,
 
 static json_t *dynamic_rule(struct mr_child *c, const struct mr_dynamic *y, uint32_t conns)
 {
+	/* of the rule that asked */
+	static const char *const askers[] = { "congestion_control", "ecn", "ttl", "dscp" };
 	const struct mr_lane *l = &c->d->lanes[y->lane];
 	char addr[64];
 	json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:n, s:b, s:n, s:n, s:n, "
@@ -104,8 +106,8 @@ static json_t *dynamic_rule(struct mr_child *c, const struct mr_dynamic *y, uint
 			      "interface", mr_lane_link(c->d, l)->name, "lane", (int)l->index,
 			      "connections", (int)conns);
 
-	json_object_set_new(o, "congestion_control", json_null()); /* the asking rule's */
-	json_object_set_new(o, "ecn", json_null());
+	for (unsigned int i = 0; i < sizeof(askers) / sizeof(askers[0]); i++)
+		json_object_set_new(o, askers[i], json_null());
 	put_counts(c, o, y->rule_id);
 	return o;
 }

@@ -8,8 +8,7 @@
 
 struct mr_daemon;
 
-/** mr_neighbour_allowed() - is it a unicast address behind one of our interfaces or a VLAN on one?
- */
+/** mr_neighbour_allowed() - is it a unicast address behind an interface of ours or its VLAN? */
 bool mr_neighbour_allowed(const struct mr_daemon *d, uint32_t ifindex, const uint8_t addr[16]);
 
 /** mr_neighbour_resolve() - have the kernel resolve or confirm it (NTF_USE); 0 or -errno */

@@ -81,8 +81,7 @@ int mr_netlink_dump(struct mr_netlink *n, bool addresses);
 int mr_netlink_addresses(struct mr_netlink *n,
 			 void (*each)(void *arg, const struct mr_netlink_address *a), void *arg);
 
-/** mr_netlink_broadcast() - RFC 919: all ones behind the prefix; zero: /31, /32 and IPv6 have none
- */
+/** mr_netlink_broadcast() - RFC 919: all ones behind the prefix; zero for /31, /32, IPv6 */
 void mr_netlink_broadcast(const uint8_t addr[16], unsigned int prefix, uint8_t out[16]);
 
 /** mr_netlink_route() - Return: 0, -ENETUNREACH (no unicast route to others), -errno */

@@ -138,8 +138,7 @@ static int look_up(struct mr_paths *p, const struct mr_link *k, uint32_t i)
 	return err;
 }
 
-/* The record for a remote address: its own, a free one, or the one that was not asked for longest.
- */
+/* The record for a remote address: its own, a free one, or the one not asked for longest. */
 static uint32_t place_for(struct mr_paths *p, const struct mr_link *k, const uint8_t remote[16])
 {
 	struct entry *e = p->entries[k - p->c->d->links];
@@ -183,8 +182,7 @@ void mr_paths_ask(struct mr_child *c, uint32_t lane, const uint8_t remote[16])
 	err = look_up(p, k, i);
 	if (!err) {
 		answer(p, lane, remote, (int32_t)i);
-		/* A lane may ask because nothing arrives: let the kernel see whether it is there.
-		 */
+		/* A lane may ask because nothing arrives: let the kernel see if it is there. */
 		if (is_known)
 			ask_neighbour(p, e);
 		return;

@@ -5,8 +5,7 @@
 
 struct mr_daemon;
 
-/** mr_run_directory_open() - make it, take its lock; -EBUSY with words when another daemon has it
- */
+/** mr_run_directory_open() - make it, take its lock; -EBUSY with words: another daemon has it */
 int mr_run_directory_open(struct mr_daemon *d);
 
 /** mr_run_directory_close() - remove what was made there; the lock last */

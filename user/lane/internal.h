@@ -119,8 +119,7 @@ struct mr_lane {
 	/* Fast Open */
 	struct mr_fast_open_cache fast_open_cache;
 	uint32_t fast_open_pending;
-	uint32_t fast_open_reset_ms[MR_FAST_OPEN_PENDING_MOST]; /* ring of requests that were reset
-								 */
+	uint32_t fast_open_reset_ms[MR_FAST_OPEN_PENDING_MOST]; /* ring of what was reset */
 	uint32_t fast_open_reset_from, fast_open_resets;
 
 	/* transmit: collected, then given to the port */

@@ -189,8 +189,7 @@ static void answer_again(struct mr_lane *l, uint32_t i)
 	lane_half_list(l, i);
 }
 
-/* Where the expanded connection would wait; full: the final ACK is dropped, the peer sends again.
- */
+/* Where the expanded connection would wait; full: the final ACK is dropped, to come again. */
 bool lane_accept_is_full(struct mr_lane *l, const struct mr_conn *c)
 {
 	struct listener *asked = lane_listener_at(l, c->local, mr_be16(c->local_port));

@@ -172,8 +172,7 @@ static bool is_starved(const struct mr_conn *c)
 	if (c->flags & MR_CONN_SEND_LIMITED ||
 	    (c->flags & MR_CONN_ACK_NOW && c->state >= MR_SYN_RECEIVED))
 		return true;
-	/* wants to write, has nothing in flight whose ACK would wake it: found no frame, or too few
-	 */
+	/* wants to write, has nothing in flight whose ACK would wake it: found too few frames */
 	return c->flags & MR_CONN_WANT_WRITE && !c->tx_bytes && !mr_tcp_cannot_send(c);
 }
 
@@ -183,8 +182,7 @@ static inline bool output(struct mr_lane *l, struct mr_conn *c)
 	c->flags &= ~MR_CONN_READY; /* what was asked for until now is done below */
 	if (c->state != MR_CLOSED)
 		mr_tcp_output(&l->tcp, c);
-	/* what ended while it ran stands on the list once more, and a block that does is not freed
-	 */
+	/* what ended while it ran stands on the list again, and a block on it is not freed */
 	if (c->state == MR_CLOSED || may_compress(c)) {
 		if (!(c->flags & MR_CONN_READY))
 			end(l, c);

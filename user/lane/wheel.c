@@ -83,8 +83,7 @@ uint32_t mr_wheel_next(const struct mr_wheel *w)
 		if (here == MR_WHEEL_SLOTS - 1)
 			later = 0;
 		if (!later && level == MR_WHEEL_LEVELS - 1)
-			later = w->occupied[level]; /* beyond 2^32: the first slot of the next round
-						     */
+			later = w->occupied[level]; /* beyond 2^32: slot 0 of the next round */
 		if (later)
 			return base + ((uint32_t)__builtin_ctzll(later) << shift) - w->now_ms;
 	}

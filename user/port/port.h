@@ -36,7 +36,7 @@ struct mr_port;
  * struct mr_port_ops - what every port can do
  * @receive:	up to @max received frames into @spans; they are the lane's from now on. Returns n
  * @fill:	post @n frames (addresses of frame starts) for receiving; returns how many were
- *taken, from the front
+ *		taken, from the front
  * @fill_room:	how many @fill would take
  * @transmit:	queue @n frames for sending; returns how many were taken, from the front; they are
  *		the kernel's until @complete names them

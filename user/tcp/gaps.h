@@ -43,12 +43,10 @@ int mr_gap_insert(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, bool *kep
  * MR_NONE */
 uint32_t mr_gap_take(struct mr_tcp *t, struct mr_conn *c);
 
-/** mr_gap_overlap() - what the first run has of @r, which is in order, is reported (RFC 2883 4.2)
- */
+/** mr_gap_overlap() - what the first run has of @r, which is in order, is told (RFC 2883 4.2) */
 void mr_gap_overlap(struct mr_tcp *t, struct mr_conn *c, const struct mr_frame *r);
 
-/** mr_gap_frames_most() - frames that the connection may hold out of order, as frames are free now
- */
+/** mr_gap_frames_most() - frames that it may hold out of order, as frames are free now */
 uint32_t mr_gap_frames_most(const struct mr_tcp *t, const struct mr_conn *c);
 
 #endif

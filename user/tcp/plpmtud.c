@@ -156,8 +156,7 @@ static uint32_t probe_size(const struct mr_conn *c, struct mr_active *a)
 	return size > c->snd_mss ? size : 0;
 }
 
-/* Enough text waits behind the send point, and the windows are wide enough, for it and its guard.
- */
+/* Enough text waits behind the send point, and the windows are wide, for it and its guard. */
 static bool has_text_for(const struct mr_tcp *t, const struct mr_conn *c, uint32_t size)
 {
 	uint32_t needed = size + PROBE_GUARD * c->snd_mss;

@@ -62,8 +62,7 @@ static void drop_head(struct mr_tcp *t, struct mr_conn *c)
 	mr_frame_give(t->frames, head);
 }
 
-/* Take @n acknowledged bytes off the head frame. Only its record changes: the kernel may hold it.
- */
+/* Take @n acknowledged bytes off the head frame's record. The kernel may still hold the frame. */
 static void trim_head(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
 {
 	struct mr_frame *r = &t->frames->record[c->tx_head];

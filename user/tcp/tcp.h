@@ -90,8 +90,7 @@ struct mr_tcp_config {
 	uint32_t keep_count;
 	uint8_t syn_ack_retries; /* of a connection opened by Fast Open */
 	uint8_t fast_open;	 /* MR_FAST_OPEN_SERVER, MR_FAST_OPEN_CLIENT */
-	uint32_t options_off; /* MR_CONN_TIMESTAMPS, _SACK, _WINDOW_SCALE: neither offered nor taken
-			       */
+	uint32_t options_off; /* MR_CONN_TIMESTAMPS, _SACK, _WINDOW_SCALE: not offered nor taken */
 	struct mr_siphash_key fast_open_key;
 };
 
@@ -239,8 +238,7 @@ void mr_tcp_limit_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
  */
 void mr_tcp_follow_mtu(struct mr_tcp *t, struct mr_conn *c, uint32_t mtu);
 
-/** mr_tcp_icmp_arrives() - 3.9.2.2 with the checks of RFC 5927; soft errors never abort (MUST-56)
- */
+/** mr_tcp_icmp_arrives() - 3.9.2.2 with RFC 5927's checks; soft errors never abort (MUST-56) */
 void mr_tcp_icmp_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_icmp_error *icmp);
 
 /* ----- half-open and TIME-WAIT records ----- */
@@ -273,7 +271,7 @@ uint32_t mr_time_wait_left_ms(const struct mr_tcp *t, const struct mr_time_wait 
 /**
  * mr_time_wait_arrives() - 3.10.7.4 for a connection in TIME-WAIT
  * @reopen:	out: true: a new SYN that may open the tuple again (RFC 6191, MUST/MAY-2): forget
- *the record and treat the segment as for the listener
+ *		the record and treat the segment as for the listener
  *
  * Return: false when the record must be forgotten (RST), true when it stays
  */
@@ -382,8 +380,7 @@ void mr_tcp_set_user_timeout(struct mr_tcp *t, struct mr_conn *c, uint32_t ms);
 /** mr_tcp_output() - send what may be sent: text, FIN, ACK */
 void mr_tcp_output(struct mr_tcp *t, struct mr_conn *c);
 
-/** mr_tcp_timers() - 3.10.8: run the deadlines of @c that are over; MESSAGE and APP are the lane's
- */
+/** mr_tcp_timers() - 3.10.8: run the deadlines of @c that are over, but not MESSAGE and APP */
 void mr_tcp_timers(struct mr_tcp *t, struct mr_conn *c);
 
 /** mr_conn_next_deadline() - the earliest in its block; 0: none is armed */
@@ -395,8 +392,7 @@ uint32_t mr_tcp_next_deadline(const struct mr_tcp *t, const struct mr_conn *c);
 /** mr_conn_flight() - bytes sent and not acknowledged, FIN included */
 uint32_t mr_conn_flight(const struct mr_tcp *t, const struct mr_conn *c);
 
-/** mr_tcp_pipe() - bytes of text on their way: sent, and neither acknowledged in any way nor lost
- */
+/** mr_tcp_pipe() - bytes of text on their way: sent, not acknowledged in any way, not lost */
 uint32_t mr_tcp_pipe(const struct mr_tcp *t, const struct mr_conn *c);
 
 /** mr_tcp_give_idle() - give back records of idle connections: look at the next @n of the pool */

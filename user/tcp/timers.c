@@ -293,8 +293,7 @@ static bool user_timeout_is_over(const struct mr_tcp *t, const struct mr_conn *c
 	return limit && c->unacked_ms && t->now_ms - c->unacked_ms >= limit;
 }
 
-/* USER TIMEOUT: all queues are flushed, the user is told "connection aborted due to user timeout".
- */
+/* USER TIMEOUT: queues are flushed, the user is told "connection aborted due to user timeout". */
 static void user_timeout(struct mr_tcp *t, struct mr_conn *c)
 {
 	if (mr_conn_is_synchronised(c))

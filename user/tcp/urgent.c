@@ -5,8 +5,7 @@
  */
 #include "user/tcp/internal.h"
 
-/* Sixth, check the URG bit: RCV.UP <- max(RCV.UP, SEG.UP); the user hears of it when it is ahead.
- */
+/* Sixth, check the URG bit: RCV.UP <- max(RCV.UP, SEG.UP); the user hears when it is ahead. */
 void mr_tcp_check_urg_bit(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
 	uint32_t up = seg->seq + seg->urgent;

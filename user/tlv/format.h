@@ -51,8 +51,7 @@ static inline void mr_tlv_store(uint8_t *p, unsigned int width, bool little_endi
 	memcpy(p, &v64, width);
 }
 
-/** mr_tlv_is_default_layout() - tag 2, length 4 of the value, big endian; limit and check are free
- */
+/** mr_tlv_is_default_layout() - tag 2, length 4 of the value, big endian; any limit, any check */
 static inline bool mr_tlv_is_default_layout(const struct mr_tlv_format *f)
 {
 	const struct mr_tlv_format usual = MR_TLV_FORMAT_DEFAULT;

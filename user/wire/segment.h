@@ -173,7 +173,7 @@ bool mr_tcp_options_parse(struct mr_tcp_options *o, const uint8_t *p, size_t len
 /**
  * struct mr_segment_out - what to write in front of a payload
  * @options:	written in Linux's order: mss, sackOK, TS, nop wscale, fast open on SYN; nop nop TS;
- *nop nop SACK. Absent ones by mss 0, has_* false, n_sack 0
+ *		nop nop SACK. Absent ones by mss 0, has_* false, n_sack 0
  * @wnd:	the header's field, already scaled
  * @urgent:	the pointer, with MR_URG; else 0
  */

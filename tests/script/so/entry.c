@@ -109,7 +109,7 @@ static bool set_word(const char *const *words, const char *value, uint8_t *at)
 /* enum mr_syn_cookies */
 static const char *const cookie_modes[] = { "off", "auto", "always", NULL };
 
-static bool set(struct so *s, const char *name, const char *value)
+bool so_set(struct so *s, const char *name, const char *value)
 {
 	if (strcmp(name, "cc") == 0)
 		return set_word(mr_cc_names(), value, &s->cc);
@@ -120,15 +120,19 @@ static bool set(struct so *s, const char *name, const char *value)
 	return set_number(s, name, value);
 }
 
-/* "name=value,name=value": addresses by `local`, numbers of the lane's configuration. */
+/*
+ * "name=value,name=value": addresses by `local`, settings of the kernel by their whole names, the
+ * others into the lane's configuration.
+ */
 static void read_flags(struct so *s, const char *flags)
 {
 	char *copy = strdup(flags ? flags : "");
 	char *rest = copy, *word;
 
-	while (copy && (word = strsep(&rest, ", ")) != NULL) {
+	while (copy && (word = strsep(&rest, ",")) != NULL) {
 		char *value = strchr(word, '=');
 
+		word += strspn(word, " ");
 		if (!*word)
 			continue;
 		if (!value)
@@ -136,7 +140,7 @@ static void read_flags(struct so *s, const char *flags)
 		*value++ = '\0';
 		if (strcmp(word, "local") == 0)
 			set_address(s, value);
-		else if (!set(s, word, value))
+		else if (!so_set_sysctl(s, word, value) && !so_set(s, word, value))
 			complain(word);
 	}
 	free(copy);

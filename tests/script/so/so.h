@@ -213,10 +213,18 @@ void so_wire_fini(struct so *s);
 int so_netdev_send(void *u, const void *ip, size_t n);
 int so_netdev_receive(void *u, void *buf, size_t *n, long long *time_us);
 
+/* ----- entry.c ----- */
+
+/** so_set() - one of so_flags, for the lane to come; false: no such name, or no such value */
+bool so_set(struct so *s, const char *name, const char *value);
+
 /* ----- sysctl.c ----- */
 
 /** so_take_sysctls() - what the kernel is set to, for the lane; once */
 void so_take_sysctls(struct so *s);
+
+/** so_set_sysctl() - one of net.ipv4.*, known or not, for the lane to come; false: none of them */
+bool so_set_sysctl(struct so *s, const char *name, const char *value);
 
 /* ----- program.c ----- */
 

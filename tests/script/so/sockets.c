@@ -533,8 +533,7 @@ static void close_listener(struct so *s, struct so_sock *k)
 	}
 }
 
-/* connect() to AF_UNSPEC, as tcp_disconnect(): the connection ends, the socket may be used again.
- */
+/* connect() to AF_UNSPEC, as tcp_disconnect(): the connection ends, the socket goes on. */
 static int disconnect(struct so *s, struct so_sock *k)
 {
 	if (k->kind == SO_LISTENING)

@@ -2,130 +2,133 @@
 /*
  * Settings of the kernel, for the lane. Scripts set a kernel up by sysctl, in commands that
  * packetdrill runs after it has loaded the object and before the first call. What stands there in
- * other than Linux's own defaults is taken over when the first socket is made.
+ * other than Linux's own defaults is taken over when the first socket is made. Our own runner runs
+ * no commands: it gives what they would set as so_flags, and the same table says what they mean.
  */
 #include "tests/script/so/so.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "shared/mr_cc.h"
 #include "user/lane/internal.h"
 
-enum { LINUX_RMEM_MAX = 6 << 20, LINUX_WMEM_MAX = 4 << 20, LINUX_FIN_TIMEOUT_S = 60 };
+enum {
+	TEXT_BYTES = 128,
+};
 
-/* The text of a setting below net.ipv4, without its end of line; false: there is none. */
-static bool read_text(const char *name, char *text, size_t size)
+struct sysctl {
+	const char *name; /* below net.ipv4 */
+	const char *flag; /* of so_flags */
+	const char *usual;
+	unsigned int word;	     /* of the value, from 0: the one that counts */
+	unsigned int factor;	     /* numbers, not 0: the flag's unit */
+	const char *const values[4]; /* what 0, 1, 2 are called; more is left alone */
+};
+
+/* clang-format off */
+static const struct sysctl table[] = {
+	{ "tcp_rmem", "rcvbuf", "6291456", .word = 2 },
+	{ "tcp_wmem", "sndbuf", "4194304", .word = 2 },
+	{ "tcp_ecn", "ecn", "2", .values = { "off", "on", "passive" } },
+	{ "tcp_congestion_control", "cc", "cubic", .word = 0 },
+	{ "tcp_syncookies", "syn_cookies", "1", .values = { "off", "auto", "always" } },
+	{ "tcp_fin_timeout", "fin_wait_ms", "60", .factor = 1000 },
+	{ "tcp_timestamps", "timestamps", "1", .word = 0 },
+	{ "tcp_sack", "sack", "1", .word = 0 },
+	{ "tcp_window_scaling", "wscale", "1", .word = 0 },
+};
+/* clang-format on */
+
+enum { N_TABLE = sizeof(table) / sizeof(table[0]) };
+
+/* The text of a setting below net.ipv4; false: there is none. */
+static bool read_text(const char *name, char *text)
 {
-	char path[96] = "/proc/sys/net/ipv4/";
+	char path[96];
 	ssize_t n = -1;
 	int fd;
 
-	strncat(path, name, sizeof(path) - strlen(path) - 1);
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0) {
-		n = read(fd, text, size - 1);
+		n = read(fd, text, TEXT_BYTES - 1);
 		close(fd);
 	}
-	if (n < 0)
+	text[n < 0 ? 0 : n] = '\0';
+	return n >= 0;
+}
+
+/* Cuts @text down to the word that counts; NULL: it has fewer. */
+static const char *cut(const struct sysctl *y, char *text)
+{
+	char *rest, *word = strtok_r(text, " \t\n", &rest);
+
+	for (unsigned int i = 0; word && i < y->word; i++)
+		word = strtok_r(NULL, " \t\n", &rest);
+	return word;
+}
+
+/* What a lane cannot have stays as it is, as for packetdrill, which does not ask either. */
+static void take(struct so *s, const struct sysctl *y, const char *word)
+{
+	char number[32];
+	char *end;
+	unsigned long n = strtoul(word, &end, 10);
+
+	if (y->values[0]) {
+		if (*end || n >= 4 || !y->values[n])
+			return;
+		word = y->values[n];
+	} else if (y->factor) {
+		if (*end || !n || n > UINT32_MAX / y->factor)
+			return;
+		snprintf(number, sizeof(number), "%lu", n * y->factor);
+		word = number;
+	} else if (strcmp(word, "reno") == 0) {
+		word = "newreno";
+	}
+	so_set(s, y->flag, word);
+}
+
+bool so_set_sysctl(struct so *s, const char *name, const char *value)
+{
+	static const char prefix[] = "net.ipv4.";
+	char text[TEXT_BYTES];
+
+	if (strncmp(name, prefix, strlen(prefix)) != 0)
 		return false;
-	text[n] = '\0';
-	text[strcspn(text, "\n")] = '\0';
+	for (unsigned int i = 0; i < N_TABLE; i++) {
+		const char *word;
+
+		if (strcmp(table[i].name, name + strlen(prefix)) != 0)
+			continue;
+		snprintf(text, sizeof(text), "%s", value);
+		word = cut(&table[i], text);
+		if (word)
+			take(s, &table[i], word);
+	}
 	return true;
-}
-
-/* Word @at, from 0, of a setting as a number; @none when it is not there. */
-static long read_number(const char *name, int at, long none)
-{
-	char text[128], *p = text;
-	long v = none;
-
-	if (!read_text(name, text, sizeof(text)))
-		return none;
-	for (int i = 0; i <= at; i++) {
-		char *end;
-
-		v = strtol(p, &end, 10);
-		if (end == p)
-			return none;
-		p = end;
-	}
-	return v;
-}
-
-static void take_buffers(struct so *s)
-{
-	long rmem = read_number("tcp_rmem", 2, LINUX_RMEM_MAX);
-	long wmem = read_number("tcp_wmem", 2, LINUX_WMEM_MAX);
-
-	if (rmem != LINUX_RMEM_MAX && rmem > 0) {
-		s->config.receive_buffer = (uint32_t)rmem;
-		s->lane->tcp_config.receive_buffer = (uint32_t)rmem;
-	}
-	if (wmem != LINUX_WMEM_MAX && wmem > 0)
-		s->sndbuf = (uint32_t)wmem;
-}
-
-/* 0: neither asks nor agrees; 1: both; 2, the default: agrees. More is Accurate ECN. */
-static void take_ecn(struct so *s)
-{
-	static const char *const modes[] = { "off", "on", "passive" };
-	long mode = read_number("tcp_ecn", 0, 2);
-
-	for (uint8_t i = 0; mode >= 0 && mode < 2 && mr_ecn_names()[i]; i++)
-		if (strcmp(mr_ecn_names()[i], modes[mode]) == 0)
-			s->ecn = i;
-}
-
-static void take_congestion(struct so *s)
-{
-	char text[64];
-
-	if (!read_text("tcp_congestion_control", text, sizeof(text)))
-		return;
-	if (strcmp(text, "reno") == 0)
-		strcpy(text, "newreno");
-	for (uint8_t i = 0; mr_cc_names()[i]; i++)
-		if (strcmp(mr_cc_names()[i], text) == 0)
-			s->cc = i;
-}
-
-static void take_options(struct so *s)
-{
-	static const struct {
-		const char *name;
-		uint32_t flag;
-	} options[] = {
-		{ "tcp_timestamps", MR_CONN_TIMESTAMPS },
-		{ "tcp_sack", MR_CONN_SACK },
-		{ "tcp_window_scaling", MR_CONN_WINDOW_SCALE },
-	};
-
-	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-		if (read_number(options[i].name, 0, 1) == 0)
-			s->lane->tcp_config.options_off |= options[i].flag;
 }
 
 void so_take_sysctls(struct so *s)
 {
-	long cookies = read_number("tcp_syncookies", 0, 1);
-	long fin_timeout = read_number("tcp_fin_timeout", 0, LINUX_FIN_TIMEOUT_S);
+	char text[TEXT_BYTES];
 
 	if (!s->sysctls)
 		return;
 	s->sysctls = false;
-	take_buffers(s);
-	take_ecn(s);
-	take_congestion(s);
-	take_options(s);
-	if (cookies == 0)
-		s->config.open.syn_cookies = MR_SYN_COOKIES_OFF;
-	if (cookies == 2)
-		s->config.open.syn_cookies = MR_SYN_COOKIES_ALWAYS;
-	if (fin_timeout != LINUX_FIN_TIMEOUT_S && fin_timeout > 0)
-		s->lane->tcp_config.fin_wait_ms = (uint32_t)fin_timeout * 1000;
+	for (unsigned int i = 0; i < N_TABLE; i++) {
+		const char *word = read_text(table[i].name, text) ? cut(&table[i], text) : NULL;
+
+		if (word && strcmp(word, table[i].usual) != 0)
+			take(s, &table[i], word);
+	}
+	s->lane->tcp_config.receive_buffer = s->config.receive_buffer;
+	s->lane->tcp_config.fin_wait_ms = s->config.fin_wait_ms;
+	s->lane->tcp_config.options_off = s->options_off;
 	for (unsigned int i = 0; i < SO_LISTENERS; i++) {
 		s->rule[i].cc = s->cc;
 		s->rule[i].ecn = s->ecn;
