@@ -101,7 +101,8 @@ BPF_HELP  := $(call asan,$(filter-out %_test.c,$(wildcard tests/bpf/*.c)))
 ASAN_DAEMON := $(filter-out %/main.o,$(call asan,user/daemon/*.c)) \
 	$(call asan,user/port/xsk*.c) $(call asan,user/frame/arena.c)
 
-$(B)/tests/unit/tcp_predict_test: LINK_FLAGS = -Wl,--wrap=mr_tcp_predict
+$(B)/tests/unit/tcp_predict_test: LINK_FLAGS = -Wl,--wrap=mr_tcp_predict -Wl,--wrap=mr_tcp_answer
+$(B)/tests/lane/lane_usual_test: LINK_FLAGS = -Wl,--wrap=lane_usual_arrives -Wl,--wrap=mr_tcp_answer
 $(UNIT): $(B)/tests/%: $(B)/asan/tests/%.o $(UNIT_HELP) $(ASAN_LANE)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "tests/lane/pair.h"
+#include "user/lane/ticks.h"
 
 #if __has_attribute(noipa)
 #define KEEP_WHOLE __attribute__((noipa))
@@ -112,6 +113,7 @@ static void start(struct pair *p, uint32_t connections)
 
 	memset(&load, 0, sizeof(load));
 	pair_init(p, o);
+	p->ticks_rate = mr_ticks_rate();
 	for (int i = 0; i < 2; i++) {
 		p->end[i].config.port_lo = 1024;
 		p->end[i].config.port_hi = 65535;

@@ -192,6 +192,7 @@ void pair_start(struct pair *p, const struct mr_app *const *apps, unsigned int n
 			.asks_arg = e,
 			.clock_ns = clock_ns,
 			.clock_arg = p,
+			.ticks_rate = p->ticks_rate,
 			.n_lanes = 1,
 			.epoch = 1,
 		};

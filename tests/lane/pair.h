@@ -42,6 +42,7 @@ struct pair {
 	struct pair_end end[2];
 	struct mr_memory_wire *wire;
 	bool real_clock; /* benchmarks measure; tests run on the wire's clock */
+	uint64_t ticks_rate;
 };
 
 /* Sizes and times that a test may change between pair_init() and pair_start(). */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Header prediction is a short cut and nothing else: two connections get the same segments, calls
- * and time, one of them without it (the linker puts __wrap_mr_tcp_predict() before it), and stay
- * equal in every field, in what they sent and in what was read.
+ * Header prediction and the short way of answers are short cuts and nothing else: two connections
+ * get the same segments, calls and time, one of them without (the linker puts
+ * __wrap_mr_tcp_predict() and __wrap_mr_tcp_answer() before them), and stay equal in every field,
+ * in what they sent and in what was read.
  */
 #include "tests/unit/tcp_fixture.h"
 
@@ -18,10 +19,21 @@ bool __real_mr_tcp_predict(struct mr_tcp *t, struct mr_conn *c, const struct mr_
 bool __wrap_mr_tcp_predict(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
 			   uint32_t frame, bool *kept);
 
+bool __real_mr_tcp_answer(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+bool __wrap_mr_tcp_answer(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
+
 static struct {
 	const struct mr_tcp *without;
-	uint64_t taken, refused;
+	uint64_t taken, refused, answered;
 } predict;
+
+bool __wrap_mr_tcp_answer(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
+{
+	bool answered = t != predict.without && __real_mr_tcp_answer(t, c, a);
+
+	predict.answered += answered;
+	return answered;
+}
 
 bool __wrap_mr_tcp_predict(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
 			   uint32_t frame, bool *kept)
@@ -210,6 +222,7 @@ static void whatever_arrives_prediction_changes_nothing(void **state)
 	}
 	assert_true(predict.taken > ROUNDS * STEPS / 20);
 	assert_true(predict.refused > ROUNDS * STEPS / 20);
+	assert_true(predict.answered > ROUNDS * STEPS / 200);
 }
 
 int main(void)

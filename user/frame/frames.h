@@ -79,12 +79,18 @@ static inline uint64_t mr_frame_addr(const struct mr_frames *f, uint32_t i)
 	return (uint64_t)i << f->frame_shift;
 }
 
-/** mr_frame_set_state() - the only place where a frame changes its state */
+/* The only place where a frame changes its state. */
+static inline void frame_enter(uint64_t *by_state, struct mr_frame *r, enum mr_frame_state state)
+{
+	by_state[r->state]--;
+	by_state[state]++;
+	r->state = (uint8_t)state;
+}
+
+/** mr_frame_set_state() - count it there, too */
 static inline void mr_frame_set_state(struct mr_frames *f, uint32_t i, enum mr_frame_state state)
 {
-	f->by_state[f->record[i].state]--;
-	f->by_state[state]++;
-	f->record[i].state = (uint8_t)state;
+	frame_enter(f->by_state, &f->record[i], state);
 }
 
 /**
@@ -96,13 +102,14 @@ static inline void mr_frame_set_state(struct mr_frames *f, uint32_t i, enum mr_f
 static inline uint32_t mr_frame_take(struct mr_frames *f, enum mr_frame_state state, bool reserved)
 {
 	uint32_t i = f->free_head;
+	uint32_t n = f->n_free;
 	struct mr_frame *r;
 
-	if (i == MR_NONE || (!reserved && f->n_free <= f->reserve))
+	if (i == MR_NONE || (!reserved && n <= f->reserve))
 		return MR_NONE;
 	r = &f->record[i];
 	f->free_head = r->next;
-	f->n_free--;
+	f->n_free = n - 1;
 	r->next = MR_NONE;
 	r->owner = MR_NONE;
 	r->offset = MR_TX_OFFSET;
@@ -110,7 +117,7 @@ static inline uint32_t mr_frame_take(struct mr_frames *f, enum mr_frame_state st
 	r->tcp_flags = 0;
 	r->sends = 0;
 	r->marks = 0;
-	mr_frame_set_state(f, i, state);
+	frame_enter(f->by_state, r, state);
 	return i;
 }
 
@@ -118,16 +125,18 @@ static inline uint32_t mr_frame_take(struct mr_frames *f, enum mr_frame_state st
 static inline void mr_frame_give(struct mr_frames *f, uint32_t i)
 {
 	struct mr_frame *r = &f->record[i];
+	uint32_t head = f->free_head;
+	uint32_t n = f->n_free;
 
 	r->owner = MR_NONE;
 	if (r->in_tx) {
-		mr_frame_set_state(f, i, MR_FRAME_CTL);
+		frame_enter(f->by_state, r, MR_FRAME_CTL);
 		return;
 	}
-	mr_frame_set_state(f, i, MR_FRAME_FREE);
-	r->next = f->free_head;
+	r->next = head;
 	f->free_head = i;
-	f->n_free++;
+	f->n_free = n + 1;
+	frame_enter(f->by_state, r, MR_FRAME_FREE);
 }
 
 /** mr_frame_completed() - the kernel is done with a frame that was sent */

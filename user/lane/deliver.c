@@ -4,6 +4,7 @@
  * where a message lies in one frame, linearised in the message store where it spans.
  */
 #include "user/lane/internal.h"
+#include "user/lane/ticks.h"
 
 #include <string.h>
 
@@ -17,12 +18,13 @@ enum {
 
 void lane_callback_begin(struct mr_lane *l, uint64_t *start)
 {
-	*start = l->s.clock_ns(l->s.clock_arg);
+	*start = l->s.ticks_rate ? mr_ticks() : l->s.clock_ns(l->s.clock_arg);
 }
 
 void lane_callback_end(struct mr_lane *l, const struct lane_rule *r, uint64_t start)
 {
-	uint64_t took = l->s.clock_ns(l->s.clock_arg) - start;
+	uint64_t took = l->s.ticks_rate ? mr_ticks_ns(mr_ticks() - start, l->s.ticks_rate)
+					: l->s.clock_ns(l->s.clock_arg) - start;
 	int bucket = took ? 63 - __builtin_clzll(took) : 0;
 
 	l->stats->callbacks++;
@@ -144,10 +146,9 @@ static bool grow_store(struct mr_lane *l, struct mr_conn *c, const struct mr_tlv
 }
 
 /* Heartbeats are the lane's, everything else is the application's, in the order of the stream. */
-static enum mr_app_verdict offer_message(struct mr_lane *l, struct mr_conn *c,
-					 const struct mr_tlv *m)
+static inline enum mr_app_verdict offer_message(struct mr_lane *l, struct mr_conn *c,
+						struct lane_rule *r, const struct mr_tlv *m)
 {
-	struct lane_rule *r = rule_of(l, c);
 	enum mr_app_verdict verdict;
 	uint64_t start;
 
@@ -257,7 +258,7 @@ static uint32_t read_message(struct mr_lane *l, struct mr_conn *c, const uint8_t
 			break;
 		return (uint32_t)used;
 	case MR_TLV_MESSAGE:
-		if (offer_message(l, c, &m) == MR_APP_AGAIN) {
+		if (offer_message(l, c, rule_of(l, c), &m) == MR_APP_AGAIN) {
 			*reader = before;
 			note_blocked(l, c);
 			return 0;
@@ -278,11 +279,22 @@ static uint32_t read_message(struct mr_lane *l, struct mr_conn *c, const uint8_t
 	return UINT32_MAX;
 }
 
+static inline bool read_whole(const struct lane_rule *r, const uint8_t *data, uint32_t len,
+			      size_t *used, struct mr_tlv *m)
+{
+	if (!r->plain_messages)
+		return mr_tlv_read_whole(&r->format, data, len, used, m);
+	if (!mr_tlv_is_whole_default(r->format.max_bytes, data, len, m))
+		return false;
+	*used = MR_TLV_DEFAULT_HEADER + m->len;
+	return true;
+}
+
 /* All messages of a frame; returns bytes to consume, UINT32_MAX: the connection is gone. */
 static uint32_t offer_messages(struct mr_lane *l, struct mr_conn *c, const uint8_t *data,
 			       uint32_t len)
 {
-	const struct mr_tlv_format *f = &rule_of(l, c)->format;
+	struct lane_rule *r = rule_of(l, c);
 	uint32_t done = 0;
 	struct mr_tlv m;
 
@@ -290,9 +302,8 @@ static uint32_t offer_messages(struct mr_lane *l, struct mr_conn *c, const uint8
 		size_t used;
 
 		/* in the middle of no message */
-		if (c->session == MR_NONE &&
-		    mr_tlv_read_whole(f, data + done, len - done, &used, &m)) {
-			if (offer_message(l, c, &m) == MR_APP_AGAIN) {
+		if (c->session == MR_NONE && read_whole(r, data + done, len - done, &used, &m)) {
+			if (offer_message(l, c, r, &m) == MR_APP_AGAIN) {
 				note_blocked(l, c);
 				return done;
 			}

@@ -9,6 +9,7 @@
 #include "user/lane/internal.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* The check is not summed up before there is room. */
 static int send_checked(struct mr_lane *l, struct mr_conn *c, const struct mr_tlv_format *f,
@@ -28,8 +29,8 @@ static int send_checked(struct mr_lane *l, struct mr_conn *c, const struct mr_tl
 	return 0;
 }
 
-int lane_send_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, const void *value,
-		      size_t len)
+static int send_any_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, const void *value,
+			    size_t len)
 {
 	const struct mr_tlv_format *f = &rule_of(l, c)->format;
 	uint8_t head[MR_TLV_HEADER_MAX];
@@ -49,6 +50,27 @@ int lane_send_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, const 
 	if (!error)
 		l->stats->messages_out++;
 	return error;
+}
+
+/* In the default layout, on an established connection with nothing queued, it is written in place.
+ */
+int lane_send_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, const void *value,
+		      size_t len)
+{
+	const struct lane_rule *r = rule_of(l, c);
+	uint8_t *to = NULL;
+
+	if (r->plain_messages && c->state == MR_ESTABLISHED && !(c->flags & MR_CONN_FIN_QUEUED) &&
+	    tag <= UINT16_MAX && len <= r->format.max_bytes && len < UINT16_MAX)
+		to = mr_tcp_place(&l->tcp, c, MR_TLV_DEFAULT_HEADER + (uint32_t)len);
+	if (!to)
+		return send_any_message(l, c, tag, value, len);
+	mr_tlv_store(to, 2, false, tag);
+	mr_tlv_store(to + 2, 4, false, len);
+	if (len)
+		memcpy(to + MR_TLV_DEFAULT_HEADER, value, len);
+	l->stats->messages_out++;
+	return 0;
 }
 
 /* Stamps are milliseconds modulo 2^32; the decision wants them whole. 0 stays 0: none. */

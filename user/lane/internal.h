@@ -34,6 +34,7 @@ struct lane_rule {
 	void *state; /* of the application for this rule */
 	uint32_t app_index;
 	struct mr_tlv_format format;
+	bool plain_messages; /* TLV in the default layout, without check */
 	struct mr_heartbeat_config heartbeat;
 	uint32_t shortest_ms; /* the shortest limit of the heartbeat, 0: none is on */
 	bool failed;	      /* the application refused to start */

@@ -45,6 +45,7 @@ struct mr_lane_asks {
  * @paths:	the daemon's path table, or NULL
  * @apps:	known applications
  * @clock_ns:	CLOCK_MONOTONIC, or a virtual clock
+ * @ticks_rate:	mr_ticks_rate(): callbacks are timed by the processor's counter; 0: by the clock
  * @held:	which frames the kernel holds for an earlier generation (mr_frames_init()), or NULL
  */
 struct mr_lane_setup {
@@ -64,6 +65,7 @@ struct mr_lane_setup {
 	void *asks_arg;
 	uint64_t (*clock_ns)(void *arg);
 	void *clock_arg;
+	uint64_t ticks_rate;
 	const uint8_t *held;
 	bool zero_copy;
 	uint32_t lane;

@@ -36,6 +36,8 @@ static void read_settings(struct lane_rule *r)
 		.max_bytes = t->max_bytes,
 		.check = t->check,
 	};
+	r->plain_messages = r->app->messages && r->format.check == MR_TLV_CHECK_NONE &&
+			    mr_tlv_is_default_layout(&r->format);
 	r->heartbeat = (struct mr_heartbeat_config){
 		.has_ping = h->has_ping,
 		.ping_tag = h->ping_tag,

@@ -220,8 +220,11 @@ void lane_run_answers(struct mr_lane *l)
 			continue;
 		if (c->flags & (MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
 			lane_ready(l, c);
-		else
+		else if (!mr_tcp_answer(&l->tcp, c, mr_active_peek(&l->actives, c)) ||
+			 is_starved(c))
 			output(l, c);
+		else
+			lane_heartbeat_look(l, c);
 	}
 	l->n_answers = 0;
 }

@@ -106,6 +106,15 @@ static bool op_transmit(struct mr_tcp *t, struct mr_conn *c, uint32_t frame,
 	return true;
 }
 
+/* With tags, or without room. */
+static __attribute__((noinline)) bool answer_any(struct mr_tcp *t, struct mr_conn *c,
+						 uint32_t frame, const struct mr_plain_out *out)
+{
+	struct mr_segment_out any = mr_plain_segment(out);
+
+	return op_transmit(t, c, frame, &any);
+}
+
 static bool op_answer(struct mr_tcp *t, struct mr_conn *c, uint32_t frame,
 		      const struct mr_plain_out *out)
 {
@@ -113,11 +122,8 @@ static bool op_answer(struct mr_tcp *t, struct mr_conn *c, uint32_t frame,
 	struct mr_frame *r = &l->frames.record[frame];
 	uint8_t *payload = mr_frame_payload(&l->frames, frame);
 
-	if (!l->tx_room || c->vlan[0] | c->vlan[1]) {
-		struct mr_segment_out any = mr_plain_segment(out);
-
-		return op_transmit(t, c, frame, &any);
-	}
+	if (!l->tx_room || c->vlan[0] | c->vlan[1])
+		return answer_any(t, c, frame, out);
 	put_out(l, frame,
 		r->len + mr_plain_push(payload, r->len, mr_conn_tuple(c), c->peer_mac, l->mac, out,
 				       l->ip_id++));

@@ -162,6 +162,29 @@ static void duplicate(struct end *to, const struct flight *f)
 	list_insert(to, copy);
 }
 
+/*
+ * A wire without delay on which nothing stands: the frame is at the other end at once, when there
+ * is a place for it now.
+ */
+static bool put_through(struct end *from, const struct mr_span *span)
+{
+	struct mr_memory_wire *w = from->wire;
+	struct end *to = &w->end[from == w->end];
+	uint64_t addr;
+
+	if (w->fate || w->delay_ns || to->first || !fifo_count(&to->fill) || !fifo_room(&to->rx) ||
+	    span->len > to->conf.frame_bytes - XDP_PACKET_HEADROOM)
+		return false;
+	addr = fifo_first(&to->fill)->addr & ~(uint64_t)(to->conf.frame_bytes - 1);
+	if (addr >= to->conf.umem_bytes)
+		return false;
+	to->fill.head++;
+	addr += XDP_PACKET_HEADROOM;
+	memcpy(to->conf.umem + addr, from->conf.umem + span->addr, span->len);
+	fifo_put(&to->rx, addr, span->len);
+	return true;
+}
+
 static void put_on_wire(struct end *from, const struct mr_span *span)
 {
 	struct mr_memory_wire *w = from->wire;
@@ -195,7 +218,7 @@ static void put_on_wire(struct end *from, const struct mr_span *span)
 static bool take_fill(struct end *e, uint64_t *frame)
 {
 	while (fifo_count(&e->fill)) {
-		*frame = fifo_first(&e->fill)->addr / e->conf.frame_bytes * e->conf.frame_bytes;
+		*frame = fifo_first(&e->fill)->addr & ~(uint64_t)(e->conf.frame_bytes - 1);
 		e->fill.head++;
 		if (*frame < e->conf.umem_bytes)
 			return true;
@@ -243,10 +266,9 @@ static uint32_t memory_receive(struct mr_port *p, struct mr_span *spans, uint32_
 
 	arrivals(e);
 	n = minimum(fifo_count(&e->rx), max);
-	for (uint32_t i = 0; i < n; i++) {
-		spans[i] = *fifo_first(&e->rx);
-		e->rx.head++;
-	}
+	for (uint32_t i = 0; i < n; i++)
+		spans[i] = e->rx.slot[(e->rx.head + i) & (e->rx.size - 1)];
+	e->rx.head += n;
 	return n;
 }
 
@@ -296,7 +318,7 @@ static uint32_t memory_complete(struct mr_port *p, uint64_t *addrs, uint32_t max
 static bool is_span_valid(const struct end *e, const struct mr_span *s)
 {
 	return s->len && s->addr < e->conf.umem_bytes &&
-	       s->addr % e->conf.frame_bytes + s->len <= e->conf.frame_bytes;
+	       (s->addr & (e->conf.frame_bytes - 1)) + s->len <= e->conf.frame_bytes;
 }
 
 /* Needs a completion entry for each frame, as the kernel does, and stops where there is none. */
@@ -312,7 +334,8 @@ static uint32_t memory_kick(struct mr_port *p, bool *again)
 			e->statistics.tx_invalid++;
 			continue;
 		}
-		put_on_wire(e, &s);
+		if (!put_through(e, &s))
+			put_on_wire(e, &s);
 		fifo_put(&e->completion, s.addr, 0);
 	}
 	*again = fifo_count(&e->tx) != 0;
@@ -367,8 +390,8 @@ static const struct mr_port_ops memory_ops = {
 static bool is_end_valid(const struct mr_memory_end *c)
 {
 	return c->umem && c->ring_size && !(c->ring_size & (c->ring_size - 1)) &&
-	       c->frame_bytes > XDP_PACKET_HEADROOM && c->umem_bytes &&
-	       c->umem_bytes % c->frame_bytes == 0;
+	       !(c->frame_bytes & (c->frame_bytes - 1)) && c->frame_bytes > XDP_PACKET_HEADROOM &&
+	       c->umem_bytes && c->umem_bytes % c->frame_bytes == 0;
 }
 
 static int end_init(struct end *e, struct mr_memory_wire *w, const struct mr_memory_end *conf)

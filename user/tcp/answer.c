@@ -44,7 +44,7 @@ static inline void fill(struct mr_tcp *t, struct mr_conn *c, const struct mr_fra
 /* Nothing is owed to the peer any more. */
 static inline void note_ack(struct mr_conn *c, struct mr_active *a)
 {
-	c->flags &= ~(MR_CONN_ACK_NOW | MR_CONN_CWND_LIMITED);
+	c->flags &= ~(MR_CONN_ACK_NOW | MR_CONN_CWND_LIMITED | MR_CONN_SEND_LIMITED);
 	a->n_untold = 0;
 	c->segs_unacked = 0;
 	c->last_ack_sent = c->rcv_nxt;
@@ -66,7 +66,11 @@ static inline void note_text(struct mr_tcp *t, struct mr_conn *c, struct mr_acti
 	}
 	a->cc_sent_ms = t->now_ms;
 	mr_path_sent(a, r->len, end);
-	mr_scoreboard_sent(t, a, c->tx_head);
+	a->time_head = c->tx_head; /* nothing else is on its way */
+	a->time_tail = c->tx_head;
+	r->time_prev = MR_NONE;
+	r->time_next = MR_NONE;
+	r->marks = MR_FRAME_TIMED;
 	c->snd_nxt = end;
 	if (r->len < c->snd_mss) {
 		a->small_end = end;
@@ -74,7 +78,7 @@ static inline void note_text(struct mr_tcp *t, struct mr_conn *c, struct mr_acti
 	}
 	mr_frame_set_state(t->frames, c->tx_head, MR_FRAME_SENT);
 	c->tx_next = MR_NONE;
-	mr_timer_text_sent(t, c);
+	mr_timer_answer_sent(t, c, a);
 }
 
 /* Is an answer all that waits? Then it left, or SEND_LIMITED says that there was no room. */

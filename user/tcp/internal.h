@@ -132,6 +132,7 @@ uint32_t mr_scoreboard_next_lost(struct mr_tcp *t, struct mr_active *a);
 /* rack.c (RFC 8985) */
 void mr_frame_delivered(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 			const struct mr_frame *r, struct mr_delivery *d);
+uint32_t mr_rack_answered(struct mr_tcp *t, struct mr_active *a, const struct mr_frame *r);
 void mr_rack_dsack(struct mr_conn *c, struct mr_active *a);
 void mr_rack_recovered(struct mr_active *a);
 uint32_t mr_rack_detect_loss(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
@@ -261,6 +262,7 @@ uint32_t mr_tcp_isn(const struct mr_tcp *t, const struct mr_tuple *tuple);
 void mr_timer_data_sent(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_data_acked(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_text_sent(struct mr_tcp *t, struct mr_conn *c);
+void mr_timer_answer_sent(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
 void mr_timer_reordered(struct mr_tcp *t, struct mr_conn *c, uint32_t us);
 void mr_timer_sacked(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_reneged(struct mr_tcp *t, struct mr_conn *c, bool advanced);

@@ -43,19 +43,17 @@ static inline bool acks_all(const struct mr_tcp *t, const struct mr_conn *c,
 static inline void take_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 			    const struct mr_segment *seg)
 {
-	struct mr_cc_ack ack = { .acked = c->tx_bytes, .flight = c->tx_bytes };
-	struct mr_delivery d = { .advanced = true };
+	uint32_t bytes = c->tx_bytes;
+	struct mr_cc_ack ack = { .acked = bytes, .delivered = bytes, .flight = bytes };
 
-	mr_frame_delivered(t, c, a, &t->frames->record[c->tx_head], &d);
+	ack.rtt_us = mr_rack_answered(t, a, &t->frames->record[c->tx_head]);
 	mr_frame_give(t->frames, c->tx_head);
 	mr_scoreboard_clear(a);
 	c->tx_head = MR_NONE;
 	c->tx_tail = MR_NONE;
 	c->tx_bytes = 0;
 	mr_conn_advance_una(c, seg->ack);
-	ack.delivered = d.delivered;
-	ack.rtt_us = d.rtt_us;
-	ack.limited = mr_cwv_is_limited(c, a, ack.flight);
+	ack.limited = mr_cwv_is_limited(c, a, bytes);
 	mr_path_acked(t, c, a);
 	c->flags &= ~MR_CONN_RTT_RUNNING;
 	mr_rtt_sample(c, (uint32_t)t->now_us - c->rtt_start_us);

@@ -87,6 +87,18 @@ void mr_frame_delivered(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a
 		update_newest(a, r, rtt);
 }
 
+/* mr_frame_delivered() for the only frame in flight, sent once, without pacing. Returns the sample.
+ */
+uint32_t mr_rack_answered(struct mr_tcp *t, struct mr_active *a, const struct mr_frame *r)
+{
+	uint32_t rtt = max_u32((uint32_t)t->now_us - r->sent_us, 1);
+
+	update_min_rtt(t, a, rtt);
+	detect_reordering(a, r);
+	update_newest(a, r, rtt);
+	return rtt;
+}
+
 /* Step 4: a duplicate was reported: the window was too small, once a round trip. */
 void mr_rack_dsack(struct mr_conn *c, struct mr_active *a)
 {

@@ -329,6 +329,34 @@ int mr_tcp_send_whole(struct mr_tcp *t, struct mr_conn *c, const void *head, uin
 /** mr_tcp_cannot_send() - 0, -EPIPE after a close, -ENOTCONN before ESTABLISHED */
 int mr_tcp_cannot_send(const struct mr_conn *c);
 
+/**
+ * mr_tcp_place() - @len bytes that are queued already and only have to be written
+ * @c:	mr_tcp_cannot_send() was asked
+ *
+ * The short way of mr_tcp_send_whole(), for what fits in a segment when nothing else is queued.
+ *
+ * Return: where they go, all to be written before anything else is called; NULL: take the long way
+ */
+static inline uint8_t *mr_tcp_place(struct mr_tcp *t, struct mr_conn *c, uint32_t len)
+{
+	struct mr_frames *f = t->frames;
+	uint32_t i;
+
+	if (c->tx_tail != MR_NONE || len > c->snd_mss || !len || f->n_free < f->reserve + 4)
+		return NULL;
+	i = mr_frame_take(f, MR_FRAME_TX, false);
+	f->record[i].seq = c->snd_una;
+	f->record[i].len = (uint16_t)len;
+	c->tx_head = i;
+	c->tx_tail = i;
+	c->tx_next = i;
+	c->tx_bytes = len;
+	t->stats->app_bytes_out += len;
+	if (!(c->flags & MR_CONN_READY))
+		t->ops->ready(t, c);
+	return mr_frame_bytes_at(f, i) + MR_TX_OFFSET;
+}
+
 /** mr_tcp_send_room() - bytes that may be queued now */
 uint32_t mr_tcp_send_room(const struct mr_tcp *t, const struct mr_conn *c);
 

@@ -133,6 +133,26 @@ static void arm_probe(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 	arm(t, c, MR_DEADLINE_RETRANSMIT, min_u32((us + 999) / 1000, rto_left_ms(t, c, a)));
 }
 
+/*
+ * mr_timer_text_sent() for a lone segment on a connection where nothing is lost or reported, so
+ * that a probe may be scheduled unless one is out: with one segment in flight, a delayed ACK is
+ * waited for.
+ */
+void mr_timer_answer_sent(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
+{
+	uint32_t ms;
+
+	if (c->unacked_ms || a->user_timeout_ms || t->config->user_timeout_ms || a->tlp_is_out ||
+	    !c->srtt_us || a->timer == MR_TIMER_REORDER || !(c->flags & MR_CONN_SACK)) {
+		mr_timer_text_sent(t, c);
+		return;
+	}
+	ms = (mr_tlp_timeout_us(c, a, 0) + 999) / 1000;
+	c->unacked_ms = at(t, 0);
+	a->timer = MR_TIMER_PROBE;
+	arm(t, c, MR_DEADLINE_RETRANSMIT, min_u32(ms, mr_rto_backed_off(c)));
+}
+
 /* RFC 8985 7.2: new text moves the probe on; it never comes after the time-out. */
 void mr_timer_text_sent(struct mr_tcp *t, struct mr_conn *c)
 {

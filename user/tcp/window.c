@@ -146,7 +146,7 @@ static uint32_t receive_space(const struct mr_tcp *t, const struct mr_conn *c)
  * is what the peer's header prediction waits for. Returns rcv_wnd to offer, a multiple of the scale
  * that covers what was offered before.
  */
-uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c)
+static uint32_t select_window(const struct mr_tcp *t, const struct mr_conn *c)
 {
 	uint32_t unit = 1u << c->rcv_shift;
 	uint32_t most = 65535u << c->rcv_shift;
@@ -157,6 +157,26 @@ uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c)
 	if (space < c->rcv_wnd + step && (c->rx_bytes || space < offered || c->rcv_wnd < space / 2))
 		space = offered;
 	return min_u32(space, most);
+}
+
+/*
+ * Most connections read what comes and never needed more than the start: nothing is unread, at most
+ * half of that window was used, and frames are plenty. Then it is the start again.
+ */
+static inline bool is_start_again(const struct mr_tcp *t, const struct mr_conn *c)
+{
+	const struct mr_active *a = mr_active_peek(t->actives, c);
+	const struct mr_frames *f = t->frames;
+
+	return !c->rx_bytes && a && !a->rcv_limit && c->rcv_shift &&
+	       c->rcv_wnd - RECEIVE_START / 2 <= RECEIVE_START / 2 &&
+	       t->config->receive_buffer >= RECEIVE_START && f->n_free > 2 * f->reserve &&
+	       (uint64_t)(f->n_free - 2 * f->reserve) * (f->frame_bytes / 4) >= RECEIVE_START;
+}
+
+uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c)
+{
+	return is_start_again(t, c) ? (uint32_t)RECEIVE_START : select_window(t, c);
 }
 
 /*

@@ -51,6 +51,10 @@ static inline void mr_tlv_store(uint8_t *p, unsigned int width, bool little_endi
 	memcpy(p, &v64, width);
 }
 
+enum {
+	MR_TLV_DEFAULT_HEADER = 6,
+};
+
 /** mr_tlv_is_default_layout() - tag 2, length 4 of the value, big endian; any limit, any check */
 static inline bool mr_tlv_is_default_layout(const struct mr_tlv_format *f)
 {

@@ -95,14 +95,12 @@ static inline bool mr_tlv_is_whole(const struct mr_tlv_format *f, const uint8_t 
 static inline bool mr_tlv_is_whole_default(uint32_t max_bytes, const uint8_t *data, size_t len,
 					   struct mr_tlv *out)
 {
-	enum { HEADER = 6 };
-
-	if (len < HEADER)
+	if (len < MR_TLV_DEFAULT_HEADER)
 		return false;
 	out->tag = mr_tlv_load(data, 2, false);
 	out->len = (uint32_t)mr_tlv_load(data + 2, 4, false);
-	out->value = data + HEADER;
-	return out->len <= max_bytes && out->len <= len - HEADER;
+	out->value = data + MR_TLV_DEFAULT_HEADER;
+	return out->len <= max_bytes && out->len <= len - MR_TLV_DEFAULT_HEADER;
 }
 
 /**

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From the daemon's first message to a lane: receive descriptors, map what they name. */
 #include "user/worker/worker.h"
+#include "user/lane/ticks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -247,6 +248,7 @@ int worker_make_lane(struct worker *w)
 		.asks = &worker_asks,
 		.asks_arg = w,
 		.clock_ns = clock_ns,
+		.ticks_rate = mr_ticks_rate(),
 		.zero_copy = w->hello.zero_copy,
 		.lane = w->hello.lane,
 		.n_lanes = w->hello.n_lanes,

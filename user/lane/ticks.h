@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Short times, measured by the processor's counter where it runs at one rate for all cores: a
+ * reading costs a third of the clock's, and there are two a message.
+ */
+#ifndef MR_LANE_TICKS_H
+#define MR_LANE_TICKS_H
+
+#include <stdint.h>
+
+/**
+ * mr_ticks_rate() - nanoseconds of CLOCK_MONOTONIC a tick, times 2^32
+ *
+ * Takes five milliseconds. 0: this processor has no such counter; ask the clock.
+ */
+uint64_t mr_ticks_rate(void);
+
+static inline uint64_t mr_ticks(void)
+{
+#ifdef __x86_64__
+	return __builtin_ia32_rdtsc();
+#else
+	return 0;
+#endif
+}
+
+/** mr_ticks_ns() - @ticks in nanoseconds */
+static inline uint64_t mr_ticks_ns(uint64_t ticks, uint64_t rate)
+{
+	return (uint64_t)((unsigned __int128)ticks * rate >> 32);
+}
+
+#endif
