@@ -224,7 +224,7 @@ static void reset_while_closing(struct mr_tcp *t, struct mr_conn *c)
 		mr_tcp_close_conn(t, c, c->rx_bytes ? MR_CLOSE_RESET_BY_PEER : MR_CLOSE_DONE);
 		return;
 	}
-	c->snd_una = c->snd_nxt;
+	mr_conn_advance_una(c, c->snd_nxt);
 	mr_timer_data_acked(t, c);
 	if (c->state == MR_CLOSING)
 		mr_tcp_set_state(t, c, MR_TIME_WAIT);
