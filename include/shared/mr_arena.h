@@ -16,7 +16,7 @@
 #include "mr_endian.h"
 
 enum {
-	MR_ARENA_LAYOUT = 6,	    /* raise it with any change of a record below */
+	MR_ARENA_LAYOUT = 7,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
 	MR_SACK_RUNS = 16,	    /* runs out of order that are remembered to be reported */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
@@ -290,8 +290,9 @@ struct mr_time_wait {
 	uint8_t remote[16];
 	struct mr_be16 local_port;
 	struct mr_be16 remote_port;
-	uint8_t peer_mac[6];
-	uint16_t vlan[2];
+	uint8_t ttl; /* of its rule, 0: the default */
+	uint8_t dscp;
+	uint8_t pad[8];
 	uint16_t expire_half_s; /* half seconds of the lane's clock, modulo 2^16; see time_wait.c */
 	uint32_t snd_nxt;
 	uint32_t rcv_nxt;

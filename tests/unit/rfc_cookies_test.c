@@ -338,6 +338,41 @@ static void cookie_has_the_ip_settings_of_its_rule(void **state)
 	assert_int_equal(rfc_last(f)->dscp, 33);
 }
 
+/* What the configuration refuses is not on, whatever a SYN, or the echo of a cookie's, says. */
+static void options_off_are_off_with_and_without_cookie(void **state)
+{
+	struct mr_segment syn = syn_of(false, 1400, true);
+
+	(void)state;
+	for (int cookie = 0; cookie < 2; cookie++) {
+		for (int off = 0; off < 2; off++) {
+			const uint32_t options = MR_CONN_WINDOW_SCALE | MR_CONN_SACK;
+			struct mr_half_open h;
+			struct mr_segment ack;
+			struct mr_conn c = { 0 };
+			struct rfc f;
+
+			rfc_init(&f);
+			f.config.options_off = off ? options : 0;
+			f.config.receive_buffer = 1 << 20;
+			if (cookie) {
+				assert_true(mr_cookie_send(&f.tcp, &syn, 0, NULL));
+				ack = ack_of(&f, &syn);
+				ack.options.ts_ecr &= ~31u; /* shift 9, SACK: whatever we said */
+				ack.options.ts_ecr |= 16 | 9;
+				assert_true(mr_cookie_check(&f.tcp, &ack, &h));
+			} else {
+				assert_true(mr_tcp_listen_state(&f.tcp, &syn, &h));
+			}
+			mr_half_open_expand(&f.tcp, &h, &c);
+			assert_int_equal(c.flags & options, off ? 0 : options);
+			assert_int_equal(c.snd_shift, off ? 0 : 9);
+			assert_int_equal(!!c.rcv_shift, !off);
+			rfc_fini(&f);
+		}
+	}
+}
+
 /* The block that it stands for takes the text of the same segment, window scaled. */
 static void cookie_block_is_established_by_a_segment_with_text(void **state)
 {
@@ -384,6 +419,7 @@ int main(void)
 		cmocka_unit_test(cookie_a_little_too_low_is_of_the_next_minute),
 		TEST(cookie_is_no_later_segment),
 		TEST(cookie_has_the_ip_settings_of_its_rule),
+		cmocka_unit_test(options_off_are_off_with_and_without_cookie),
 		TEST(cookie_block_is_established_by_a_segment_with_text),
 	};
 

@@ -452,6 +452,46 @@ static void established_frames_short_one_frame_for_the_empty_queue(void **state)
 	rfc_fini(&f);
 }
 
+/*
+ * Down to which of the last frames one of @unread bytes and nothing queued may send: half of the
+ * reserve; who has something to answer goes below where the fill ring stops, but not to the last
+ * eighth, which is for ACKs, probes and resets.
+ */
+static void sends_down_to(uint32_t unread, uint32_t last)
+{
+	struct rfc f;
+	struct mr_conn *c = start(&f);
+	uint32_t taken;
+
+	if (unread)
+		rfc_arrives(&f, c,
+			    &(struct rfc_in){ .flags = MR_ACK,
+					      .seq = c->rcv_nxt,
+					      .text = text,
+					      .len = (uint16_t)unread });
+	take_frames(&f, &taken, last);
+	assert_int_equal(mr_tcp_send_room(&f.tcp, c), 0);
+	assert_int_equal(rfc_send(&f, c, text, 100), 0);
+	assert_true(c->flags & MR_CONN_WANT_WRITE);
+	give_back(&f, taken);
+	take_frames(&f, &taken, last + 1);
+	assert_int_equal(rfc_send(&f, c, text, 100), 100);
+	assert_int_equal(f.frames.n_free, last);
+	give_back(&f, taken);
+	rfc_fini(&f);
+}
+
+static void established_frames_short_last_ones_are_for_control(void **state)
+{
+	struct rfc f;
+
+	(void)state;
+	rfc_init(&f);
+	sends_down_to(0, f.frames.reserve / 2);
+	sends_down_to(100, f.frames.reserve / 8);
+	rfc_fini(&f);
+}
+
 static void established_no_frames_send_takes_nothing(void **state)
 {
 	struct rfc f;
@@ -532,6 +572,7 @@ int main(void)
 		cmocka_unit_test(established_transmit_refuses_fin_is_not_lost),
 		cmocka_unit_test(established_transmit_refuses_timeout_tries_again),
 		cmocka_unit_test(established_frames_short_one_frame_for_the_empty_queue),
+		cmocka_unit_test(established_frames_short_last_ones_are_for_control),
 		cmocka_unit_test(established_no_frames_send_takes_nothing),
 		cmocka_unit_test(established_no_frames_split_waits),
 		cmocka_unit_test(established_frames_short_nodelay_writes_share_frames),

@@ -75,6 +75,37 @@ static void closing_rst_at_rcv_nxt_ends_without_error(void **state)
 	resets(MR_TIME_WAIT, MR_CLOSE_DONE);
 }
 
+/* A reset while text is unread: the FIN counts as acknowledged, the reader's bytes stay. */
+static void closing_rst_with_unread_text_fin_counts_across_the_wrap(void **state)
+{
+	static const enum mr_tcp_state states[] = { MR_CLOSING, MR_LAST_ACK };
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct rfc f;
+		struct mr_conn *c;
+		uint8_t got[8];
+
+		rfc_init(&f);
+		c = rfc_conn_in(&f, MR_ESTABLISHED);
+		rfc_arrives(&f, c,
+			    IN(.flags = MR_ACK, .seq = c->rcv_nxt, .text = "text", .len = 4));
+		c->iss = c->snd_nxt + 1; /* 4 GiB were sent: the FIN is the last byte of them */
+		mr_tcp_shutdown_send(&f.tcp, c);
+		rfc_output(&f, c);
+		rfc_arrives(&f, c,
+			    IN(.flags = MR_FIN | MR_ACK, .seq = c->rcv_nxt, .ack = c->snd_una));
+		assert_int_equal(c->state, MR_CLOSING);
+		c->state = states[i];
+		rfc_arrives(&f, c, IN(.flags = MR_RST, .seq = c->rcv_nxt));
+		assert_int_equal(c->state, i ? MR_LAST_ACK : MR_TIME_WAIT);
+		assert_int_equal(c->snd_una, c->snd_nxt);
+		assert_int_equal(c->snd_wraps, 1);
+		assert_int_equal(rfc_read(&f, c, got, sizeof(got)), 4);
+		rfc_fini(&f);
+	}
+}
+
 static void every_state_rst_inside_window_gets_challenge_ack(void **state)
 {
 	(void)state;
@@ -204,6 +235,7 @@ int main(void)
 		TEST(established_rst_outside_window_is_dropped_in_silence),
 		cmocka_unit_test(synchronised_rst_at_rcv_nxt_resets),
 		cmocka_unit_test(closing_rst_at_rcv_nxt_ends_without_error),
+		cmocka_unit_test(closing_rst_with_unread_text_fin_counts_across_the_wrap),
 		cmocka_unit_test(every_state_rst_inside_window_gets_challenge_ack),
 		cmocka_unit_test(every_state_rst_outside_window_is_dropped_in_silence),
 		TEST(established_rst_with_any_ack_resets),

@@ -79,8 +79,79 @@ static void table_empty_segment_inside_window_both_edges(void **state)
 	accepted(&f, c, c->rcv_nxt, 0);
 	accepted(&f, c, c->rcv_nxt + 99, 0);
 	assert_int_equal(f.n_sent, 0);
-	refused(&f, c, c->rcv_nxt + 100, 0);
+	accepted(&f, c, c->rcv_nxt + 100, 0); /* an ACK: see right_edge_pure_ack_alone_is_taken */
+	assert_int_equal(f.n_sent, 0);
+	refused(&f, c, c->rcv_nxt + 101, 0);
 	refused(&f, c, c->rcv_nxt - 1, 0);
+	rfc_fini(&f);
+}
+
+/* What else stands at the right edge: dropped, and answered as @answered says, by an ACK. */
+static void edge_refuses(uint8_t flags, uint16_t len, bool answered, bool challenge)
+{
+	struct rfc f;
+	struct mr_conn *c = begin_window(&f, 100);
+
+	assert_int_equal(
+		rfc_arrives(&f, c,
+			    IN(.flags = flags, .seq = c->rcv_nxt + 100, .text = text, .len = len)),
+		MR_DROP_TCP_SEQUENCE);
+	assert_int_equal(c->state, MR_ESTABLISHED);
+	assert_int_equal(c->rcv_nxt, RFC_IRS + 1);
+	assert_int_equal(c->ooo_head, MR_NONE);
+	assert_int_equal(f.n_sent, answered);
+	assert_int_equal(f.stats.challenge_acks, challenge);
+	if (answered)
+		assert_int_equal(rfc_last(&f)->flags, MR_ACK);
+	rfc_fini(&f);
+}
+
+/* RFC 5961 3.2 (RST outside: silence), 4.2 (SYN anywhere: a challenge) stand as they did. */
+static void right_edge_pure_ack_alone_is_taken(void **state)
+{
+	(void)state;
+	edge_refuses(MR_RST, 0, false, false);
+	edge_refuses(MR_RST | MR_ACK, 0, false, false);
+	edge_refuses(MR_SYN, 0, true, true);
+	edge_refuses(MR_SYN | MR_ACK, 0, true, true);
+	edge_refuses(MR_SYN | MR_RST | MR_ACK, 0, false, false);
+	edge_refuses(MR_FIN | MR_ACK, 0, true, false);
+	edge_refuses(MR_ACK, 1, true, false);
+	edge_refuses(0, 0, true, false);
+	edge_refuses(MR_PSH, 0, true, false);
+}
+
+/* The peer filled our window, a segment was lost: its ACKs free what we sent all the same. */
+static void right_edge_ack_counts_while_text_is_missing(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = begin_window(&f, 200);
+	uint32_t edge = c->rcv_nxt + 200;
+
+	(void)state;
+	c->flags |= MR_CONN_TIMESTAMPS;
+	c->ts_recent = 50;
+	rfc_send(&f, c, text, 1000);
+	rfc_arrives(&f, c,
+		    IN(.flags = MR_ACK, .seq = c->rcv_nxt + 100, .ack = c->snd_una, .text = text,
+		       .len = 100, .has_ts = true, .ts_val = 60));
+	rfc_forget(&f);
+	assert_int_equal(rfc_arrives(&f, c,
+				     IN(.flags = MR_ACK, .seq = edge, .wnd = 777, .has_ts = true,
+					.ts_val = 61)),
+			 MR_DROP_NONE);
+	assert_int_equal(c->snd_una, c->snd_nxt);
+	assert_int_equal(c->tx_bytes, 0);
+	assert_int_equal(c->snd_wnd, 777);
+	assert_int_equal(c->ts_recent, 50); /* RFC 7323 4.3: of text in order alone */
+	assert_int_equal(c->rcv_nxt, RFC_IRS + 1);
+	assert_int_equal(f.n_sent, 0);
+	/* RFC 5961 5.2 holds for it as for every ACK */
+	assert_int_equal(rfc_arrives(&f, c,
+				     IN(.flags = MR_ACK, .seq = edge, .ack = c->snd_nxt + 1,
+					.has_ts = true, .ts_val = 61)),
+			 MR_DROP_TCP_ACK);
+	assert_int_equal(f.stats.challenge_acks, 1);
 	rfc_fini(&f);
 }
 
@@ -180,7 +251,9 @@ static void table_holds_across_sequence_wrap(void **state)
 	c->rcv_nxt = c->last_ack_sent = 0xffffffe0u;
 	c->snd_wl1 = c->irs = 0xffffffdfu;
 	accepted(&f, c, 67, 0); /* the window's last number */
-	refused(&f, c, 68, 0);
+	refused(&f, c, 68, 1);
+	accepted(&f, c, 68, 0); /* its edge: for ACKs */
+	refused(&f, c, 69, 0);
 	refused(&f, c, 0xffffffdfu, 0);
 	accepted(&f, c, c->rcv_nxt, 64);
 	assert_int_equal(c->rcv_nxt, 32);
@@ -457,6 +530,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(table_empty_segment_zero_window_only_rcv_nxt),
 		cmocka_unit_test(table_empty_segment_inside_window_both_edges),
+		cmocka_unit_test(right_edge_pure_ack_alone_is_taken),
+		cmocka_unit_test(right_edge_ack_counts_while_text_is_missing),
 		cmocka_unit_test(table_text_zero_window_is_refused),
 		cmocka_unit_test(table_text_starts_in_window_is_cut_to_it),
 		cmocka_unit_test(table_text_starts_on_last_byte_of_window_is_accepted),

@@ -21,7 +21,6 @@ static void begin(struct rfc *f, struct mr_time_wait *w, bool timestamps)
 		c->flags |= MR_CONN_TIMESTAMPS;
 		c->ts_recent = TS_RECENT;
 	}
-	c->vlan[0] = 9;
 	mr_time_wait_compress(&f->tcp, c, w);
 }
 
@@ -88,10 +87,29 @@ static void compress_keeps_what_answers_need(void **state)
 	assert_int_equal(w.snd_nxt, SND_NXT);
 	assert_int_equal(w.rcv_nxt, RCV_NXT);
 	assert_int_equal(w.ts_recent, TS_RECENT);
-	assert_int_equal(w.vlan[0], 9);
 	assert_memory_equal(w.local, f.conn.local, 16);
 	assert_memory_equal(w.remote, f.conn.remote, 16);
 	assert_int_equal(w.remote_port.raw, f.conn.remote_port.raw);
+	rfc_fini(&f);
+}
+
+/* RFC 9293 MUST-48, MUST-49: the record answers as its connection did. */
+static void record_answers_with_the_ip_settings_of_its_rule(void **state)
+{
+	static const struct mr_ip_settings ip[2] = { { 1, 2 }, { 77, 33 } };
+	struct mr_time_wait w;
+	struct mr_conn *c;
+	struct rfc f;
+
+	(void)state;
+	rfc_init(&f);
+	f.tcp.ip = ip;
+	c = rfc_conn_in(&f, MR_TIME_WAIT);
+	c->rule = 1;
+	mr_time_wait_compress(&f.tcp, c, &w);
+	stays(&f, &w, plain(MR_FIN | MR_ACK, RCV_NXT - 1), 1);
+	assert_int_equal(rfc_last(&f)->ttl, 77);
+	assert_int_equal(rfc_last(&f)->dscp, 33);
 	rfc_fini(&f);
 }
 
@@ -252,6 +270,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(compress_keeps_what_answers_need),
+		cmocka_unit_test(record_answers_with_the_ip_settings_of_its_rule),
 		cmocka_unit_test(record_ends_after_2_msl_not_before),
 		cmocka_unit_test(record_ends_after_2_msl_across_the_clocks_wrap),
 		cmocka_unit_test(fin_again_is_acked_and_restarts),

@@ -25,7 +25,8 @@ enum {
 /**
  * struct mr_frames - the pool
  * @by_state:	frames in each state, in struct mr_lane_stats, indexed by enum mr_frame_state
- * @reserve:	frames that only control segments and receiving may take
+ * @reserve:	the last frames: for receiving and for control segments; part of them for who has
+ *		nothing queued (user/tcp/queue.c)
  */
 struct mr_frames {
 	uint8_t *base;
@@ -95,7 +96,7 @@ static inline void mr_frame_set_state(struct mr_frames *f, uint32_t i, enum mr_f
 
 /**
  * mr_frame_take() - a free frame
- * @reserved:	may the last frames be taken (control segments, receiving)?
+ * @reserved:	may it be one of the reserve?
  *
  * Return: index, its record reset, in @state, or MR_NONE
  */

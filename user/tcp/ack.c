@@ -164,9 +164,7 @@ static void selective_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_s
 
 	if (!d.advanced && !seg->options.n_sack && !(a && a->tlp_is_out))
 		return;
-	if (!a)
-		a = mr_active_of(t, c);
-	a->used_ms = t->now_ms;
+	a = mr_active_of(t, c);
 	if (seg->options.n_sack)
 		mr_scoreboard_arrives(t, c, a, seg, &d);
 	if (d.advanced) {

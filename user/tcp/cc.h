@@ -106,8 +106,8 @@ uint32_t mr_cc_reno_ssthresh(struct mr_tcp *t, struct mr_conn *c, struct mr_acti
  *
  * It held text back, or it is in slow start and half of it was out in this round trip: RFC 7661 4.1
  * takes that for validated, and the next round trip of a sender that doubles needs twice the
- * flight. While what a timeout took is sent again, always. Called once for each ACK that advances:
- * it follows the round trips.
+ * flight. While what a timeout took is sent again, always. Called once for each ACK that
+ * advances, brings SACK blocks or may answer a tail probe: it follows the round trips.
  */
 bool mr_cwv_is_limited(const struct mr_conn *c, struct mr_active *a, uint32_t flight);
 

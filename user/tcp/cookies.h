@@ -18,7 +18,8 @@ enum {
  * @rule:	that listens: its IP settings
  * @used:	last sequence number of an earlier connection of the tuple, or NULL
  *
- * Without timestamps the SYN-ACK offers neither window scale nor SACK nor ECN: only the MSS fits.
+ * Without timestamps the SYN-ACK offers neither window scale nor SACK: only the MSS fits. With or
+ * without them it never agrees on ECN.
  *
  * Return: false when it is no plain SYN, or when the cookie is not above @used; nothing was sent
  */

@@ -182,9 +182,9 @@ static void join_runs(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a, 
  * Held already and free: half of it. Frames never get short (window.c) by that; while they are, a
  * few for those whose next segment is missing, so that it alone has to come again.
  */
-uint32_t mr_gap_frames_most(const struct mr_tcp *t, const struct mr_conn *c)
+uint32_t mr_gap_frames_most(const struct mr_tcp *t, const struct mr_conn *c,
+			    const struct mr_active *a)
 {
-	const struct mr_active *a = mr_active_peek(t->actives, c);
 	uint32_t held = a && c->ooo_head != MR_NONE ? a->ooo_frames : 0;
 	uint32_t n_free = t->frames->n_free;
 	uint32_t reserve = t->frames->reserve;
@@ -241,7 +241,7 @@ static bool may_hold(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 			return false;
 		return prune(t, c, a, r->seq);
 	}
-	return a->ooo_frames < mr_gap_frames_most(t, c) || prune(t, c, a, r->seq);
+	return a->ooo_frames < mr_gap_frames_most(t, c, a) || prune(t, c, a, r->seq);
 }
 
 /* ----- in and out ----- */

@@ -35,7 +35,7 @@ static inline void mr_text_cut_back(struct mr_frame *r, uint32_t edge)
  * @kept:	out: true: the frame is the connection's now; false: still the caller's
  *
  * What is held already stays, the new piece is cut to what it adds. Return: MR_DROP_NONE, or why
- * it was dropped. At most MR_OOO_RUNS / 2 runs are looked at and two frames copied.
+ * it was dropped. At most MR_OOO_RUNS runs are looked at and two frames copied.
  */
 int mr_gap_insert(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, bool *kept);
 
@@ -46,7 +46,11 @@ uint32_t mr_gap_take(struct mr_tcp *t, struct mr_conn *c);
 /** mr_gap_overlap() - what the first run has of @r, which is in order, is told (RFC 2883 4.2) */
 void mr_gap_overlap(struct mr_tcp *t, struct mr_conn *c, const struct mr_frame *r);
 
-/** mr_gap_frames_most() - frames that it may hold out of order, as frames are free now */
-uint32_t mr_gap_frames_most(const struct mr_tcp *t, const struct mr_conn *c);
+/**
+ * mr_gap_frames_most() - frames that the connection may hold out of order, as frames are free now
+ * @a:	its active record, or NULL
+ */
+uint32_t mr_gap_frames_most(const struct mr_tcp *t, const struct mr_conn *c,
+			    const struct mr_active *a);
 
 #endif

@@ -9,14 +9,6 @@
 
 #include <string.h>
 
-/* What a configuration refuses, as flags of half-open connections. */
-static unsigned int options_off(uint32_t off)
-{
-	return (off & MR_CONN_TIMESTAMPS ? MR_HALF_TIMESTAMPS : 0) |
-	       (off & MR_CONN_WINDOW_SCALE ? MR_HALF_WINDOW_SCALE : 0) |
-	       (off & MR_CONN_SACK ? MR_HALF_SACK : 0);
-}
-
 /* 3.10.7.2, LISTEN STATE. */
 bool mr_tcp_listen_state(struct mr_tcp *t, const struct mr_segment *seg, struct mr_half_open *half)
 {
@@ -45,8 +37,6 @@ bool mr_tcp_listen_state(struct mr_tcp *t, const struct mr_segment *seg, struct 
 				   (o->has_window_scale ? MR_HALF_WINDOW_SCALE : 0) |
 				   (o->sack_permitted ? MR_HALF_SACK : 0)),
 	};
-	if (t->config->options_off)
-		half->flags &= (uint8_t)~options_off(t->config->options_off);
 	memcpy(half->local, seg->tuple.local, sizeof(half->local));
 	memcpy(half->remote, seg->tuple.remote, sizeof(half->remote));
 	memcpy(half->peer_mac, seg->link.peer_mac, sizeof(half->peer_mac));
@@ -89,7 +79,7 @@ void mr_half_open_expand(struct mr_tcp *t, const struct mr_half_open *h, struct 
 		c->flags &= ~MR_CONN_TIMESTAMPS;
 	if (!(h->flags & MR_HALF_SACK))
 		c->flags &= ~MR_CONN_SACK;
-	if (h->flags & MR_HALF_WINDOW_SCALE) {
+	if (h->flags & MR_HALF_WINDOW_SCALE && c->flags & MR_CONN_WINDOW_SCALE) {
 		c->snd_shift = h->snd_shift;
 	} else {
 		c->flags &= ~MR_CONN_WINDOW_SCALE;

@@ -152,6 +152,19 @@ static bool is_for_zero_window(const struct mr_conn *c, const struct mr_segment 
 	return !c->rcv_wnd && seg->seq == c->rcv_nxt;
 }
 
+/*
+ * A pure ACK at the right edge, where table 6 ends: the peer has used our window up, so that this
+ * is its SND.NXT. Had all its text come, the window were zero and the ACK valid (3.10.7.4); it is
+ * the same segment while some is missing, and we would send again what it acknowledges until that
+ * came. Linux takes it (tcp_sequence()). It moves no timestamp, for it lies beyond the last ACK;
+ * SYN, FIN, text and RST are left to the table, and so to RFC 5961.
+ */
+static bool is_ack_at_edge(const struct mr_conn *c, const struct mr_segment *seg)
+{
+	return (seg->flags & (MR_SYN | MR_FIN | MR_RST | MR_ACK)) == MR_ACK && !seg->len &&
+	       seg->seq == c->rcv_nxt + c->rcv_wnd;
+}
+
 /* Simultaneous open: the SYN-ACK that answers our SYN repeats the SYN that we know (3.5, figure 8).
  */
 static bool is_answer_to_both_syns(const struct mr_conn *c, const struct mr_segment *seg)
@@ -190,7 +203,7 @@ static enum step first_check_sequence_number(struct mr_tcp *t, struct mr_conn *c
 		*drop = MR_DROP_TCP_PAWS;
 		return STEP_DONE;
 	}
-	if (!is_acceptable(c, seg) && !is_for_zero_window(c, seg) &&
+	if (!is_acceptable(c, seg) && !is_for_zero_window(c, seg) && !is_ack_at_edge(c, seg) &&
 	    !is_answer_to_both_syns(c, seg)) {
 		answer_unacceptable(t, c, seg);
 		*drop = MR_DROP_TCP_SEQUENCE;
@@ -224,7 +237,7 @@ static void reset_while_closing(struct mr_tcp *t, struct mr_conn *c)
 		mr_tcp_close_conn(t, c, c->rx_bytes ? MR_CLOSE_RESET_BY_PEER : MR_CLOSE_DONE);
 		return;
 	}
-	c->snd_una = c->snd_nxt;
+	mr_conn_advance_una(c, c->snd_nxt);
 	mr_timer_data_acked(t, c);
 	if (c->state == MR_CLOSING)
 		mr_tcp_set_state(t, c, MR_TIME_WAIT);

@@ -84,11 +84,13 @@ bool mr_conn_is_synchronised(const struct mr_conn *c);
 
 /* text.c */
 void mr_tcp_drop_received(struct mr_tcp *t, struct mr_conn *c);
-void mr_tcp_drop_out_of_order(struct mr_tcp *t, struct mr_conn *c);
 int mr_tcp_receive_text(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
 			uint32_t frame, bool *kept);
 bool mr_tcp_queue_text(struct mr_tcp *t, struct mr_conn *c, uint32_t frame);
 void mr_tcp_owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap);
+
+/* gaps.c */
+void mr_tcp_drop_out_of_order(struct mr_tcp *t, struct mr_conn *c);
 
 /* predict.c */
 bool mr_tcp_predict(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
@@ -113,7 +115,8 @@ void mr_sack_renege(struct mr_tcp *t, struct mr_conn *c, uint32_t edge);
 void mr_sack_duplicate(struct mr_tcp *t, struct mr_conn *c, uint32_t left, uint32_t right);
 bool mr_sack_fill(const struct mr_conn *c, const struct mr_active *a, uint32_t len,
 		  struct mr_segment_out *out);
-uint8_t mr_sack_fill_older(const struct mr_active *a, struct mr_segment_out *out);
+uint8_t mr_sack_older(const struct mr_conn *c, const struct mr_active *a);
+void mr_sack_fill_older(const struct mr_active *a, uint8_t from, struct mr_segment_out *out);
 
 /* scoreboard.c (RFC 2018, RFC 6675: received) */
 void mr_scoreboard_sent(struct mr_tcp *t, struct mr_active *a, uint32_t frame);

@@ -173,11 +173,9 @@ static bool send_older_sacks(struct mr_tcp *t, struct mr_conn *c, struct mr_acti
 	struct mr_segment_out out;
 	uint8_t left;
 
-	for (;;) {
+	while ((left = mr_sack_older(c, a)) != a->n_untold) {
 		fill_segment(t, c, &out, control_seq(c), MR_ACK);
-		left = mr_sack_fill_older(a, &out);
-		if (left == a->n_untold)
-			return true;
+		mr_sack_fill_older(a, left, &out);
 		if (!t->ops->transmit(t, c, MR_NONE, &out)) {
 			c->flags |= MR_CONN_SEND_LIMITED;
 			return false;
@@ -185,6 +183,7 @@ static bool send_older_sacks(struct mr_tcp *t, struct mr_conn *c, struct mr_acti
 		a->n_untold = left;
 		t->stats->segments_out++;
 	}
+	return true;
 }
 
 void mr_tcp_send_ack(struct mr_tcp *t, struct mr_conn *c)

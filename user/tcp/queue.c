@@ -176,12 +176,17 @@ static uint32_t frame_share(const struct mr_tcp *t)
 }
 
 /*
- * Whoever has nothing queued gets a frame even when hogs took the rest: half of the reserve; all of
- * it for an answer, which gives back the frame that asked for it.
+ * Whoever has nothing queued gets a frame even when hogs took the rest, from half of the reserve;
+ * an answer, which as a rule gives back the frame that asked for it, also where the fill ring takes
+ * no more (lane_refill()). The last eighth, where no text is kept either, is for ACKs, probes and
+ * resets: a peer may leave the beginning of a message behind each that is answered, so that the
+ * frame does not come back.
  */
 static bool may_take_reserve(const struct mr_tcp *t, const struct mr_conn *c)
 {
-	return !c->tx_bytes && (t->frames->n_free > t->frames->reserve / 2 || c->rx_bytes);
+	uint32_t floor = c->rx_bytes ? t->frames->reserve / 8 : t->frames->reserve / 2;
+
+	return !c->tx_bytes && t->frames->n_free > floor;
 }
 
 uint32_t mr_tcp_send_room(const struct mr_tcp *t, const struct mr_conn *c)

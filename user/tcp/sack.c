@@ -108,11 +108,11 @@ static void put(struct mr_segment_out *out, const struct mr_block *b)
 }
 
 /* Blocks that fit beside timestamps. */
-static uint8_t room_for_blocks(const struct mr_segment_out *out)
+static uint8_t room_for_blocks(const struct mr_conn *c)
 {
 	uint32_t room = MR_TCP_OPTIONS_MAX - KIND_BYTES;
 
-	room -= out->options.has_timestamps ? MR_TS_OPTION_BYTES : 0;
+	room -= c->flags & MR_CONN_TIMESTAMPS ? MR_TS_OPTION_BYTES : 0;
 	return (uint8_t)(room / BLOCK_BYTES);
 }
 
@@ -128,9 +128,9 @@ bool mr_sack_fill(const struct mr_conn *c, const struct mr_active *a, uint32_t l
 
 	if (!a->n_gap && !dsack)
 		return true;
-	room = room_for_blocks(out);
+	room = room_for_blocks(c);
 	if (a->n_untold + dsack > room)
-		return false; /* see mr_sack_fill_older() */
+		return false; /* see mr_sack_older() */
 	if (len + KIND_BYTES + BLOCK_BYTES * (min_u32(a->n_gap, BLOCKS) + 1u) > c->snd_mss && len)
 		return false;
 	if (dsack)
@@ -143,19 +143,23 @@ bool mr_sack_fill(const struct mr_conn *c, const struct mr_active *a, uint32_t l
 /*
  * Are there more blocks to be told of than an ACK has room for? Then those that changed first, as
  * an ACK of their segments would have told them; a peer that hears of the others alone sends again
- * what arrived. There are never more such ACKs than segments that came. Returns how many are left
- * untold when @out has left; a->n_untold: the ACK itself has room for all.
+ * what arrived. There are never more such ACKs than segments that came. Returns the first block of
+ * the next one, which is how many are left untold when it has left; a->n_untold: the ACK itself has
+ * room for all.
  */
-uint8_t mr_sack_fill_older(const struct mr_active *a, struct mr_segment_out *out)
+uint8_t mr_sack_older(const struct mr_conn *c, const struct mr_active *a)
 {
-	uint8_t room = room_for_blocks(out);
+	uint8_t room = room_for_blocks(c);
 	uint8_t newest = room - (a->dsack.left != a->dsack.right);
-	uint8_t from;
 
 	if (a->n_untold <= newest)
 		return a->n_untold;
-	from = newest + (a->n_untold - newest - 1) / room * room;
+	return newest + (a->n_untold - newest - 1) / room * room;
+}
+
+/* The ACK that mr_sack_older() asks for: blocks from @from on. */
+void mr_sack_fill_older(const struct mr_active *a, uint8_t from, struct mr_segment_out *out)
+{
 	for (uint8_t i = from; i < a->n_untold; i++)
 		put(out, &a->gap[i]);
-	return from;
 }

@@ -90,7 +90,8 @@ struct mr_tcp_config {
 	uint32_t keep_count;
 	uint8_t syn_ack_retries; /* of a connection opened by Fast Open */
 	uint8_t fast_open;	 /* MR_FAST_OPEN_SERVER, MR_FAST_OPEN_CLIENT */
-	uint32_t options_off; /* MR_CONN_TIMESTAMPS, _SACK, _WINDOW_SCALE: not offered nor taken */
+	/* MR_CONN_TIMESTAMPS, _SACK, _WINDOW_SCALE: not offered nor taken; tests alone set it */
+	uint32_t options_off;
 	struct mr_siphash_key fast_open_key;
 };
 

@@ -23,7 +23,6 @@ void mr_time_wait_compress(struct mr_tcp *t, const struct mr_conn *c, struct mr_
 	*w = (struct mr_time_wait){
 		.local_port = c->local_port,
 		.remote_port = c->remote_port,
-		.vlan = { c->vlan[0], c->vlan[1] },
 		.snd_nxt = c->snd_nxt,
 		.rcv_nxt = c->rcv_nxt,
 		.ts_recent = c->flags & MR_CONN_TIMESTAMPS ? max_u32(c->ts_recent, 1) : 0,
@@ -31,7 +30,10 @@ void mr_time_wait_compress(struct mr_tcp *t, const struct mr_conn *c, struct mr_
 	};
 	memcpy(w->local, c->local, sizeof(w->local));
 	memcpy(w->remote, c->remote, sizeof(w->remote));
-	memcpy(w->peer_mac, c->peer_mac, sizeof(w->peer_mac));
+	if (t->ip) {
+		w->ttl = t->ip[c->rule].ttl;
+		w->dscp = t->ip[c->rule].dscp;
+	}
 	restart(t, w);
 }
 
@@ -42,24 +44,25 @@ uint32_t mr_time_wait_left_ms(const struct mr_tcp *t, const struct mr_time_wait 
 	return left > 0 ? (uint32_t)left * 500 : 0;
 }
 
-static void send_ack(struct mr_tcp *t, const struct mr_time_wait *w)
+/* To where @seg came from, as a reset of no connection: the path may have moved since. */
+static void send_ack(struct mr_tcp *t, const struct mr_time_wait *w, const struct mr_segment *seg)
 {
 	struct mr_segment_out out = {
-		.seq = w->snd_nxt, .ack = w->rcv_nxt, .flags = MR_ACK, .wnd = UINT16_MAX
+		.seq = w->snd_nxt,
+		.ack = w->rcv_nxt,
+		.flags = MR_ACK,
+		.wnd = UINT16_MAX,
+		.ttl = w->ttl,
+		.dscp = w->dscp,
 	};
-	struct mr_tuple tuple = { .local_port = w->local_port, .remote_port = w->remote_port };
-	struct mr_link link = { .vlan = { w->vlan[0], w->vlan[1] } };
 
-	memcpy(tuple.local, w->local, sizeof(tuple.local));
-	memcpy(tuple.remote, w->remote, sizeof(tuple.remote));
-	memcpy(link.peer_mac, w->peer_mac, sizeof(link.peer_mac));
 	if (w->ts_recent) {
 		out.options.has_timestamps = true;
 		out.options.ts_val = t->now_ms + t->ts_offset;
 		out.options.ts_ecr = w->ts_recent;
 	}
 	t->stats->segments_out++;
-	t->ops->reply(t, &tuple, &link, &out);
+	t->ops->reply(t, &seg->tuple, &seg->link, &out);
 }
 
 /* MAY-2 with RFC 6191: a SYN beyond everything the old connection could have sent. */
@@ -84,6 +87,6 @@ bool mr_time_wait_arrives(struct mr_tcp *t, struct mr_time_wait *w, const struct
 	if (seg->flags & MR_FIN && seg->seq + seg->len + 1 == w->rcv_nxt)
 		restart(t, w); /* the peer's FIN again: our ACK was lost */
 	if (mr_segment_length(seg) || seg->seq != w->rcv_nxt)
-		send_ack(t, w);
+		send_ack(t, w, seg);
 	return true;
 }

@@ -116,7 +116,7 @@ static __attribute__((noinline)) uint32_t scarce_space(const struct mr_tcp *t,
 	if (n_free <= 2 * t->frames->reserve)
 		return c->rx_bytes ? 0 : min_u32(wanted, RECEIVE_SHORT);
 	share = (n_free - 2 * t->frames->reserve) * (t->frames->frame_bytes / 2ull);
-	share = min_u64(share, (uint64_t)mr_gap_frames_most(t, c) *
+	share = min_u64(share, (uint64_t)mr_gap_frames_most(t, c, mr_active_peek(t->actives, c)) *
 				       max_u32(t->frames->frame_bytes / 2, c->rcv_mss));
 	if (!c->rx_bytes && share < RECEIVE_SHORT)
 		share = RECEIVE_SHORT;

@@ -73,7 +73,8 @@ static bool set_number(struct so *s, const char *name, const char *value)
 		return true;
 	}
 	if (option_flag(name)) {
-		s->options_off |= n ? 0 : option_flag(name);
+		s->options_off = n ? s->options_off & ~option_flag(name)
+				   : s->options_off | option_flag(name);
 		return true;
 	}
 	if (strcmp(name, "sysctl") == 0) {
