@@ -12,7 +12,11 @@
 #ifndef MR_BPF_PARSE_H
 #define MR_BPF_PARSE_H
 
-#include "maps.h"
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#include "shared/mr_endian.h"
+#include "shared/mr_verdict.h"
 
 enum {
 	MAX_TAGS = 2,

@@ -139,6 +139,11 @@ uint32_t test_ifindex(void)
 	return fx.ifindex;
 }
 
+int program_fd(void)
+{
+	return fx.program[fx.section];
+}
+
 int map_fd(const char *name)
 {
 	int fd = bpf_object__find_map_fd_by_name(fx.object, name);
