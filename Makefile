@@ -44,10 +44,11 @@ DAEMON_LIBS := -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lsec
 CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
-BENCH    := $(B)/bench/mr-load $(B)/bench/epoll-echo $(B)/bench/mr-bench-wire
+BENCH    := $(B)/bench/mr-load $(B)/bench/epoll-echo $(B)/bench/mr-bench-wire $(B)/bench/mr-bench-xdp
+BPF_OBJ  := $(B)/millrace.bpf.o $(B)/bench/parse_pass.bpf.o
 
 .PHONY: all
-all: $(PROGRAMS) $(BENCH)
+all: $(PROGRAMS) $(BENCH) $(BPF_OBJ)
 
 $(B)/millraced: $(DAEMON_OBJ) $(DAEMON_LANE_OBJ)
 	$(say) LINK $@
@@ -62,18 +63,22 @@ $(B)/millrace: $(CLI_OBJ)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
 
 $(B)/millrace.bpf.o: bpf/millrace.bpf.c
+$(B)/bench/parse_pass.bpf.o: bench/peers/parse_pass.bpf.c
+$(BPF_OBJ):
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -g -O2 -Wall -Werror -mcpu=v3 -target bpf -Iinclude -Ivmlinux/$(ARCH) -Ibpf -I. \
-		-MMD -MP -MF $(B)/millrace.bpf.d -MT $@ -c $< -o $@.tmp && mv $@.tmp $@
+		-MMD -MP -MF $(@:.o=.d) -MT $@ -c $(filter %.bpf.c,$^) -o $@.tmp && mv $@.tmp $@
 
 $(B)/bench/mr-load: $(B)/obj/bench/client.o
 $(B)/bench/epoll-echo: $(B)/obj/bench/peers/epoll_echo.o
 $(B)/bench/mr-bench-wire: $(B)/obj/bench/wire.o $(B)/obj/tests/lane/pair.o $(LANE_OBJ)
+$(B)/bench/mr-bench-xdp: $(B)/obj/bench/xdp.o $(patsubst %,$(B)/obj/tests/bpf/%.o,fixture frames run)
+$(B)/bench/mr-bench-xdp: BENCH_LIBS = -lbpf -lcmocka
 $(BENCH):
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LTO) $(LDFLAGS) -o $@ $(filter %.o,$^) -lm
+	$(Q)$(CC) $(CFLAGS) $(LTO) $(LDFLAGS) -o $@ $(filter %.o,$^) -lm $(BENCH_LIBS)
 
 $(LANE_OBJ) $(WORKER_OBJ) $(B)/obj/bench/wire.o $(B)/obj/tests/lane/pair.o: ALL_CFLAGS += $(if $(LTO),$(LTO) -ffat-lto-objects)
 

@@ -17,6 +17,9 @@ of the measured time. Server CPU time is utime + stime of all of them (the daemo
 that the kernel does for one side on the other's CPU is charged to whom it interrupts, so CPU time
 of the whole machine stands beside it; that figure is only as good as the machine is quiet.
 
+Others are programs of their own: wire (the stack alone, over an in-memory wire) and xdp (the XDP
+program alone, by BPF_PROG_TEST_RUN).
+
 BENCH_PAIRS (5) and BENCH_SECONDS (3), measured for each half of a pair, come from the environment.
 """
 import argparse
@@ -60,7 +63,10 @@ ECHO = {  # name: connections; one request in flight on each, 64 bytes of value
     "echo-c64": 64,
     "echo-c1": 1,
 }
-WIRE = "wire"
+PROGRAMS = {  # name: a program of its own, which prints one JSON object a line
+    "wire": "mr-bench-wire",
+    "xdp": "mr-bench-xdp",
+}
 
 METRICS = [  # key, unit, which direction is better, value from the client's report
     ("rate", "messages/s", "more", lambda r: r["rate"]),
@@ -292,14 +298,15 @@ def run_echo(names, pairs, seconds):
     return [r for name in names for r in compare(name, *reports[name])]
 
 
-def run_wire():
-    """The in-memory wire has no peer: its figures stand alone, one JSON object a line."""
-    program = OUT / "mr-bench-wire"
+def run_program(name):
+    """Its figures, which have no peer unless they name one."""
+    program = OUT / PROGRAMS[name]
     if not program.exists():
-        print(f"bench: {WIRE}: {program.relative_to(ROOT)} is not built, left out", file=sys.stderr)
+        print(f"bench: {name}: {program.relative_to(ROOT)} is not built, left out", file=sys.stderr)
         return []
+    pin = ["taskset", "-c", str(CLIENT_CPU)] if os.cpu_count() > 1 else []
     records = []
-    for line in command([program], timeout=600).splitlines():
+    for line in command([*pin, program], timeout=600).splitlines():
         if line.startswith("{"):
             records.append({"peer": None, "peer_value": None, "ratio": None, **json.loads(line)})
     return records
@@ -343,7 +350,7 @@ def number_from_environment(name, default, kind, least):
 
 
 def select(names):
-    known = [*ECHO, WIRE]
+    known = [*ECHO, *PROGRAMS]
     for name in names:
         if not any(k.startswith(name) for k in known):
             raise BenchError(f"{name}: no such benchmark; there are {', '.join(known)}")
@@ -376,8 +383,9 @@ def run_all(names):
             clean()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-    if WIRE in names:
-        records += run_wire()
+    for name in PROGRAMS:
+        if name in names:
+            records += run_program(name)
     return records
 
 

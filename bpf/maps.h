@@ -74,6 +74,14 @@ struct {
 } mr1_rules SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MR_MAX_KNOWN);
+	__type(key, __u32);
+	__type(value, struct mr_known);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_known SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MR_MAX_LOCAL);
 	__type(key, struct mr_local_key);

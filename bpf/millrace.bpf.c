@@ -10,6 +10,7 @@
  */
 #include "maps.h"
 #include "parse.h"
+#include "rules.h"
 #include "steer.h"
 
 /*
@@ -44,6 +45,16 @@ static __always_inline void in_memory(void *object)
 	asm volatile("" : : "r"(object) : "memory");
 }
 
+static __always_inline const struct mr_interface *interface_of(const struct mr_config *cfg,
+							       __u32 ifindex)
+{
+	const struct mr_interface *near = &cfg->near[mr_near(ifindex)];
+
+	if (near->ifindex == ifindex)
+		return near;
+	return bpf_map_lookup_elem(&mr1_if, &ifindex);
+}
+
 /* What needs no byte of the frame comes first: other interfaces, and no rules, stay cheap. */
 static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_bytes, __u32 *slot)
 {
@@ -52,28 +63,30 @@ static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_byt
 		.end = (void *)(long)ctx->data_end,
 		.left = frame_bytes,
 	};
-	__u32 ifindex = ctx->ingress_ifindex, zero = 0;
 	const struct mr_interface *ifc;
 	const struct mr_config *cfg;
 	const struct mr_rule *rule;
 	struct rules rules;
 	enum mr_verdict v;
+	__u32 zero = 0;
 	struct flow f;
 
-	ifc = bpf_map_lookup_elem(&mr1_if, &ifindex);
-	if (!ifc)
-		return MR_V_NO_INTERFACE;
 	cfg = bpf_map_lookup_elem(&mr1_cfg, &zero);
 	if (!cfg)
 		return MR_V_NO_RULES;
+	ifc = interface_of(cfg, ctx->ingress_ifindex);
+	if (!ifc)
+		return MR_V_NO_INTERFACE;
 	rules = active_rules(cfg);
-	if (!rules.map && !ifc->port_hi)
+	if (rules.none && !ifc->port_hi)
 		return MR_V_NO_RULES;
 	in_memory(&f);
 	v = parse_frame(&c, &f);
 	if (!is_for_a_lane(v))
 		return v;
 	rule = find_rule(&rules, &f);
+	if (rules.none && !ifc->port_hi)
+		return MR_V_NO_RULES;
 	v = claim(&f, rule, ifc, frame_bytes, v);
 	if (!is_for_a_lane(v))
 		return v;
@@ -89,12 +102,12 @@ static __always_inline int handle(struct xdp_md *ctx, __u32 frame_bytes)
 	enum mr_verdict v = judge(ctx, frame_bytes, &slot);
 	int action = XDP_PASS;
 
-	if (is_one_of(v, verdicts_that(XDP_DROP)))
-		action = XDP_DROP;
 	if (is_one_of(v, verdicts_that(XDP_REDIRECT))) {
 		action = bpf_redirect_map(&mr1_xsk, slot, XDP_PASS);
 		if (action != XDP_REDIRECT)
 			v = MR_V_NO_SOCKET;
+	} else if (is_one_of(v, verdicts_that(XDP_DROP))) {
+		action = XDP_DROP;
 	}
 	count(&mr1_verdict, v, frame_bytes);
 	return action;

@@ -12,7 +12,11 @@
 #ifndef MR_BPF_PARSE_H
 #define MR_BPF_PARSE_H
 
-#include "maps.h"
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#include "shared/mr_endian.h"
+#include "shared/mr_verdict.h"
 
 enum {
 	MAX_TAGS = 2,
@@ -62,18 +66,21 @@ struct cursor {
 	__u32 left;
 };
 
-/* Addresses and ports as they stand in the frame; of an ICMP error, as if the peer had sent it. */
+/*
+ * Addresses and ports as they stand in the frame; of an ICMP error, as if the peer had sent it.
+ * From daddr to family it is a struct mr_rule_key, so that it need not be copied.
+ */
 struct flow {
-	__u32 saddr[4]; /* IPv4 as ::ffff:a.b.c.d */
-	__u32 daddr[4];
-	struct mr_be16 sport;
+	__u32 daddr[4]; /* IPv4 as ::ffff:a.b.c.d */
+	__u32 vlan;	/* as struct mr_rule_key has it */
 	struct mr_be16 dport;
-	__u32 vlan; /* as struct mr_rule_key has it */
 	__u8 protocol;
 	__u8 family;
+	__u32 saddr[4];
+	struct mr_be16 sport;
 	__u8 tcp_flags;
 	__u8 more; /* not 0: more fragments follow this first one */
-};
+} __attribute__((aligned(8)));
 
 /*
  * The one door to bytes: a header's address exists only if all of the header does. Older verifiers
@@ -107,18 +114,28 @@ static __always_inline __u16 host16(__be16 v)
 	return mr_be16((struct mr_be16){ v });
 }
 
+/* Two words of an address as one, written at once: who compares it reads it at once. */
+static __always_inline void set_half(__u32 out[2], __u32 first, __u32 second)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	*(__u64 *)out = first | (__u64)second << 32;
+#else
+	*(__u64 *)out = (__u64)first << 32 | second;
+#endif
+}
+
 static __always_inline void set_ipv4(__u32 out[4], __be32 addr)
 {
-	out[0] = 0;
-	out[1] = 0;
-	out[2] = mr_to_be32(0xffff).raw;
-	out[3] = addr;
+	set_half(out, 0, 0);
+	set_half(out + 2, mr_to_be32(0xffff).raw, addr);
 }
 
 static __always_inline void set_ipv6(__u32 out[4], const struct in6_addr *addr)
 {
-	for (int i = 0; i < 4; i++)
-		out[i] = addr->in6_u.u6_addr32[i];
+	const __u32 *w = addr->in6_u.u6_addr32;
+
+	set_half(out, w[0], w[1]);
+	set_half(out + 2, w[2], w[3]);
 }
 
 static __always_inline bool is_same_ipv6(const __u32 a[4], const struct in6_addr *b)

@@ -17,88 +17,13 @@
 
 #include "maps.h"
 #include "parse.h"
+#include "rules.h"
 
 enum beat {
 	BEAT_FRESH,
 	BEAT_STALE,
 	BEAT_GONE,
 };
-
-/* The rules of one generation. */
-struct rules {
-	void *map; /* NULL: there are none */
-	__u8 shapes;
-};
-
-/* One reading of the generation word, so that parity and shapes belong together. */
-static __always_inline struct rules active_rules(const struct mr_config *cfg)
-{
-	union {
-		__u64 word;
-		struct mr_generation generation;
-	} g;
-	struct rules r;
-	__u32 parity;
-
-	_Static_assert(sizeof(g.generation) == sizeof(g.word), "generation is one word");
-	g.word = *(const volatile __u64 *)&cfg->generation;
-	parity = g.generation.parity & 1;
-	r.shapes = g.generation.shapes;
-	r.map = r.shapes ? bpf_map_lookup_elem(&mr1_rules, &parity) : NULL;
-	return r;
-}
-
-static __always_inline void set_address(struct mr_rule_key *key, const __u32 addr[4])
-{
-	__builtin_memcpy(key->addr, addr, sizeof(key->addr));
-}
-
-/*
- * Kept out of line for its prototype: clang writes types that only an inner map names into BTF
- * just as forward declarations, and libbpf refuses those.
- */
-static __noinline const struct mr_rule *look_up_rule(void *map, const struct mr_rule_key *key)
-{
-	return bpf_map_lookup_elem(map, key);
-}
-
-/* The narrowest rule wins; shapes that this generation does not have cost nothing. */
-static __always_inline const struct mr_rule *find_rule(const struct rules *r, const struct flow *f)
-{
-	struct mr_rule_key key = {
-		.vlan = f->vlan,
-		.port = f->dport,
-		.protocol = f->protocol,
-		.family = f->family,
-	};
-	const struct mr_rule *rule;
-
-	if (!r->map)
-		return NULL;
-	set_address(&key, f->daddr);
-	if (r->shapes & MR_SHAPE_ADDR_VLAN) {
-		rule = look_up_rule(r->map, &key);
-		if (rule)
-			return rule;
-	}
-	if (r->shapes & MR_SHAPE_ADDR) {
-		key.vlan = MR_VLAN_ANY;
-		rule = look_up_rule(r->map, &key);
-		if (rule)
-			return rule;
-	}
-	__builtin_memset(key.addr, 0, sizeof(key.addr));
-	if (r->shapes & MR_SHAPE_VLAN) {
-		key.vlan = f->vlan;
-		rule = look_up_rule(r->map, &key);
-		if (rule)
-			return rule;
-	}
-	if (!(r->shapes & MR_SHAPE_ANY))
-		return NULL;
-	key.vlan = MR_VLAN_ANY;
-	return look_up_rule(r->map, &key);
-}
 
 static __always_inline void count(void *map, __u32 key, __u32 frame_bytes)
 {
@@ -110,17 +35,23 @@ static __always_inline void count(void *map, __u32 key, __u32 frame_bytes)
 	n->bytes += frame_bytes;
 }
 
+static __noinline bool is_local(const struct flow *f)
+{
+	struct mr_local_key key;
+
+	__builtin_memcpy(key.addr, f->daddr, sizeof(key.addr));
+	return bpf_map_lookup_elem(&mr1_local, &key) != NULL;
+}
+
 /* For a connection that a lane opened: its own port, on an address that lanes open from. */
 static __always_inline bool is_active_open(const struct flow *f, const struct mr_interface *ifc)
 {
 	__u16 port = mr_be16(f->dport);
-	struct mr_local_key key;
 
 	if (f->protocol != IPPROTO_TCP || !ifc->port_hi || port < ifc->port_lo ||
 	    port > ifc->port_hi)
 		return false;
-	__builtin_memcpy(key.addr, f->daddr, sizeof(key.addr));
-	return bpf_map_lookup_elem(&mr1_local, &key) != NULL;
+	return is_local(f);
 }
 
 /* Whether the parser found a flow, or a piece of one, that a rule may give to a lane. */
@@ -164,18 +95,29 @@ static __always_inline enum mr_verdict claim(const struct flow *f, const struct 
 }
 
 /*
+ * The coarse clock, which moves when jiffies do. Reading those is a load; reading the clock costs
+ * as much as all look-ups of a steered frame.
+ */
+static __always_inline __u64 read_clock(struct mr_beat *b)
+{
+	__u64 tick = bpf_jiffies64();
+
+	if (b->tick != tick) {
+		b->now_ns = bpf_ktime_get_coarse_ns();
+		b->tick = tick;
+	}
+	return b->now_ns;
+}
+
+/*
  * The coarse clock stands still between two ticks, so a beat may lie ahead of it. One that lies
  * further ahead than the grace time is no clock's reading.
  */
-static __always_inline enum beat beat_of(__u32 slot, const struct mr_config *cfg, __u64 now)
+static __always_inline enum beat beat_of(const struct mr_beat *b, const struct mr_config *cfg,
+					 __u64 now)
 {
-	struct mr_beat *b = bpf_map_lookup_elem(&mr1_beat, &slot);
-	__u64 beat, age;
+	__u64 beat = *(const volatile __u64 *)&b->beat_ns, age = now - beat;
 
-	if (!b)
-		return BEAT_GONE;
-	beat = *(volatile __u64 *)&b->beat_ns;
-	age = now - beat;
 	if (!beat)
 		return BEAT_GONE;
 	if (age <= cfg->stale_ns || -age <= cfg->grace_ns)
@@ -198,21 +140,16 @@ static __always_inline struct mr_flow_key flow_key(const struct flow *f)
 }
 
 /*
+ * What only few frames need stands in functions of its own, so that the registers are the others'.
+ *
  * Whether the kernel has this connection since a lane was stale. Its end is a RST, or the peer's
  * new connection to a lane that is back; all else leaves the map by age.
  */
-static __always_inline bool is_kernel_flow(const struct flow *f, enum beat beat, __u64 now)
+static __noinline bool is_known_to_kernel(const struct flow *f, enum beat beat, __u64 now)
 {
-	struct mr_kernel_flow *known;
-	struct mr_kernel_flows *all;
-	struct mr_flow_key key;
-	__u32 zero = 0;
+	struct mr_flow_key key = flow_key(f);
+	struct mr_kernel_flow *known = bpf_map_lookup_elem(&mr1_kflow, &key);
 
-	all = bpf_map_lookup_elem(&mr1_kflows, &zero);
-	if (f->protocol != IPPROTO_TCP || !all || !all->inserted)
-		return false;
-	key = flow_key(f);
-	known = bpf_map_lookup_elem(&mr1_kflow, &key);
 	if (!known)
 		return false;
 	if (is_new_connection(f) && beat == BEAT_FRESH) {
@@ -226,11 +163,20 @@ static __always_inline bool is_kernel_flow(const struct flow *f, enum beat beat,
 	return true;
 }
 
-/* False: it could not be noted, so that the kernel must not get it. */
-static __always_inline bool leave_to_kernel(const struct flow *f, const struct mr_rule *rule,
-					    __u64 now)
+static __always_inline bool is_kernel_flow(const struct flow *f, enum beat beat, __u64 now)
 {
-	struct mr_kernel_flow value = { .last_ns = now, .rule_id = rule->rule_id };
+	const struct mr_kernel_flows *all;
+	__u32 zero = 0;
+
+	all = bpf_map_lookup_elem(&mr1_kflows, &zero);
+	return all && all->inserted && f->protocol == IPPROTO_TCP &&
+	       is_known_to_kernel(f, beat, now);
+}
+
+/* False: it could not be noted, so that the kernel must not get it. */
+static __noinline bool leave_to_kernel(const struct flow *f, __u32 rule_id, __u64 now)
+{
+	struct mr_kernel_flow value = { .last_ns = now, .rule_id = rule_id };
 	struct mr_flow_key key = flow_key(f);
 	struct mr_kernel_flows *all;
 	__u32 zero = 0;
@@ -247,9 +193,14 @@ static __always_inline enum mr_verdict steer(const struct flow *f, const struct 
 					     const struct mr_config *cfg, __u32 slot,
 					     enum mr_verdict v)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
-	enum beat beat = beat_of(slot, cfg, now);
+	struct mr_beat *b = bpf_map_lookup_elem(&mr1_beat, &slot);
+	enum beat beat;
+	__u64 now;
 
+	if (!b)
+		return MR_V_GONE;
+	now = read_clock(b);
+	beat = beat_of(b, cfg, now);
 	if (is_kernel_flow(f, beat, now))
 		return MR_V_KERNEL_FLOW;
 	if (beat == BEAT_GONE)
@@ -257,7 +208,7 @@ static __always_inline enum mr_verdict steer(const struct flow *f, const struct 
 	if (beat == BEAT_FRESH || v == MR_V_FRAGMENT_STEERED)
 		return v;
 	if (rule && rule->fallback == MR_FALLBACK_KERNEL && is_new_connection(f) &&
-	    leave_to_kernel(f, rule, now))
+	    leave_to_kernel(f, rule->rule_id, now))
 		return MR_V_STALE_NEW;
 	return MR_V_TAKE_STALE;
 }

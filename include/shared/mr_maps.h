@@ -15,6 +15,7 @@
  * mr1_beat      ARRAY|MMAPABLE MR_MAX_SLOTS      u32 slot          struct mr_beat
  * mr1_rules     ARRAY_OF_MAPS 2                  u32 parity        one rule generation:
  *   (inner)     HASH MR_MAX_RULES                struct mr_rule_key struct mr_rule
+ * mr1_known     PERCPU_ARRAY MR_MAX_KNOWN        u32 hash          struct mr_known
  * mr1_local     HASH MR_MAX_LOCAL                struct mr_local_key struct mr_local
  * mr1_kflow     LRU_HASH MR_MAX_KERNEL_FLOWS     struct mr_flow_key struct mr_kernel_flow
  * mr1_kflows    ARRAY 1                          u32               struct mr_kernel_flows
@@ -32,11 +33,13 @@
 enum {
 	MR_ABI_MAGIC = 0x4d524142, /* "MRAB" */
 	MR_ABI_MAJOR = 1,
-	MR_ABI_MINOR = 0,
+	MR_ABI_MINOR = 1,
 
 	MR_MAX_INTERFACES = 64,
+	MR_NEAR_INTERFACES = 8,
 	MR_MAX_SLOTS = 1024,
 	MR_MAX_RULES = 4096,
+	MR_MAX_KNOWN = 512,
 	MR_MAX_LOCAL = 1024,
 	MR_MAX_KERNEL_FLOWS = 65536,
 };
@@ -62,16 +65,11 @@ enum mr_rule_shape {
  * at once, so it never mixes two generations. Zero shapes: no rules.
  */
 struct mr_generation {
-	__u32 number; /* counts up, shown to people */
+	__u32 number; /* counts up, never back: what is in mr1_known is known of one number; 0: of
+		       * none, nothing is kept there */
 	__u8 parity;  /* which inner map of mr1_rules is active */
 	__u8 shapes;  /* OR of enum mr_rule_shape */
 	__u16 pad;
-};
-
-struct mr_config {
-	struct mr_generation generation;
-	__u64 stale_ns; /* heartbeat older than this: stale */
-	__u64 grace_ns; /* older than this: gone */
 };
 
 struct mr_interface {
@@ -80,15 +78,37 @@ struct mr_interface {
 	__u16 pad;
 	__u16 port_lo; /* ports of the lanes' active opens, host order; */
 	__u16 port_hi; /* inclusive; both 0: none */
-	__u32 pad2;
+	__u32 ifindex; /* whose record it is; in mr_config.near, 0: nobody's */
 };
 
-/* Written by the lane that serves the slot, read by the program. */
+/*
+ * near: records of mr1_if once more, each at its mr_near(), where the program finds them without
+ * hashing. Of interfaces that share a place one has it; the others are found in mr1_if. A loader
+ * that changes the one changes the other.
+ */
+struct mr_config {
+	struct mr_generation generation;
+	__u64 stale_ns; /* heartbeat older than this: stale */
+	__u64 grace_ns; /* older than this: gone */
+	struct mr_interface near[MR_NEAR_INTERFACES];
+};
+
+static inline __u32 mr_near(__u32 ifindex)
+{
+	return ifindex % MR_NEAR_INTERFACES;
+}
+
+/*
+ * Beat and epoch are written by the lane that serves the slot and read by the program. The time is
+ * the program's own note: the coarse clock stands still between two ticks, so it is read once.
+ */
 struct mr_beat {
 	__u64 beat_ns; /* CLOCK_MONOTONIC of the last beat; 0: no lane yet */
 	__u32 epoch;   /* worker generation */
 	__u32 pad;
-	__u64 reserved[6]; /* a cache line a lane */
+	__u64 tick;	   /* jiffies at now_ns */
+	__u64 now_ns;	   /* CLOCK_MONOTONIC_COARSE when the program last read it */
+	__u64 reserved[4]; /* a cache line a lane */
 };
 
 enum {
@@ -124,6 +144,19 @@ struct mr_rule {
 	__u8 action;   /* enum mr_rule_action */
 	__u8 fallback; /* enum mr_rule_fallback */
 	__u16 pad;
+};
+
+/*
+ * What a CPU found out about the frames that it saw last, so that it looks for their rule but
+ * once. The program's own: nobody else writes here. An entry is about what generation and key
+ * say; generation 0: empty. Frames that a rule names and others do not drive each other out.
+ */
+struct mr_known {
+	__u64 hit_generation; /* struct mr_generation as a word */
+	struct mr_rule_key hit;
+	struct mr_rule rule; /* that names hit */
+	__u64 miss_generation;
+	struct mr_rule_key miss; /* no rule names it */
 };
 
 /* A local address from which lanes open connections (v4 as ::ffff:a.b.c.d). */

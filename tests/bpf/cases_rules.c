@@ -213,6 +213,95 @@ static void generation_of_another_size_is_taken_by_the_kernel(void **state)
 	EXPECT(FRAME(.family = 6), NO_RULE);
 }
 
+/* ----- what a CPU remembers (mr1_known) ----- */
+
+static void known_frame_follows_every_new_generation(void **state)
+{
+	(void)state;
+	RULES({ .vlan = MR_VLAN_ANY, .rule = { STEER } });
+	EXPECT(FRAME(), TAKE);
+	EXPECT(FRAME(), TAKE);
+	RULES({ .vlan = MR_VLAN_ANY, .rule = { PASS } });
+	EXPECT(FRAME(), RULE_PASS);
+	RULES({ .vlan = MR_VLAN_ANY, .port = 7001, .rule = { STEER } });
+	EXPECT(FRAME(), NO_RULE);
+	EXPECT(FRAME(), NO_RULE);
+	RULES({ .vlan = MR_VLAN_ANY, .rule = { DROP } });
+	EXPECT(FRAME(), RULE_DROP);
+}
+
+/* Everything that a key has tells two frames apart, in whatever order they come. */
+static void known_frames_are_not_taken_for_each_other(void **state)
+{
+	(void)state;
+	RULES({ .address = "192.0.2.2", .vlan = 0, .rule = { STEER } });
+	for (int i = 0; i < 3; i++) {
+		EXPECT(FRAME(), TAKE);
+		EXPECT(FRAME(.destination = "192.0.2.3"), NO_RULE);
+		EXPECT(FRAME(.dport = 7001), NO_RULE);
+		EXPECT(FRAME(.n_tags = 1, .tci = { 5 }), NO_RULE);
+		EXPECT(FRAME(.protocol = IPPROTO_UDP), NO_RULE);
+		EXPECT(FRAME(.family = 6, .destination = "::ffff:192.0.2.2"), NO_RULE);
+		EXPECT(FRAME(.family = 6, .destination = "::1:ffff:192.0.2.2"), NO_RULE);
+	}
+}
+
+/* More keys than there is room for, twice: those that have lost their place are looked up again. */
+static void known_more_than_there_is_room_for(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < 2 * (MR_MAX_KNOWN + 100); i++) {
+		uint16_t port = (uint16_t)(TEST_PORT + i % (MR_MAX_KNOWN + 100));
+
+		EXPECT(FRAME(.dport = port), NO_RULE);
+		EXPECT(FRAME(.dport = TEST_PORT - 1), TAKE);
+	}
+}
+
+static int setup_one_port_below(void **state)
+{
+	setup_served(state);
+	RULES({ .vlan = MR_VLAN_ANY, .port = TEST_PORT - 1, .rule = { STEER } });
+	return 0;
+}
+
+/* Whoever fills the maps by hand and numbers nothing gets no surprise. */
+static void known_nothing_of_a_generation_without_a_number(void **state)
+{
+	const struct rule_spec pass = { .vlan = MR_VLAN_ANY, .rule = { PASS } };
+	struct mr_config cfg = get_config();
+	uint32_t parity = cfg.generation.parity, number = cfg.generation.number;
+	int fd = make_generation(map_fd("mr1_cfg"), &pass, 1, MR_MAX_RULES);
+
+	(void)state;
+	cfg.generation.number = 0;
+	set_config(&cfg);
+	EXPECT(FRAME(), TAKE);
+	EXPECT(FRAME(.dport = 7001), NO_RULE);
+	assert_int_equal(bpf_map_update_elem(map_fd("mr1_rules"), &parity, &fd, BPF_ANY), 0);
+	close(fd);
+	EXPECT(FRAME(), RULE_PASS);
+	cfg.generation.number = number;
+	set_config(&cfg);
+}
+
+/* ----- interfaces ----- */
+
+static void interface_that_is_not_near_is_found(void **state)
+{
+	struct mr_config cfg = get_config();
+	uint32_t zero = 0;
+
+	(void)state;
+	cfg.near[mr_near(test_ifindex())] = (struct mr_interface){ 0 };
+	assert_int_equal(bpf_map_update_elem(map_fd("mr1_cfg"), &zero, &cfg, BPF_ANY), 0);
+	EXPECT(FRAME(), TAKE);
+	cfg.near[mr_near(test_ifindex())] =
+		(struct mr_interface){ .ifindex = test_ifindex() + MR_NEAR_INTERFACES };
+	assert_int_equal(bpf_map_update_elem(map_fd("mr1_cfg"), &zero, &cfg, BPF_ANY), 0);
+	EXPECT(FRAME(), TAKE);
+}
+
 /* ----- actions and counters ----- */
 
 static void rule_actions_decide(void **state)
@@ -339,6 +428,11 @@ int run_rule_cases(const char *name)
 		CASE(shape_not_in_the_generation_is_not_looked_up),
 		CASE(generation_flip_changes_all_rules_at_once),
 		CASE(generation_of_another_size_is_taken_by_the_kernel),
+		CASE(known_frame_follows_every_new_generation),
+		CASE(known_frames_are_not_taken_for_each_other),
+		cmocka_unit_test_setup(known_more_than_there_is_room_for, setup_one_port_below),
+		CASE(known_nothing_of_a_generation_without_a_number),
+		CASE(interface_that_is_not_near_is_found),
 		CASE(rule_actions_decide),
 		CASE(first_fragment_obeys_the_action_of_its_rule),
 		CASE(rule_hits_are_counted_whatever_the_action),

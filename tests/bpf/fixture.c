@@ -36,6 +36,7 @@ static struct {
 	uint32_t ifindex;
 	int n_cpus;
 	int sockets[N_LANES];
+	struct mr_interface near; /* what mr1_if has, for mr1_cfg */
 } fx = { .sockets = { -1, -1 } };
 
 static void die(const char *what, int err)
@@ -139,6 +140,11 @@ uint32_t test_ifindex(void)
 	return fx.ifindex;
 }
 
+int program_fd(void)
+{
+	return fx.program[fx.section];
+}
+
 int map_fd(const char *name)
 {
 	int fd = bpf_object__find_map_fd_by_name(fx.object, name);
@@ -165,12 +171,22 @@ static void delete_all(const char *map)
 
 void set_interface(const struct mr_interface *ifc)
 {
-	update("mr1_if", &fx.ifindex, ifc);
+	struct mr_config cfg;
+
+	fx.near = *ifc;
+	fx.near.ifindex = fx.ifindex;
+	update("mr1_if", &fx.ifindex, &fx.near);
+	cfg = get_config();
+	set_config(&cfg);
 }
 
+/* As every loader does it, the interface goes into both maps. */
 void set_config(const struct mr_config *cfg)
 {
-	update("mr1_cfg", &(uint32_t){ 0 }, cfg);
+	struct mr_config v = *cfg;
+
+	v.near[mr_near(fx.ifindex)] = fx.near;
+	update("mr1_cfg", &(uint32_t){ 0 }, &v);
 }
 
 struct mr_config get_config(void)
@@ -327,10 +343,12 @@ int setup_empty(void **state)
 {
 	(void)state;
 	delete_all("mr1_if");
+	fx.near = (struct mr_interface){ 0 };
 	delete_all("mr1_local");
 	delete_all("mr1_kflow");
 	update("mr1_kflows", &(uint32_t){ 0 }, &(struct mr_kernel_flows){ 0 });
-	set_config(&(struct mr_config){ 0 });
+	/* numbers of generations never come again */
+	set_config(&(struct mr_config){ .generation.number = get_config().generation.number });
 	for (uint32_t i = 0; i < 2; i++)
 		bpf_map_delete_elem(map_fd("mr1_rules"), &i);
 	for (uint32_t i = 0; i < N_LANES; i++) {

@@ -89,6 +89,9 @@ int setup_served(void **state);
 int map_fd(const char *name);
 uint32_t test_ifindex(void);
 
+/** program_fd() - descriptor of the program of the section in use */
+int program_fd(void);
+
 void set_interface(const struct mr_interface *ifc);
 void set_config(const struct mr_config *cfg);
 struct mr_config get_config(void);

@@ -54,6 +54,7 @@ static const struct map_layout {
 	{ "mr1_xsk", BPF_MAP_TYPE_XSKMAP, 4, 4, MR_MAX_SLOTS, 0 },
 	{ "mr1_beat", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_beat), MR_MAX_SLOTS, BPF_F_MMAPABLE },
 	{ "mr1_rules", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 2, 0 },
+	{ "mr1_known", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct mr_known), MR_MAX_KNOWN, 0 },
 	{ "mr1_local", BPF_MAP_TYPE_HASH, sizeof(struct mr_local_key), sizeof(struct mr_local),
 	  MR_MAX_LOCAL, 0 },
 	{ "mr1_kflow", BPF_MAP_TYPE_LRU_HASH, sizeof(struct mr_flow_key),

@@ -118,6 +118,8 @@ static int value_bytes(enum mr_map map)
 		return sizeof(uint32_t);
 	case MR_MAP_BEAT:
 		return sizeof(struct mr_beat);
+	case MR_MAP_KNOWN:
+		return sizeof(struct mr_known);
 	case MR_MAP_LOCAL:
 		return sizeof(struct mr_local);
 	case MR_MAP_KFLOW:
@@ -254,6 +256,20 @@ void mr_bpf_unload(struct mr_daemon *d)
 	mr_pins_close(d);
 }
 
+/* Once more where the program looks first; the rest of the record stays as it is. */
+static int write_near(struct mr_daemon *d, const struct mr_interface *v)
+{
+	struct mr_config config;
+	uint32_t zero = 0;
+
+	d->bpf.near[mr_near(v->ifindex)] = *v;
+	if (bpf_map_lookup_elem(d->bpf.map[MR_MAP_CFG], &zero, &config) < 0)
+		return -errno;
+	memcpy(config.near, d->bpf.near, sizeof(config.near));
+	return bpf_map_update_elem(d->bpf.map[MR_MAP_CFG], &zero, &config, BPF_ANY) < 0 ? -errno
+											: 0;
+}
+
 int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l)
 {
 	struct mr_interface v = {
@@ -261,11 +277,17 @@ int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l)
 		.n_queues = (uint16_t)l->n_queues,
 		.port_lo = d->settings.lanes.port_lo,
 		.port_hi = d->settings.lanes.port_hi,
+		.ifindex = l->ifindex,
 	};
+	int err;
 
 	if (bpf_map_update_elem(d->bpf.map[MR_MAP_IF], &l->ifindex, &v, BPF_ANY) < 0)
 		return mr_fail(d, -errno, "%s: mr1_if cannot be written: %s", l->name,
 			       strerror(errno));
+	err = write_near(d, &v);
+	if (err)
+		return mr_fail(d, err, "%s: mr1_cfg cannot be written: %s", l->name,
+			       strerror(-err));
 	return 0;
 }
 

@@ -34,6 +34,7 @@ enum {
 	M(XSK, "mr1_xsk")                                                                          \
 	M(BEAT, "mr1_beat")                                                                        \
 	M(RULES, "mr1_rules")                                                                      \
+	M(KNOWN, "mr1_known")                                                                      \
 	M(LOCAL, "mr1_local")                                                                      \
 	M(KFLOW, "mr1_kflow")                                                                      \
 	M(KFLOWS, "mr1_kflows")                                                                    \
@@ -59,11 +60,12 @@ struct mr_bpf {
 	uint32_t inner_flags;	  /* of a rule generation */
 	uint32_t inner_key_type, inner_value_type;
 	struct mr_generation generation;
-	const struct mr_beat *beats;	   /* mapped, MR_MAX_SLOTS */
-	const struct mr_lane_stats *lanes; /* mapped, MR_MAX_SLOTS */
-	int pin_lock;			   /* the pin directory, flock()ed */
-	uint32_t former_beats;		   /* id of the stale pin's mr1_beat, 0: none */
-	uint32_t n_cpus;		   /* possible CPUs: width of per-CPU values */
+	struct mr_interface near[MR_NEAR_INTERFACES]; /* as mr1_cfg has them */
+	const struct mr_beat *beats;		      /* mapped, MR_MAX_SLOTS */
+	const struct mr_lane_stats *lanes;	      /* mapped, MR_MAX_SLOTS */
+	int pin_lock;				      /* the pin directory, flock()ed */
+	uint32_t former_beats;			      /* id of the stale pin's mr1_beat, 0: none */
+	uint32_t n_cpus;			      /* possible CPUs: width of per-CPU values */
 };
 
 enum mr_section {

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Which rule names a frame. A look-up hashes, and a frame may need one for each shape of key that
+ * the generation has; so each CPU remembers what it found (mr1_known), and the next frame to the
+ * same address, port and VLAN costs a comparison, however many rules there are.
+ */
+#ifndef MR_BPF_RULES_H
+#define MR_BPF_RULES_H
+
+#include "maps.h"
+#include "parse.h"
+
+/* The rules of one generation. */
+struct rules {
+	union {
+		__u64 word;
+		struct mr_generation generation;
+	};
+	bool none;
+};
+
+_Static_assert(sizeof(struct mr_generation) == sizeof(__u64), "generation is one word");
+
+/* One reading of the generation word, so that parity and shapes belong together. */
+static __always_inline struct rules active_rules(const struct mr_config *cfg)
+{
+	struct rules r = { .word = *(const volatile __u64 *)&cfg->generation };
+
+	r.none = !r.generation.shapes;
+	return r;
+}
+
+/*
+ * Kept out of line for its prototype: clang writes types that only an inner map names into BTF
+ * just as forward declarations, and libbpf refuses those.
+ */
+static __noinline const struct mr_rule *look_up_rule(void *map, const struct mr_rule_key *key)
+{
+	return bpf_map_lookup_elem(map, key);
+}
+
+static __always_inline const struct mr_rule_key *rule_key(const struct flow *f)
+{
+#define AT(field, in_flow, in_key)                                                                 \
+	_Static_assert(__builtin_offsetof(struct flow, in_flow) ==                                 \
+			       __builtin_offsetof(struct mr_rule_key, in_key),                     \
+		       field " of a flow is where a key has it");
+	AT("address", daddr, addr)
+	AT("VLAN", vlan, vlan)
+	AT("port", dport, port)
+	AT("protocol", protocol, protocol)
+	AT("family", family, family)
+#undef AT
+	return (const struct mr_rule_key *)f;
+}
+
+/* The narrowest rule wins; shapes that this generation does not have cost nothing. */
+static __noinline const struct mr_rule *look_up_shapes(void *map, __u8 shapes, const struct flow *f)
+{
+	struct mr_rule_key key = *rule_key(f);
+	const struct mr_rule *rule;
+
+	if (shapes & MR_SHAPE_ADDR_VLAN) {
+		rule = look_up_rule(map, &key);
+		if (rule)
+			return rule;
+	}
+	if (shapes & MR_SHAPE_ADDR) {
+		key.vlan = MR_VLAN_ANY;
+		rule = look_up_rule(map, &key);
+		if (rule)
+			return rule;
+	}
+	__builtin_memset(key.addr, 0, sizeof(key.addr));
+	if (shapes & MR_SHAPE_VLAN) {
+		key.vlan = f->vlan;
+		rule = look_up_rule(map, &key);
+		if (rule)
+			return rule;
+	}
+	if (!(shapes & MR_SHAPE_ANY))
+		return NULL;
+	key.vlan = MR_VLAN_ANY;
+	return look_up_rule(map, &key);
+}
+
+/*
+ * The last word of a key, put together in a register: the parser has just written its fields one
+ * by one, and a processor that reads them back as one word waits for them.
+ */
+static __always_inline __u32 last_word(const struct flow *f)
+{
+	__u32 port = f->dport.raw, protocol = f->protocol, family = f->family;
+
+	asm volatile("" : "+r"(port), "+r"(protocol)); /* or clang loads one word after all */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return port | protocol << 16 | family << 24;
+#else
+	return port << 16 | protocol << 8 | family;
+#endif
+}
+
+/* Where a CPU remembers a key: all of it, stirred by Knuth's multiplier. */
+static __always_inline struct mr_known *known_at(const struct flow *f, __u32 last)
+{
+	const __u64 *addr = (const __u64 *)f->daddr;
+	__u64 folded = addr[0] ^ addr[1];
+	__u32 at = folded ^ folded >> 32 ^ f->vlan << 16 ^ last;
+
+	_Static_assert(MR_MAX_KNOWN == 1 << 9, "as many as bits are left");
+	at = (at ^ at >> 15) * 2654435761u >> (32 - 9);
+	return bpf_map_lookup_elem(&mr1_known, &at);
+}
+
+/* Piece by piece, as they were written. */
+static __always_inline bool is_key_of(const struct mr_rule_key *key, const struct flow *f,
+				      __u32 last)
+{
+	const __u64 *addr = (const __u64 *)f->daddr;
+	const __u64 *is = (const __u64 *)key;
+
+	return is[1] == addr[1] && is[0] == addr[0] && ((const __u32 *)key)[5] == last &&
+	       key->vlan == f->vlan;
+}
+
+/* An entry is empty while it is written, in case that another run comes in between. */
+static __noinline int remember(struct mr_known *known, __u64 generation, const struct flow *f,
+			       const struct mr_rule *rule)
+{
+	if (rule) {
+		*(volatile __u64 *)&known->hit_generation = 0;
+		known->hit = *rule_key(f);
+		known->rule = *rule;
+		*(volatile __u64 *)&known->hit_generation = generation;
+	} else {
+		*(volatile __u64 *)&known->miss_generation = 0;
+		known->miss = *rule_key(f);
+		*(volatile __u64 *)&known->miss_generation = generation;
+	}
+	return 0;
+}
+
+/* NULL: no rule names it. Then @r may turn out to have none, its map being missing. */
+static __always_inline const struct mr_rule *find_rule(struct rules *r, const struct flow *f)
+{
+	__u32 parity = r->generation.parity & 1, last;
+	const struct mr_rule *rule;
+	struct mr_known *known;
+	void *map;
+
+	if (r->none)
+		return NULL;
+	last = last_word(f);
+	known = known_at(f, last);
+	if (!known)
+		return NULL;
+	if (known->hit_generation == r->word && is_key_of(&known->hit, f, last))
+		return &known->rule;
+	if (known->miss_generation == r->word && is_key_of(&known->miss, f, last))
+		return NULL;
+	map = bpf_map_lookup_elem(&mr1_rules, &parity);
+	r->none = !map;
+	if (!map)
+		return NULL;
+	rule = look_up_shapes(map, r->generation.shapes, f);
+	if (r->generation.number)
+		remember(known, r->word, f, rule);
+	return rule;
+}
+
+#endif
