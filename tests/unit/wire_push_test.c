@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "user/wire/segment.h"
+#include "user/wire/plain.h"
 
 #include "wire_frames.h"
 
@@ -288,6 +288,47 @@ static void largest_headers_fill_the_headroom(void **state)
 	assert_int_equal(p.len, MR_HEADERS_MAX);
 }
 
+/* The short way writes what the long way writes, byte for byte. */
+static void plain_segments_are_the_same_by_the_short_way(void **state)
+{
+	static uint8_t text[2][MR_HEADERS_MAX + 2048];
+	struct mr_plain_out plain = { .seq = 0xfedcba98,
+				      .ack = 0x01020304,
+				      .ts_val = 0x11223344,
+				      .ts_ecr = 0x55667788,
+				      .wnd = 0xabcd };
+
+	(void)state;
+	for (uint32_t n = 0; n < 4000; n++) {
+		size_t len = n % 1449;
+		struct mr_tuple tuple = tuple_of(n & 1);
+		struct mr_link link = link_of(0, 0);
+		struct mr_segment_out out = { .flags = MR_ACK | MR_PSH };
+		size_t headers, short_headers;
+
+		plain.seq += 0x10001u * n;
+		plain.ttl = n & 2 ? (uint8_t)n : 0;
+		plain.dscp = n & 4 ? (uint8_t)(n >> 3) : 0;
+		out.seq = plain.seq;
+		out.ack = plain.ack;
+		out.wnd = plain.wnd;
+		out.ttl = plain.ttl;
+		out.dscp = plain.dscp;
+		out.options.has_timestamps = true;
+		out.options.ts_val = plain.ts_val;
+		out.options.ts_ecr = plain.ts_ecr;
+		for (size_t i = 0; i < len; i++)
+			text[0][MR_HEADERS_MAX + i] = (uint8_t)(i * n >> 3);
+		memcpy(text[1], text[0], sizeof(text[0]));
+		headers = mr_segment_push(text[0] + MR_HEADERS_MAX, len, &tuple, &link, &out,
+					  (uint16_t)n);
+		short_headers = mr_plain_push(text[1] + MR_HEADERS_MAX, len, &tuple, link.peer_mac,
+					      link.own_mac, &plain, (uint16_t)n);
+		assert_int_equal(headers, short_headers);
+		assert_memory_equal(text[0], text[1], sizeof(text[0]));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -299,6 +340,7 @@ int main(void)
 		cmocka_unit_test(ipv4_always_says_do_not_fragment),
 		cmocka_unit_test(inner_tag_without_outer_is_one_tag),
 		cmocka_unit_test(largest_headers_fill_the_headroom),
+		cmocka_unit_test(plain_segments_are_the_same_by_the_short_way),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,12 +113,30 @@ static void another_key_gives_another_hash(void **state)
 	assert_true(mr_siphash13(&other, "millrace", 8) != mr_siphash13(&key, "millrace", 8));
 }
 
+static void twelve_bytes_in_two_numbers_are_the_same(void **state)
+{
+	(void)state;
+	for (uint32_t n = 0; n < 1000; n++) {
+		uint64_t first = 0x0102030405060708ull * (n + 1);
+		uint32_t last = 0x9e3779b9u * n;
+		uint8_t bytes[12];
+
+		for (int i = 0; i < 8; i++)
+			bytes[i] = (uint8_t)(first >> 8 * i);
+		for (int i = 0; i < 4; i++)
+			bytes[8 + i] = (uint8_t)(last >> 8 * i);
+		assert_true(mr_siphash13_12(&key, first, last) ==
+			    mr_siphash13(&key, bytes, sizeof(bytes)));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(siphash24_equals_reference_vectors),
 		cmocka_unit_test(every_length_to_300_equals_the_definition),
 		cmocka_unit_test(another_key_gives_another_hash),
+		cmocka_unit_test(twelve_bytes_in_two_numbers_are_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@
 #include "user/frame/arena.h"
 
 enum {
-	RING_MOST = 4096,
+	RING_MOST = 16384,
 	RING_LEAST = 64,
 };
 

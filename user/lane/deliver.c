@@ -10,8 +10,6 @@
 
 enum {
 	SLOW_NS = 1000000,
-	STOP = MR_CONN_PAUSED | MR_CONN_BLOCKED | MR_CONN_ORPHAN | MR_CONN_CLOSE_ASKED |
-	       MR_CONN_ABORT_ASKED | MR_CONN_SHUT_RD,
 };
 
 /* ----- callbacks are timed ----- */
@@ -298,7 +296,7 @@ static uint32_t offer_messages(struct mr_lane *l, struct mr_conn *c, const uint8
 	uint32_t done = 0;
 	struct mr_tlv m;
 
-	while (done < len && !(c->flags & STOP)) {
+	while (done < len && !(c->flags & LANE_NOT_READING)) {
 		size_t used;
 
 		/* in the middle of no message */
@@ -372,7 +370,7 @@ bool lane_read_held(struct mr_lane *l, struct mr_conn *c, uint32_t frame)
 
 void lane_deliver(struct mr_lane *l, struct mr_conn *c)
 {
-	while (c->rx_head != MR_NONE && !(c->flags & STOP)) {
+	while (c->rx_head != MR_NONE && !(c->flags & LANE_NOT_READING)) {
 		const uint8_t *data = mr_frame_payload(&l->frames, c->rx_head);
 		uint32_t used = offer(l, c, data, l->frames.record[c->rx_head].len);
 

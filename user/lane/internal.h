@@ -27,6 +27,11 @@ enum {
 	LANE_SHIFT = 26,     /* of the lane's number in a connection id */
 };
 
+/* mr_conn.flags of a connection that is offered no text. */
+#define LANE_NOT_READING                                                                           \
+	(MR_CONN_PAUSED | MR_CONN_BLOCKED | MR_CONN_ORPHAN | MR_CONN_CLOSE_ASKED |                 \
+	 MR_CONN_ABORT_ASKED | MR_CONN_SHUT_RD)
+
 /* One rule of the configuration, ready to be used. */
 struct lane_rule {
 	const struct mr_lane_rule *config;

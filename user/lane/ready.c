@@ -208,8 +208,9 @@ static bool run_one(struct mr_lane *l, struct mr_conn *c)
 }
 
 /*
- * The connections whose text was read as it arrived. One that is on the list by now waits there for
- * its turn; one may stand here twice, and has nothing to send then.
+ * The connections whose text was read as it arrived; one may stand here twice. One that is on the
+ * list by now waits there for its turn, and what has more to do than to send goes there, too:
+ * nothing ends here.
  */
 void lane_run_answers(struct mr_lane *l)
 {
@@ -218,11 +219,13 @@ void lane_run_answers(struct mr_lane *l)
 
 		if (c->flags & MR_CONN_READY)
 			continue;
-		if (c->flags & (MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
+		if (c->state != MR_ESTABLISHED ||
+		    c->flags & (MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
 			lane_ready(l, c);
-		else if (!mr_tcp_answer(&l->tcp, c, mr_active_peek(&l->actives, c)) ||
-			 is_starved(c))
+		else if (!mr_tcp_answer(&l->tcp, c, mr_active_peek(&l->actives, c)))
 			output(l, c);
+		else if (is_starved(c)) /* no room */
+			lane_ready(l, c);
 		else
 			lane_heartbeat_look(l, c);
 	}

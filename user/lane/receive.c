@@ -96,12 +96,18 @@ void lane_frame_arrives(struct mr_lane *l, uint32_t frame, uint32_t offset, uint
 	lane_dispatch(l, &a, mail);
 }
 
-/* It stays in state FILL until somebody keeps it or gives it back: nothing looks meanwhile. */
+/*
+ * It stays in state FILL until somebody keeps it or gives it back. Not in zero-copy mode, where a
+ * worker that takes over from one that died believes of frames in that state, and in no ring, that
+ * the driver has them.
+ */
 static inline void take_span(struct mr_lane *l, struct arrival *a, const struct mr_span *span)
 {
 	a->frame = mr_frame_of(&l->frames, span->addr);
 	a->offset = (uint32_t)(span->addr & (l->frames.frame_bytes - 1));
 	a->len = span->len;
+	if (l->s.zero_copy)
+		mr_frame_set_state(&l->frames, a->frame, MR_FRAME_HAND);
 	l->stats->rx_bytes += span->len;
 	__builtin_prefetch(l->frames.base + span->addr);
 	__builtin_prefetch(l->frames.base + span->addr + 64);
@@ -134,7 +140,7 @@ unsigned int lane_receive(struct mr_lane *l)
 static uint32_t frames_to_post(const struct mr_lane *l)
 {
 	uint32_t room = l->port->ops->fill_room(l->port);
-	uint64_t posted = l->frames.by_state[MR_FRAME_FILL] - l->n_recycled;
+	uint64_t posted = l->frames.by_state[MR_FRAME_FILL] - (l->s.zero_copy ? 0 : l->n_recycled);
 	uint32_t enough = l->frames.count / 8;
 
 	if (l->frames.n_free > room + 2 * l->frames.reserve)
@@ -152,8 +158,14 @@ static uint32_t post_recycled(struct mr_lane *l, uint32_t room)
 	uint64_t addr[BATCH];
 	uint32_t n = l->n_recycled < room ? l->n_recycled : room;
 
-	for (uint32_t i = 0; i < n; i++)
-		addr[i] = mr_frame_addr(&l->frames, l->recycled[i]);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t frame = l->recycled[i];
+
+		l->frames.record[frame].owner = MR_NONE;
+		if (l->s.zero_copy)
+			mr_frame_set_state(&l->frames, frame, MR_FRAME_FILL);
+		addr[i] = mr_frame_addr(&l->frames, frame);
+	}
 	for (uint32_t i = n; i < l->n_recycled; i++)
 		mr_frame_give(&l->frames, l->recycled[i]);
 	l->n_recycled = 0;

@@ -24,9 +24,11 @@ static inline uint64_t mr_ticks(void)
 #endif
 }
 
-/** mr_ticks_ns() - @ticks in nanoseconds */
+/** mr_ticks_ns() - @ticks in nanoseconds; 0 when they ran backwards, between cores that disagree */
 static inline uint64_t mr_ticks_ns(uint64_t ticks, uint64_t rate)
 {
+	if ((int64_t)ticks < 0)
+		return 0;
 	return (uint64_t)((unsigned __int128)ticks * rate >> 32);
 }
 

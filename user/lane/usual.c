@@ -9,11 +9,14 @@
 #include "user/lane/arrival.h"
 
 enum {
-	UNREADY = MR_CONN_PAUSED | MR_CONN_BLOCKED | MR_CONN_ORPHAN | MR_CONN_CLOSE_ASKED |
-		  MR_CONN_ABORT_ASKED | MR_CONN_SHUT_RD | MR_CONN_IN_ACCEPT | MR_CONN_READY,
+	UNREADY = LANE_NOT_READING | MR_CONN_IN_ACCEPT | MR_CONN_READY,
+	ROOM = 2 * BATCH, /* in the transmit ring, so that nobody who waits for it is overtaken */
 };
 
-/* Has the block this frame's addresses and ports? Then they are good ones, too. */
+/*
+ * Has the block this frame's addresses and ports? Then they are good ones, too: but for mapped ones
+ * on IPv6, which stand for IPv4 in a block and for nobody on the wire.
+ */
 static inline bool is_of(const struct mr_conn *c, const uint8_t *f, uint32_t tcp)
 {
 	const uint32_t ports = load_u32(f + tcp);
@@ -24,7 +27,8 @@ static inline bool is_of(const struct mr_conn *c, const uint8_t *f, uint32_t tcp
 		return load_u32(c->remote + 12) == load_u32(f + MR_PLAIN_IP + 12) &&
 		       load_u32(c->local + 12) == load_u32(f + MR_PLAIN_IP + 16) &&
 		       mr_is_ipv4(c->remote);
-	return __builtin_memcmp(c->remote, f + MR_PLAIN_IP + 8, 16) == 0 &&
+	return !mr_is_ipv4(c->remote) &&
+	       __builtin_memcmp(c->remote, f + MR_PLAIN_IP + 8, 16) == 0 &&
 	       __builtin_memcmp(c->local, f + MR_PLAIN_IP + 24, 16) == 0;
 }
 
@@ -43,7 +47,7 @@ static inline bool may_read(const struct mr_lane *l, const struct mr_conn *c)
 	const struct mr_active *a = mr_active_peek(&l->actives, c);
 
 	return (c->flags & (UNREADY | MR_CONN_OPENED)) == MR_CONN_OPENED && c->session == MR_NONE &&
-	       !(a && a->urgent) && l->waiting.head == MR_NONE;
+	       !(a && a->urgent) && l->tx_room >= ROOM;
 }
 
 /* The text is read at once. Meanwhile nothing puts the connection on the list: see below. */

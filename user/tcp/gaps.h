@@ -31,7 +31,7 @@ static inline void mr_text_cut_back(struct mr_frame *r, uint32_t edge)
 
 /**
  * mr_gap_insert() - keep text that is out of order
- * @frame:	in state HAND, cut to the window
+ * @frame:	in no list, cut to the window
  * @kept:	out: true: the frame is the connection's now; false: still the caller's
  *
  * What is held already stays, the new piece is cut to what it adds. Return: MR_DROP_NONE, or why

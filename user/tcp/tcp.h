@@ -176,7 +176,7 @@ static inline struct mr_link mr_conn_link(const struct mr_conn *c)
  * mr_tcp_segment_arrives() - one segment for a connection
  * @c:		any state but CLOSED and LISTEN
  * @seg:	parsed; sequence and flags not checked
- * @frame:	where its text lies, in state HAND
+ * @frame:	where its text lies, in no list
  * @kept:	out: true: the frame is the connection's now; false: still the caller's
  *
  * Return: MR_DROP_NONE, or why it was not accepted (enum mr_drop)
@@ -332,7 +332,7 @@ int mr_tcp_cannot_send(const struct mr_conn *c);
 
 /**
  * mr_tcp_place() - @len bytes that are queued already and only have to be written
- * @c:	mr_tcp_cannot_send() was asked
+ * @c:	mr_tcp_cannot_send() says 0
  *
  * The short way of mr_tcp_send_whole(), for what fits in a segment when nothing else is queued.
  *

@@ -504,11 +504,6 @@ static __attribute__((noinline)) enum mr_frame_kind parse_any(const uint8_t *fra
 	return *drop == MR_DROP_NONE ? kind : MR_KIND_DROP;
 }
 
-void mr_plain_read_all(const uint8_t *frame, uint32_t tcp, uint32_t text, struct mr_segment *seg)
-{
-	read_plain(frame, tcp, text, seg);
-}
-
 enum mr_frame_kind mr_plain_parse(const uint8_t *frame, size_t len, uint32_t tcp, uint32_t text,
 				  struct mr_segment *seg, struct mr_icmp_error *icmp, int *drop)
 {

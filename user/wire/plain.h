@@ -110,9 +110,6 @@ static inline uint32_t mr_plain_check(const uint8_t *frame, size_t len, uint32_t
 enum mr_frame_kind mr_plain_parse(const uint8_t *frame, size_t len, uint32_t tcp, uint32_t text,
 				  struct mr_segment *seg, struct mr_icmp_error *icmp, int *drop);
 
-/** mr_plain_read_all() - all of @seg, when the addresses are known to be good */
-void mr_plain_read_all(const uint8_t *frame, uint32_t tcp, uint32_t text, struct mr_segment *seg);
-
 /** mr_plain_read() - fields of the TCP header at @tcp, and the length; nothing else of @seg */
 static inline void mr_plain_read(const uint8_t *tcp, uint32_t text, struct mr_segment *seg)
 {
@@ -165,7 +162,7 @@ static inline uint64_t plain_put_tcp(uint8_t *p, const struct mr_tuple *tuple,
 }
 
 /* RFC 791 3.1, DF set (RFC 1191); @len: of the segment. */
-static inline void plain_put_ipv4(uint8_t *p, uint32_t len, uint64_t addresses,
+static inline void plain_put_ipv4(uint8_t *p, uint32_t len, uint32_t source, uint32_t destination,
 				  const struct mr_plain_out *out, uint16_t ip_id)
 {
 	const uint64_t first =
@@ -173,12 +170,14 @@ static inline void plain_put_ipv4(uint8_t *p, uint32_t len, uint64_t addresses,
 			(uint32_t)ip_id << 16 | MR_IP_DF);
 	const uint32_t ttl = (uint32_t)(out->ttl ? out->ttl : MR_TTL_DEFAULT);
 	const uint32_t ttl_protocol = mr_to_be32(ttl << 24 | IPPROTO_TCP << 16).raw;
-	const uint16_t checksum = sum_fold(sum_add(sum_add(first, ttl_protocol), addresses));
+	const uint16_t checksum =
+		sum_fold(sum_add(first, (uint64_t)ttl_protocol + source + destination));
 
 	store_word(p, first);
 	store_u32(p + 8, ttl_protocol);
 	memcpy(p + 10, &checksum, sizeof(checksum));
-	store_word(p + 12, addresses);
+	store_u32(p + 12, source);
+	store_u32(p + 16, destination);
 }
 
 /* RFC 8200 3, flow label 0. */
@@ -218,11 +217,11 @@ static inline size_t mr_plain_push(uint8_t *payload, size_t len, const struct mr
 	uint16_t checksum;
 
 	if (ipv4) {
-		uint64_t addresses = (uint64_t)load_u32(tuple->remote + 12) << 32 |
-				     load_u32(tuple->local + 12);
+		uint32_t source = load_u32(tuple->local + 12);
+		uint32_t destination = load_u32(tuple->remote + 12);
 
-		sum = sum_add(addresses, sum);
-		plain_put_ipv4(tcp - MR_IPV4_BYTES, tcp_len, addresses, out, ip_id);
+		sum += (uint64_t)source + destination;
+		plain_put_ipv4(tcp - MR_IPV4_BYTES, tcp_len, source, destination, out, ip_id);
 	} else {
 		sum = sum_add(sum_addresses(tuple->local, tuple->remote), sum);
 		plain_put_ipv6(tcp - MR_IPV6_BYTES, tcp_len, tuple, out);

@@ -134,7 +134,7 @@ static void note_turn(struct worker *w, struct pace *p)
 
 static bool comes_in_bursts(const struct pace *p)
 {
-	return p->burst > 16 * BURST_UNIT * 5 / 4;
+	return p->burst > 2 * 16 * BURST_UNIT; /* an ACK and a request are no burst */
 }
 
 /* Returns false when frames are not to be waited for, or were. */
