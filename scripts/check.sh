@@ -34,7 +34,7 @@ check_shell() {
 check_static() {
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability,performance \
 		--suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches -D__linux__ \
-		-Iinclude -I. user bench
+		-Iinclude -I. -i bench/bpf user bench
 }
 
 # The checklists in docs/ name places and tests: do they exist?
