@@ -98,8 +98,8 @@ def command(args, **options):
     done = subprocess.run([str(a) for a in args], capture_output=True, text=True, check=False,
                           **options)
     if done.returncode:
-        text = (done.stderr or done.stdout).strip() or f"exit {done.returncode}"
-        raise BenchError(f"{Path(args[0]).name}: {text}")
+        text = (done.stderr or done.stdout).strip()
+        raise BenchError(f"{Path(args[0]).name}: exit {done.returncode}: {text}")
     return done.stdout
 
 
@@ -571,9 +571,12 @@ def run_all(names):
             clean()
             for sig, handler in handlers.items():
                 signal.signal(sig, handler)
-    for name in PROGRAMS:
-        if name in names:
+    for name in (n for n in PROGRAMS if n in names):
+        try:
             records += run_program(name)
+        except (BenchError, subprocess.TimeoutExpired, json.JSONDecodeError) as error:
+            failures.append(f"{name}: {error}")
+            say(failures[-1])
     return records, failures
 
 
