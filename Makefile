@@ -44,8 +44,9 @@ DAEMON_LIBS := -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lsec
 CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
-BENCH    := $(B)/bench/mr-load $(B)/bench/epoll-echo $(B)/bench/mr-bench-wire $(B)/bench/mr-bench-xdp
-BPF_OBJ  := $(B)/millrace.bpf.o $(B)/bench/parse_pass.bpf.o
+BENCH    := $(addprefix $(B)/bench/,mr-load mr-bench-wire mr-bench-xdp \
+	epoll-echo epoll-bulk uring-echo xsk-reflect)
+BPF_OBJ  := $(B)/millrace.bpf.o $(addprefix $(B)/bench/,parse_pass.bpf.o pass.bpf.o steer.bpf.o)
 
 .PHONY: all
 all: $(PROGRAMS) $(BENCH) $(BPF_OBJ)
@@ -64,14 +65,27 @@ $(B)/millrace: $(CLI_OBJ)
 
 $(B)/millrace.bpf.o: bpf/millrace.bpf.c
 $(B)/bench/parse_pass.bpf.o: bench/peers/parse_pass.bpf.c
+$(B)/bench/pass.bpf.o $(B)/bench/steer.bpf.o: $(B)/bench/%.bpf.o: bench/bpf/%.bpf.c
 $(BPF_OBJ):
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -g -O2 -Wall -Werror -mcpu=v3 -target bpf -Iinclude -Ivmlinux/$(ARCH) -Ibpf -I. \
 		-MMD -MP -MF $(@:.o=.d) -MT $@ -c $(filter %.bpf.c,$^) -o $@.tmp && mv $@.tmp $@
 
-$(B)/bench/mr-load: $(B)/obj/bench/client.o
+$(B)/bench/%.skel.h: $(B)/bench/%.bpf.o
+	$(say) SKEL $@
+	$(Q)bpftool gen skeleton $< >$@.tmp && mv $@.tmp $@
+
+$(B)/obj/bench/xsk.o: $(B)/bench/steer.skel.h
+$(B)/obj/bench/xsk.o: ALL_CFLAGS += -I$(B)/bench
+
+$(B)/bench/mr-load: $(call obj,bench/load/*.c) $(B)/obj/bench/xsk.o $(LANE_OBJ)
+$(B)/bench/xsk-reflect: $(B)/obj/bench/peers/xsk_reflect.o $(B)/obj/bench/xsk.o $(call obj,user/port/xsk*.c)
+$(B)/bench/mr-load $(B)/bench/xsk-reflect: BENCH_LIBS = -lbpf -lelf -lz
 $(B)/bench/epoll-echo: $(B)/obj/bench/peers/epoll_echo.o
+$(B)/bench/epoll-bulk: $(B)/obj/bench/peers/epoll_bulk.o
+$(B)/bench/uring-echo: $(B)/obj/bench/peers/uring_echo.o
+$(B)/bench/uring-echo: BENCH_LIBS = -luring
 $(B)/bench/mr-bench-wire: $(B)/obj/bench/wire.o $(B)/obj/tests/lane/pair.o $(LANE_OBJ)
 $(B)/bench/mr-bench-xdp: $(B)/obj/bench/xdp.o $(patsubst %,$(B)/obj/tests/bpf/%.o,fixture frames run)
 $(B)/bench/mr-bench-xdp: BENCH_LIBS = -lbpf -lcmocka
@@ -80,7 +94,7 @@ $(BENCH):
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LTO) $(LDFLAGS) -o $@ $(filter %.o,$^) -lm $(BENCH_LIBS)
 
-$(LANE_OBJ) $(WORKER_OBJ) $(B)/obj/bench/wire.o $(B)/obj/tests/lane/pair.o: ALL_CFLAGS += $(if $(LTO),$(LTO) -ffat-lto-objects)
+$(LANE_OBJ) $(WORKER_OBJ) $(call obj,bench/load/*.c) $(B)/obj/bench/wire.o $(B)/obj/tests/lane/pair.o: ALL_CFLAGS += $(if $(LTO),$(LTO) -ffat-lto-objects)
 
 $(B)/obj/%.o: %.c Makefile
 	$(say) CC $<

@@ -104,7 +104,7 @@ static double median(double *v, unsigned int n)
 static void compare(const char *name, const struct frame *f, const struct side *ours,
 		    const struct side *theirs, const char *peer)
 {
-	double value[MAX_PAIRS], peer_value[MAX_PAIRS], times[MAX_PAIRS];
+	double value[MAX_PAIRS] = { 0 }, peer_value[MAX_PAIRS] = { 0 }, times[MAX_PAIRS] = { 0 };
 	double v, p, t;
 
 	run_side(ours, f);

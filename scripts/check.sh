@@ -34,6 +34,7 @@ check_shell() {
 check_static() {
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability,performance \
 		--suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches -D__linux__ \
+		-D'SEC(x)=' -D'LIBBPF_OPTS(type,name,...)=struct type name' \
 		-Iinclude -I. user bench
 }
 

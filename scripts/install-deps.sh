@@ -17,6 +17,8 @@ packages=(
 	clang-format clang-tidy cppcheck shellcheck codespell git
 	# test: independent readers of what Millrace writes
 	tcpdump tshark
+	# bench: the io_uring peer, the plots
+	liburing-dev gnuplot-nox
 )
 
 missing=()

@@ -8,32 +8,25 @@
  * All connections share one buffer. Only a connection with half a message, or with replies that the
  * socket did not take, has a buffer of its own, and gives it back when that is done.
  */
-#include <errno.h>
 #include <getopt.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
+#include "bench/peers/peer.h"
+
 enum {
-	HEADER_BYTES = 6,
-	MAX_VALUE = 1 << 20,
 	SHARED_BYTES = 1 << 18,
 	EVENTS = 256,
-	BACKLOG = 4096,
-	EXIT_USAGE = 2,
+	MAX_PROCESSES = 64,
 };
 
-_Static_assert(SHARED_BYTES > HEADER_BYTES, "a header fits the shared buffer");
+_Static_assert((int)SHARED_BYTES > (int)PEER_HEADER_BYTES, "a header fits the shared buffer");
 
 /* Bytes that must wait: the start of a message, or the unsent rest of replies. */
 struct held {
@@ -51,6 +44,7 @@ struct conn {
 struct server {
 	int epoll;
 	int listener;
+	bool listens; /* not while it has no descriptor left */
 	uint8_t shared[SHARED_BYTES];
 };
 
@@ -90,35 +84,6 @@ static int held_append(struct held *h, const uint8_t *data, size_t len)
 	memcpy(h->data + h->len, data, len);
 	h->len += len;
 	return 0;
-}
-
-/* ----- messages ----- */
-
-/* Whole size of the message at @p, of which the header is there; 0: over the limit. */
-static size_t message_bytes(const uint8_t *p)
-{
-	size_t len = (size_t)p[2] << 24 | (size_t)p[3] << 16 | (size_t)p[4] << 8 | p[5];
-
-	return len <= MAX_VALUE ? HEADER_BYTES + len : 0;
-}
-
-/*
- * How many of @len bytes at @p are whole messages. @need: out, size of the message that is cut off
- * there, as far as it is known; 0: it is over the limit.
- */
-static size_t whole_messages(const uint8_t *p, size_t len, size_t *need)
-{
-	size_t pos = 0;
-
-	for (;;) {
-		*need = HEADER_BYTES;
-		if (len - pos < HEADER_BYTES)
-			return pos;
-		*need = message_bytes(p + pos);
-		if (!*need || len - pos < *need)
-			return pos;
-		pos += *need;
-	}
 }
 
 /* ----- connections ----- */
@@ -161,7 +126,7 @@ static enum outcome send_unsent(struct conn *c)
 /* Answers what is whole of @len bytes at @data and holds the rest. */
 static enum outcome handle_bytes(struct conn *c, const uint8_t *data, size_t len)
 {
-	size_t need, whole = whole_messages(data, len, &need);
+	size_t need, whole = peer_whole_messages(data, len, &need);
 	enum outcome outcome = GO_ON;
 
 	if (whole)
@@ -184,15 +149,15 @@ static enum outcome read_partial(struct conn *c)
 	ssize_t n;
 	size_t need;
 
-	while (h->len < HEADER_BYTES || h->len < message_bytes(h->data)) {
-		need = h->len < HEADER_BYTES ? HEADER_BYTES : message_bytes(h->data);
+	while (h->len < PEER_HEADER_BYTES || h->len < peer_message_bytes(h->data)) {
+		need = h->len < PEER_HEADER_BYTES ? PEER_HEADER_BYTES : peer_message_bytes(h->data);
 		if (held_grow(h, need))
 			return CLOSE;
 		n = recv(c->fd, h->data + h->len, need - h->len, 0);
 		if (n <= 0)
 			return n < 0 && errno == EAGAIN ? WAIT : CLOSE;
 		h->len += (size_t)n;
-		if (h->len >= HEADER_BYTES && !message_bytes(h->data))
+		if (h->len >= PEER_HEADER_BYTES && !peer_message_bytes(h->data))
 			return CLOSE;
 	}
 	done = *h;
@@ -227,6 +192,14 @@ static enum outcome serve(struct server *s, struct conn *c, uint32_t events)
 	return outcome;
 }
 
+static int watch_listener(struct server *s)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = NULL };
+
+	s->listens = epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->listener, &ev) == 0;
+	return s->listens ? 0 : -errno;
+}
+
 static void accept_all(struct server *s)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET };
@@ -245,6 +218,17 @@ static void accept_all(struct server *s)
 		if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &ev))
 			conn_free(c);
 	}
+	if (errno == EMFILE) { /* another process, or later */
+		epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->listener, NULL);
+		s->listens = false;
+	}
+}
+
+static void end(struct server *s, struct conn *c)
+{
+	conn_free(c);
+	if (!s->listens)
+		watch_listener(s);
 }
 
 static int run(struct server *s)
@@ -262,29 +246,29 @@ static int run(struct server *s)
 			if (!c)
 				accept_all(s);
 			else if (serve(s, c, events[i].events) == CLOSE)
-				conn_free(c);
+				end(s, c);
 		}
 	}
 }
 
 /* ----- start ----- */
 
-static int listen_on(struct server *s, uint16_t port)
+static int open_epoll(struct server *s)
 {
-	struct sockaddr_in6 addr = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
-	int one = 1, zero = 0;
-
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
-	s->listener = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (s->epoll < 0 || s->listener < 0)
+	if (s->epoll < 0)
 		return -errno;
-	if (setsockopt(s->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-	    setsockopt(s->listener, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero)) ||
-	    bind(s->listener, (struct sockaddr *)&addr, sizeof(addr)) ||
-	    listen(s->listener, BACKLOG) || epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->listener, &ev))
-		return -errno;
-	return 0;
+	return watch_listener(s);
+}
+
+/* More processes on the same listener, each with descriptors of its own; they end with this one. */
+static void start_more(int processes)
+{
+	while (--processes > 0)
+		if (fork() == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGTERM);
+			return;
+		}
 }
 
 static int pin_to(int cpu)
@@ -296,46 +280,30 @@ static int pin_to(int cpu)
 	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
 }
 
-static void allow_many_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static _Noreturn void usage(FILE *to, int status)
 {
-	fputs("usage: epoll-echo [--port N] [--cpu N]\n"
+	fputs("usage: epoll-echo [--port N] [--cpu N] [--processes N]\n"
 	      "\n"
-	      "TLV echo over kernel sockets, IPv4 and IPv6, on port 7000 or --port.\n"
+	      "TLV echo over kernel sockets, IPv4 and IPv6, on port 7000 or --port. More "
+	      "processes:\n"
+	      "where one may not have as many descriptors as there are connections.\n"
 	      "Prints one line when it listens; ends on SIGTERM.\n",
 	      to);
 	exit(status);
 }
 
-static int parse_number(const char *option, const char *text, long min, long max)
-{
-	char *end;
-	long v;
+struct settings {
+	uint16_t port;
+	int cpu;
+	int processes;
+};
 
-	errno = 0;
-	v = strtol(text, &end, 10);
-	if (errno || end == text || *end || v < min || v > max) {
-		fprintf(stderr, "epoll-echo: --%s %s: a number from %ld to %ld\n", option, text,
-			min, max);
-		exit(EXIT_USAGE);
-	}
-	return (int)v;
-}
-
-static void parse_options(int argc, char *argv[], int *port, int *cpu)
+static void parse_options(int argc, char *argv[], struct settings *o)
 {
 	static const struct option long_options[] = {
 		{ "port", required_argument, NULL, 'p' },
 		{ "cpu", required_argument, NULL, 'c' },
+		{ "processes", required_argument, NULL, 'n' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -343,38 +311,47 @@ static void parse_options(int argc, char *argv[], int *port, int *cpu)
 
 	while ((letter = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		if (letter == 'p')
-			*port = parse_number("port", optarg, 1, UINT16_MAX);
+			o->port =
+				(uint16_t)peer_number("epoll-echo", "port", optarg, 1, UINT16_MAX);
 		else if (letter == 'c')
-			*cpu = parse_number("cpu", optarg, 0, CPU_SETSIZE - 1);
+			o->cpu = (int)peer_number("epoll-echo", "cpu", optarg, 0, CPU_SETSIZE - 1);
+		else if (letter == 'n')
+			o->processes = (int)peer_number("epoll-echo", "processes", optarg, 1,
+							MAX_PROCESSES);
 		else if (letter == 'h')
 			usage(stdout, EXIT_SUCCESS);
 		else
-			usage(stderr, EXIT_USAGE);
+			usage(stderr, PEER_EXIT_USAGE);
 	}
 	if (optind != argc)
-		usage(stderr, EXIT_USAGE);
+		usage(stderr, PEER_EXIT_USAGE);
 }
 
 int main(int argc, char *argv[])
 {
 	static struct server s;
-	int port = 7000, cpu = -1, err;
+	struct settings o = { .port = 7000, .cpu = -1, .processes = 1 };
+	int err;
 
-	parse_options(argc, argv, &port, &cpu);
-	err = cpu < 0 ? 0 : pin_to(cpu);
+	parse_options(argc, argv, &o);
+	err = o.cpu < 0 ? 0 : pin_to(o.cpu);
 	if (err) {
-		fprintf(stderr, "epoll-echo: pin to CPU %d: %s\n", cpu, strerror(-err));
+		fprintf(stderr, "epoll-echo: pin to CPU %d: %s\n", o.cpu, strerror(-err));
 		return EXIT_FAILURE;
 	}
-	allow_many_descriptors();
-	err = listen_on(&s, (uint16_t)port);
-	if (err) {
-		fprintf(stderr, "epoll-echo: listen on port %d: %s\n", port, strerror(-err));
+	peer_allow_many_descriptors();
+	s.listener = peer_listen(o.port, SOCK_NONBLOCK);
+	if (s.listener < 0) {
+		fprintf(stderr, "epoll-echo: listen on port %u: %s\n", o.port,
+			strerror(-s.listener));
 		return EXIT_FAILURE;
 	}
-	printf("epoll-echo: pid %d ready on port %d\n", (int)getpid(), port);
+	printf("epoll-echo: pid %d ready on port %u\n", (int)getpid(), o.port);
 	fflush(stdout);
-	err = run(&s);
+	start_more(o.processes);
+	err = open_epoll(&s);
+	if (!err)
+		err = run(&s);
 	fprintf(stderr, "epoll-echo: epoll: %s\n", strerror(-err));
 	return EXIT_FAILURE;
 }

@@ -307,9 +307,11 @@ bool pair_frames_are_whole(const struct pair *p, int end, uint64_t *held)
 
 void pair_free(struct pair *p)
 {
-	for (int i = 0; i < 2; i++) {
+	/* both first: the last frames of one are copied into the memory of the other */
+	for (int i = 0; i < 2; i++)
 		if (p->end[i].lane)
 			mr_lane_free(p->end[i].lane);
+	for (int i = 0; i < 2; i++) {
 		mr_arena_unmap(&p->end[i].arena);
 		close(p->end[i].arena_fd);
 		free(p->end[i].paths);
