@@ -136,6 +136,8 @@ struct mr_lane {
 	uint16_t ip_id;
 	uint8_t mac[6];
 
+	uint64_t n_texts; /* frames with text received */
+
 	/* of the batch that is being received */
 	uint32_t recycled[BATCH]; /* frames that nobody kept, for the fill ring */
 	uint32_t n_recycled;

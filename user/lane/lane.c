@@ -318,6 +318,11 @@ uint64_t mr_lane_next_ns(const struct mr_lane *l)
 	return ms == UINT32_MAX ? UINT64_MAX : (l->now_ns / 1000000 + ms) * 1000000;
 }
 
+uint64_t mr_lane_texts(const struct mr_lane *l)
+{
+	return l->n_texts;
+}
+
 uint64_t mr_lane_memory(const struct mr_lane *l)
 {
 	uint64_t bytes = sizeof(*l) + mr_table_bytes(&l->table);

@@ -84,6 +84,9 @@ struct mr_lane_setup {
  */
 struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size_t error_bytes);
 
+/** mr_lane_texts() - frames with text that were received so far */
+uint64_t mr_lane_texts(const struct mr_lane *l);
+
 /** mr_lane_free() - reset all connections, stop the applications, free what is derived */
 void mr_lane_free(struct mr_lane *l);
 

@@ -45,13 +45,16 @@ static inline void check(struct mr_lane *l, struct arrival *a)
 
 	a->tcp = mr_plain_check(f, a->len, &a->text);
 	if (a->tcp) {
+		l->n_texts += a->text != 0;
 		a->hash = plain_hash(l, f, a->tcp);
 		mr_table_prefetch(&l->table, a->hash);
 		return;
 	}
 	parse(l, a);
-	if (a->kind == MR_KIND_TCP)
+	if (a->kind == MR_KIND_TCP) {
+		l->n_texts += a->seg.len != 0;
 		mr_table_prefetch(&l->table, a->hash);
+	}
 }
 
 /* Stage 2: the block that the segment most likely belongs to. */

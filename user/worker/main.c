@@ -113,28 +113,28 @@ static uint64_t now_ns(void)
  * answer) looking again for busy_poll_us costs less than a sleep and a wake-up, and answers sooner.
  * While they come in bursts the lane lets them gather for coalesce_us when it has taken all, as a
  * NIC does that moderates its interrupts: a larger burst costs less for each. When that brought
- * nothing it sleeps. burst is the mean of frames a turn that found any, in 1/16, over about 64
- * turns.
+ * nothing it sleeps. burst is the mean of frames with text a turn that found any, in 1/16, over
+ * about 64 turns: an ACK that comes with a request is no burst.
  */
 struct pace {
-	uint64_t frames; /* received when the pace was last looked at */
+	uint64_t texts; /* received when the pace was last looked at */
 	uint32_t burst;
 	bool gathered; /* since the last turn that did something */
 };
 
 static void note_turn(struct worker *w, struct pace *p)
 {
-	uint64_t frames = w->stats[w->hello.slot].rx_frames;
-	uint32_t now = (uint32_t)(frames - p->frames) * 16;
+	uint64_t texts = mr_lane_texts(w->lane);
+	uint32_t now = (uint32_t)(texts - p->texts) * 16;
 
-	p->frames = frames;
+	p->texts = texts;
 	if (now)
 		p->burst = (p->burst * 63 + now * BURST_UNIT) / 64;
 }
 
 static bool comes_in_bursts(const struct pace *p)
 {
-	return p->burst > 2 * 16 * BURST_UNIT; /* an ACK and a request are no burst */
+	return p->burst > 16 * BURST_UNIT * 5 / 4;
 }
 
 /* Returns false when frames are not to be waited for, or were. */
