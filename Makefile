@@ -44,7 +44,7 @@ DAEMON_LIBS := -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lsec
 CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
-BENCH    := $(addprefix $(B)/bench/,mr-load mr-bench-wire mr-bench-xdp \
+BENCH    := $(addprefix $(B)/bench/,mr-load mr-bench-wire mr-bench-xdp mr-bench-scale \
 	epoll-echo epoll-bulk uring-echo xsk-reflect)
 BPF_OBJ  := $(B)/millrace.bpf.o $(addprefix $(B)/bench/,parse_pass.bpf.o pass.bpf.o steer.bpf.o)
 
@@ -87,6 +87,7 @@ $(B)/bench/epoll-bulk: $(B)/obj/bench/peers/epoll_bulk.o
 $(B)/bench/uring-echo: $(B)/obj/bench/peers/uring_echo.o
 $(B)/bench/uring-echo: BENCH_LIBS = -luring
 $(B)/bench/mr-bench-wire: $(B)/obj/bench/wire.o $(B)/obj/tests/lane/pair.o $(LANE_OBJ)
+$(B)/bench/mr-bench-scale: $(B)/obj/bench/scale.o $(B)/obj/tests/lane/pair.o $(LANE_OBJ)
 $(B)/bench/mr-bench-xdp: $(B)/obj/bench/xdp.o $(patsubst %,$(B)/obj/tests/bpf/%.o,fixture frames run)
 $(B)/bench/mr-bench-xdp: BENCH_LIBS = -lbpf -lcmocka
 $(BENCH):
@@ -94,7 +95,7 @@ $(BENCH):
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LTO) $(LDFLAGS) -o $@ $(filter %.o,$^) -lm $(BENCH_LIBS)
 
-$(LANE_OBJ) $(WORKER_OBJ) $(call obj,bench/load/*.c) $(B)/obj/bench/wire.o $(B)/obj/tests/lane/pair.o: ALL_CFLAGS += $(if $(LTO),$(LTO) -ffat-lto-objects)
+$(LANE_OBJ) $(WORKER_OBJ) $(call obj,bench/load/*.c) $(B)/obj/bench/wire.o $(B)/obj/bench/scale.o $(B)/obj/tests/lane/pair.o: ALL_CFLAGS += $(if $(LTO),$(LTO) -ffat-lto-objects)
 
 $(B)/obj/%.o: %.c Makefile
 	$(say) CC $<
@@ -142,7 +143,7 @@ $(BPF): $(B)/tests/%: $(B)/asan/tests/%.o $(BPF_HELP)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka -lbpf
 
-.PHONY: test test-programs check deps demo demo-up demo-down bench install clean format
+.PHONY: test test-programs check deps demo demo-up demo-down bench bench-10m bench-record install clean format
 .SECONDARY:
 
 # a folder of tests brings its own rules
@@ -179,6 +180,15 @@ bench: deps
 
 bench-%: all
 	$(Q)$(PYTHON) bench/run.py $*
+
+# Needs 6 GiB and some minutes.
+BENCH_10M_CONNECTIONS ?= 10000000
+bench-10m: all
+	$(Q)$(B)/bench/mr-bench-scale --connections $(BENCH_10M_CONNECTIONS)
+
+# The instructions that tests/bench holds the echo path to: to be changed on purpose.
+bench-record: all
+	$(Q)MR_BUILD=$(abspath $(B)) $(PYTHON) bench/instructions.py --record
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \

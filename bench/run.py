@@ -18,8 +18,8 @@ side's work in the sender's context, so cost is counted for all together: CPU ti
 processes (the daemon included), of the client and of ksoftirqd, by the scheduler's clock. What else
 runs on the machine is not in it, but disturbs rates and latencies.
 
-Others are programs of their own: wire (the stack alone, over an in-memory wire) and xdp (the XDP
-program alone, by BPF_PROG_TEST_RUN).
+Others are programs of their own: wire (the stack alone, over an in-memory wire), xdp (the XDP
+program alone, by BPF_PROG_TEST_RUN) and scale (a million connections against a thousand).
 
 From the environment: BENCH_PAIRS (5) rounds, BENCH_SECONDS (1) measured for each run, and
 BENCH_FIFO (0), for machines that others use as well: priority, 1 to 99, at which servers and client
@@ -65,9 +65,10 @@ WARMUP_S = 0.3
 START_S = 15
 STOP_S = 10
 LOAD_S = 120
-PROGRAMS = {  # name: a program of its own, which prints one JSON object a line
-    "wire": "mr-bench-wire",
-    "xdp": "mr-bench-xdp",
+PROGRAMS = {  # name: a program of its own with its options; it prints one JSON object a line
+    "wire": ["mr-bench-wire"],
+    "xdp": ["mr-bench-xdp"],
+    "scale": ["mr-bench-scale", "--cost"],
 }
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -418,12 +419,13 @@ def run_scenarios(chosen, pairs, seconds):
 
 def run_program(name):
     """Its figures, which have no peer unless they name one."""
-    program = OUT / PROGRAMS[name]
+    program, *words = PROGRAMS[name]
+    program = OUT / program
     if not program.exists():
         raise BenchError(f"{program.relative_to(ROOT)} is not there; run: make")
     pin = ["taskset", "-c", str(CLIENT_CPU)] if os.cpu_count() > 1 else []
     records = []
-    for line in command([*pin, program], timeout=600).splitlines():
+    for line in command([*pin, program, *words], timeout=600).splitlines():
         if line.startswith("{"):
             records.append({"peer": None, "peer_value": None, "ratio": None, **json.loads(line)})
     return records

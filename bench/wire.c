@@ -7,6 +7,8 @@
  *		rate, memory, instructions: one JSON line each
  *	mr-bench-wire --requests N
  *		N requests and no more (callgrind counts them)
+ *	mr-bench-wire --instructions [--connections N]
+ *		instructions alone
  *
  * Instructions are the server's alone: callgrind collects inside serve_turn().
  */
@@ -14,17 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "bench/figure.h"
 #include "tests/lane/pair.h"
 #include "user/lane/ticks.h"
-
-#if __has_attribute(noipa)
-#define KEEP_WHOLE __attribute__((noipa))
-#else
-#define KEEP_WHOLE __attribute__((noinline))
-#endif
 
 enum {
 	VALUE_BYTES = 64,
@@ -85,14 +80,6 @@ static const struct mr_app client_app = {
 	.closed = on_closed,
 };
 
-static double now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 /* A function of its own, so that callgrind can tell the server's turn from the client's. */
 static KEEP_WHOLE unsigned int serve_turn(struct pair *p)
 {
@@ -146,12 +133,6 @@ static void check(uint32_t connections)
 	exit(1);
 }
 
-static void figure(const char *name, double value, const char *unit)
-{
-	printf("{\"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\"}\n", name, value, unit);
-	fflush(stdout);
-}
-
 static void bench_rate(uint32_t connections, double seconds)
 {
 	struct pair p;
@@ -164,11 +145,11 @@ static void bench_rate(uint32_t connections, double seconds)
 	for (int i = 0; i < 1000; i++)
 		turn(&p);
 	replies = load.replies;
-	began = now_s();
+	began = seconds_on(CLOCK_MONOTONIC);
 	do {
 		for (int i = 0; i < 100; i++)
 			turn(&p);
-		took = now_s() - began;
+		took = seconds_on(CLOCK_MONOTONIC) - began;
 	} while (took < seconds);
 	check(connections);
 	snprintf(name, sizeof(name), "wire-echo-c%u.rate", connections);
@@ -211,7 +192,7 @@ static double instructions_of(const char *self, uint32_t connections, uint64_t r
 	return pclose(out) == 0 ? collected : 0;
 }
 
-static void bench_instructions(const char *self, uint32_t connections)
+static bool bench_instructions(const char *self, uint32_t connections)
 {
 	double less = instructions_of(self, connections, CALLGRIND_REQUESTS);
 	double more = instructions_of(self, connections, 2 * CALLGRIND_REQUESTS);
@@ -219,23 +200,11 @@ static void bench_instructions(const char *self, uint32_t connections)
 
 	if (!less || !more) {
 		fprintf(stderr, "mr-bench-wire: callgrind does not run; no instructions counted\n");
-		return;
+		return false;
 	}
 	snprintf(name, sizeof(name), "wire-echo-c%u.instructions", connections);
 	figure(name, (more - less) / CALLGRIND_REQUESTS, "instructions/request, server");
-}
-
-static uint64_t resident_bytes(void)
-{
-	unsigned long long size, resident = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
-
-	if (!f)
-		return 0;
-	if (fscanf(f, "%llu %llu", &size, &resident) != 2)
-		resident = 0;
-	fclose(f);
-	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+	return true;
 }
 
 /* What the process grew by, over both ends of each connection: blocks, tables, everything. */
@@ -270,20 +239,24 @@ int main(int argc, char **argv)
 		{ "connections", required_argument, NULL, 'c' },
 		{ "seconds", required_argument, NULL, 's' },
 		{ "requests", required_argument, NULL, 'r' },
+		{ "instructions", no_argument, NULL, 'i' },
 		{ 0 },
 	};
 	uint32_t connections = 64;
 	uint64_t requests = 0;
 	double seconds = 2;
+	bool instructions = false;
 	int o;
 
-	while ((o = getopt_long(argc, argv, "c:s:r:", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "c:s:r:i", options, NULL)) != -1) {
 		if (o == 'c')
 			connections = (uint32_t)atoi(optarg);
 		else if (o == 's')
 			seconds = atof(optarg);
 		else if (o == 'r')
 			requests = (uint64_t)atoll(optarg);
+		else if (o == 'i')
+			instructions = true;
 		else
 			return 2;
 	}
@@ -291,6 +264,8 @@ int main(int argc, char **argv)
 		run_requests(connections, requests);
 		return 0;
 	}
+	if (instructions)
+		return bench_instructions(argv[0], connections) ? 0 : 1;
 	bench_rate(connections, seconds);
 	bench_rate(1000, seconds);
 	bench_instructions(argv[0], connections);

@@ -27,6 +27,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/figure.h"
 #include "tests/bpf/fixture.h"
 
 enum {
@@ -84,20 +85,6 @@ static double run_side(const struct side *s, const struct frame *f)
 	if (opts.retval != s->action)
 		die("a frame did not get the action that it was to get");
 	return began / bench.repeat;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* Sorts. */
-static double median(double *v, unsigned int n)
-{
-	qsort(v, n, sizeof(*v), compare_doubles);
-	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
 /* In "ratio", above 1 is better than the peer; the line "times" is its reverse, as one reads it. */
