@@ -137,7 +137,8 @@ static void start(struct pair *p, uint32_t connections, bool pings)
 				  .conns = connections + 16,
 				  .ring_size = RING,
 				  .half_open = 2 * PORTION,
-				  .time_wait = 16 };
+				  .time_wait = 16,
+				  .huge = !pings };
 
 	pair_init(p, o);
 	for (int i = 0; i < 2; i++) {
@@ -398,8 +399,8 @@ static void print_cost(double *many, double *few, double *times, unsigned int pa
 	printf("{\"name\": \"scale-1m.cost\", \"value\": %.4g, \"unit\": \"ns/request, server\", "
 	       "\"peer\": \"1,000 connections\", \"peer_value\": %.4g, \"ratio\": %.4g, "
 	       "\"spread_low\": %.4g, \"spread_high\": %.4g, \"pairs\": %u, \"better\": "
-	       "\"less\"}\n",
-	       m, f, 1 / t, 1 / times[pairs - 1], 1 / times[0], pairs);
+	       "\"less\", \"fastest\": %.4g, \"peer_fastest\": %.4g}\n",
+	       m, f, 1 / t, 1 / times[pairs - 1], 1 / times[0], pairs, many[0], few[0]);
 	printf("{\"name\": \"scale-1m.times\", \"value\": %.4g, \"unit\": \"times 1,000 "
 	       "connections\", \"spread_low\": %.4g, \"spread_high\": %.4g, \"pairs\": %u, "
 	       "\"better\": \"less\"}\n",
@@ -409,7 +410,7 @@ static void print_cost(double *many, double *few, double *times, unsigned int pa
 static void bench_cost(uint32_t connections, unsigned int pairs, uint64_t requests)
 {
 	static struct load many, few;
-	double a[PAIRS_MOST], b[PAIRS_MOST], times[PAIRS_MOST];
+	double a[PAIRS_MOST] = { 0 }, b[PAIRS_MOST] = { 0 }, times[PAIRS_MOST] = { 0 };
 
 	load_start(&many, connections);
 	load_start(&few, FEW);

@@ -68,7 +68,7 @@ static void init_end(struct pair *p, int i, const struct pair_options *o)
 	};
 	bool huge;
 
-	check(mr_arena_create("pair", &sizes, false, &e->arena_fd, &huge) == 0, "arena");
+	check(mr_arena_create("pair", &sizes, o->huge, &e->arena_fd, &huge) == 0, "arena");
 	check(mr_arena_map(&e->arena, e->arena_fd, true) == 0, "arena map");
 	e->config = (struct mr_lane_config){
 		.version = MR_WORKER_VERSION,

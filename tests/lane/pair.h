@@ -57,6 +57,7 @@ struct pair_options {
 	uint32_t time_wait;
 	uint32_t sessions;
 	uint32_t message_bytes;
+	bool huge; /* the arenas on huge pages, if there are as many as they need */
 };
 
 #define PAIR_OPTIONS                                                                               \
