@@ -106,8 +106,8 @@ struct mr_beat {
 	__u64 beat_ns; /* CLOCK_MONOTONIC of the last beat; 0: no lane yet */
 	__u32 epoch;   /* worker generation */
 	__u32 pad;
-	__u64 tick;	   /* jiffies at now_ns */
-	__u64 now_ns;	   /* CLOCK_MONOTONIC_COARSE when the program last read it */
+	__u64 tick;	   /* jiffies when now_ns was read */
+	__u64 now_ns;	   /* CLOCK_MONOTONIC_COARSE then: may be one tick old already, not ahead */
 	__u64 reserved[4]; /* a cache line a lane */
 };
 
