@@ -69,7 +69,8 @@ $(B)/bench/pass.bpf.o $(B)/bench/steer.bpf.o: $(B)/bench/%.bpf.o: bench/bpf/%.bp
 $(BPF_OBJ):
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -g -O2 -Wall -Werror -fno-strict-aliasing -mcpu=v3 -target bpf -Iinclude -Ivmlinux/$(ARCH) -Ibpf -I. \
+	$(Q)$(CLANG) -g -O2 -Wall -Werror -fno-strict-aliasing -mcpu=v3 -target bpf \
+		-Iinclude -Ivmlinux/$(ARCH) -Ibpf -I. \
 		-MMD -MP -MF $(@:.o=.d) -MT $@ -c $(filter %.bpf.c,$^) -o $@.tmp && mv $@.tmp $@
 
 $(B)/bench/%.skel.h: $(B)/bench/%.bpf.o

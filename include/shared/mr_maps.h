@@ -11,6 +11,7 @@
  * mr1_abi       ARRAY 1                          u32               struct mr_abi
  * mr1_cfg       ARRAY 1                          u32               struct mr_config
  * mr1_if        HASH MR_MAX_INTERFACES           u32 ifindex       struct mr_interface
+ * mr1_near      ARRAY MR_NEAR_INTERFACES         u32 mr_near()     struct mr_interface
  * mr1_xsk       XSKMAP MR_MAX_SLOTS              u32 slot          XSK descriptor
  * mr1_beat      ARRAY|MMAPABLE MR_MAX_SLOTS      u32 slot          struct mr_beat
  * mr1_rules     ARRAY_OF_MAPS 2                  u32 parity        one rule generation:
@@ -78,21 +79,20 @@ struct mr_interface {
 	__u16 pad;
 	__u16 port_lo; /* ports of the lanes' active opens, host order; */
 	__u16 port_hi; /* inclusive; both 0: none */
-	__u32 ifindex; /* whose record it is; in mr_config.near, 0: nobody's */
+	__u32 ifindex; /* whose record it is; in mr1_near, 0: nobody's */
 };
 
-/*
- * near: records of mr1_if once more, each at its mr_near(), where the program finds them without
- * hashing. Of interfaces that share a place one has it; the others are found in mr1_if. A loader
- * that changes the one changes the other.
- */
 struct mr_config {
 	struct mr_generation generation;
 	__u64 stale_ns; /* heartbeat older than this: stale */
 	__u64 grace_ns; /* older than this: gone */
-	struct mr_interface near[MR_NEAR_INTERFACES];
 };
 
+/*
+ * The place of an interface in mr1_near, where the program finds records of mr1_if once more,
+ * without hashing. Of interfaces that share a place one has it; the others are found in mr1_if. A
+ * loader that changes the one changes the other.
+ */
 static inline __u32 mr_near(__u32 ifindex)
 {
 	return ifindex % MR_NEAR_INTERFACES;

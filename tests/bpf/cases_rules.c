@@ -289,16 +289,10 @@ static void known_nothing_of_a_generation_without_a_number(void **state)
 
 static void interface_that_is_not_near_is_found(void **state)
 {
-	struct mr_config cfg = get_config();
-	uint32_t zero = 0;
-
 	(void)state;
-	cfg.near[mr_near(test_ifindex())] = (struct mr_interface){ 0 };
-	assert_int_equal(bpf_map_update_elem(map_fd("mr1_cfg"), &zero, &cfg, BPF_ANY), 0);
+	set_near(&(struct mr_interface){ 0 });
 	EXPECT(FRAME(), TAKE);
-	cfg.near[mr_near(test_ifindex())] =
-		(struct mr_interface){ .ifindex = test_ifindex() + MR_NEAR_INTERFACES };
-	assert_int_equal(bpf_map_update_elem(map_fd("mr1_cfg"), &zero, &cfg, BPF_ANY), 0);
+	set_near(&(struct mr_interface){ .ifindex = test_ifindex() + MR_NEAR_INTERFACES });
 	EXPECT(FRAME(), TAKE);
 }
 

@@ -112,6 +112,7 @@ static int value_bytes(enum mr_map map)
 	case MR_MAP_CFG:
 		return sizeof(struct mr_config);
 	case MR_MAP_IF:
+	case MR_MAP_NEAR:
 		return sizeof(struct mr_interface);
 	case MR_MAP_XSK:
 	case MR_MAP_RULES:
@@ -256,18 +257,21 @@ void mr_bpf_unload(struct mr_daemon *d)
 	mr_pins_close(d);
 }
 
-/* Once more where the program looks first; the rest of the record stays as it is. */
+/*
+ * Once more where the program looks first. Who came first keeps the place: a record is never
+ * changed into another interface's while the program may be reading it.
+ */
 static int write_near(struct mr_daemon *d, const struct mr_interface *v)
 {
-	struct mr_config config;
-	uint32_t zero = 0;
+	int fd = d->bpf.map[MR_MAP_NEAR];
+	uint32_t place = mr_near(v->ifindex);
+	struct mr_interface there;
 
-	d->bpf.near[mr_near(v->ifindex)] = *v;
-	if (bpf_map_lookup_elem(d->bpf.map[MR_MAP_CFG], &zero, &config) < 0)
+	if (bpf_map_lookup_elem(fd, &place, &there) < 0)
 		return -errno;
-	memcpy(config.near, d->bpf.near, sizeof(config.near));
-	return bpf_map_update_elem(d->bpf.map[MR_MAP_CFG], &zero, &config, BPF_ANY) < 0 ? -errno
-											: 0;
+	if (there.ifindex && there.ifindex != v->ifindex)
+		return 0;
+	return bpf_map_update_elem(fd, &place, v, BPF_ANY) < 0 ? -errno : 0;
 }
 
 int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l)
@@ -286,7 +290,7 @@ int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l)
 			       strerror(errno));
 	err = write_near(d, &v);
 	if (err)
-		return mr_fail(d, err, "%s: mr1_cfg cannot be written: %s", l->name,
+		return mr_fail(d, err, "%s: mr1_near cannot be written: %s", l->name,
 			       strerror(-err));
 	return 0;
 }

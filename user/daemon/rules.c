@@ -102,7 +102,6 @@ int mr_rules_publish(struct mr_daemon *d)
 	uint32_t parity = !config.generation.parity, zero = 0;
 	int inner, err;
 
-	memcpy(config.near, d->bpf.near, sizeof(config.near));
 	config.generation.number++;
 	config.generation.parity = (uint8_t)parity;
 	config.generation.shapes = 0;
