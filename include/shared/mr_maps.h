@@ -62,15 +62,28 @@ enum mr_rule_shape {
 };
 
 /*
+ * What a loader keeps to, so that the program may rely on it. Loaders of minor 0 promise nothing:
+ * the field was padding.
+ */
+enum mr_promise {
+	/*
+	 * As long as the maps live, the number counts up, and no other set of rules has it: the
+	 * program may remember what it found (mr1_known). Not to be given on PREEMPT_RT, where one
+	 * run may come between the stores of another on the same CPU.
+	 */
+	MR_PROMISE_NUMBER = 1 << 0,
+	MR_PROMISE_NEAR = 1 << 1, /* mr1_near says nothing else than mr1_if */
+};
+
+/*
  * The active rule generation in one aligned 64-bit word: the program reads it
  * at once, so it never mixes two generations. Zero shapes: no rules.
  */
 struct mr_generation {
-	__u32 number; /* counts up, never back: what is in mr1_known is known of one number; 0: of
-		       * none, nothing is kept there */
-	__u8 parity;  /* which inner map of mr1_rules is active */
-	__u8 shapes;  /* OR of enum mr_rule_shape */
-	__u16 pad;
+	__u32 number;	/* counts up, shown to people */
+	__u8 parity;	/* which inner map of mr1_rules is active */
+	__u8 shapes;	/* OR of enum mr_rule_shape */
+	__u16 promises; /* OR of enum mr_promise */
 };
 
 struct mr_interface {

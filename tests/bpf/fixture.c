@@ -260,6 +260,7 @@ void set_rules(const struct rule_spec *rules, size_t n)
 	close(fd);
 	cfg.generation.number++;
 	cfg.generation.parity = (uint8_t)parity;
+	cfg.generation.promises = MR_PROMISE_NUMBER | MR_PROMISE_NEAR;
 	cfg.generation.shapes = 0;
 	for (size_t i = 0; i < n; i++)
 		cfg.generation.shapes |= shape_of(&rules[i]);

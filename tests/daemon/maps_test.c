@@ -89,6 +89,18 @@ static void interface_whose_place_is_taken_leaves_it(void **state)
 	expect_record(d->bpf.map[MR_MAP_NEAR], 4, 4 + N, 30);
 }
 
+/* PREEMPT_RT: two runs on one CPU may come between each other, so nothing is remembered. */
+static void numbers_are_promised_but_on_a_realtime_kernel(void **state)
+{
+	(void)state;
+	assert_int_equal(mr_bpf_promises("#1 SMP PREEMPT_DYNAMIC Debian 6.1.140-1 (2025-05-22)"),
+			 MR_PROMISE_NUMBER | MR_PROMISE_NEAR);
+	assert_int_equal(mr_bpf_promises("#1 SMP PREEMPT_RT Debian 6.1.140-1 (2025-05-22)"),
+			 MR_PROMISE_NEAR);
+	assert_int_equal(mr_bpf_promises("#1 SMP PREEMPT RT Debian 4.19.98-1 (2020-01-26)"),
+			 MR_PROMISE_NEAR);
+}
+
 static void maps_need_root(void **state)
 {
 	(void)state;
@@ -103,6 +115,7 @@ int main(void)
 		CASE(interface_written_stands_in_both_maps),
 		CASE(interface_written_again_changes_both_maps),
 		CASE(interface_whose_place_is_taken_leaves_it),
+		cmocka_unit_test(numbers_are_promised_but_on_a_realtime_kernel),
 	};
 	const struct CMUnitTest none[] = { cmocka_unit_test(maps_need_root) };
 

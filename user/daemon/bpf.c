@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "shared/mr_verdict.h"
@@ -194,6 +195,13 @@ static const void *map_reader(const struct mr_daemon *d, enum mr_map map)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+uint16_t mr_bpf_promises(const char *version)
+{
+	return strstr(version, "PREEMPT_RT") || strstr(version, "PREEMPT RT")
+		       ? MR_PROMISE_NEAR
+		       : MR_PROMISE_NEAR | MR_PROMISE_NUMBER;
+}
+
 static int write_constants(struct mr_daemon *d)
 {
 	struct mr_abi abi = {
@@ -203,7 +211,10 @@ static int write_constants(struct mr_daemon *d)
 		.n_verdicts = MR_VERDICT_COUNT,
 	};
 	uint32_t zero = 0;
+	struct utsname kernel;
 
+	if (uname(&kernel) == 0)
+		d->bpf.generation.promises = mr_bpf_promises(kernel.version);
 	if (bpf_map_update_elem(d->bpf.map[MR_MAP_ABI], &zero, &abi, BPF_ANY) < 0)
 		return mr_fail(d, -errno, "mr1_abi: cannot be written: %s", strerror(errno));
 	d->bpf.beats = map_reader(d, MR_MAP_BEAT);
