@@ -133,10 +133,11 @@ $(APPS): $(B)/tests/%: $(B)/asan/tests/%.o $(APPS_HELP) $(call asan,user/apps/*.
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka
 
+$(B)/tests/daemon/maps_test: LINK_FLAGS = -Wl,--wrap=bpf_map_update_elem
 $(DAEMON): $(B)/tests/%: $(B)/asan/tests/%.o $(ASAN_DAEMON)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka $(DAEMON_LIBS)
+	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(LINK_FLAGS) -lcmocka $(DAEMON_LIBS)
 
 $(BPF): $(B)/tests/%: $(B)/asan/tests/%.o $(BPF_HELP)
 	$(say) LINK $@

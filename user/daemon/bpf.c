@@ -257,6 +257,7 @@ void mr_bpf_unload(struct mr_daemon *d)
 	mr_pins_remove(d);
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++)
 		mr_close_fd(&d->bpf.reader[i]);
+	mr_close_fd(&d->bpf.active);
 	if (d->bpf.beats)
 		munmap((void *)d->bpf.beats, MR_MAX_SLOTS * sizeof(struct mr_beat));
 	if (d->bpf.lanes)

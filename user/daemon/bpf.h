@@ -45,7 +45,7 @@ struct mr_count mr_bpf_sum(const struct mr_daemon *d, enum mr_map map, uint32_t 
  * mr_rules_publish() - make the rules of the settings and the dynamic ones a new generation
  *
  * The other inner map is built completely, then one write makes it the active one. On error the
- * old generation stays.
+ * old generation stays. Waits for runs of the program to end, twice: some milliseconds.
  *
  * Return: 0 or -errno
  */

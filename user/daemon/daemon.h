@@ -61,6 +61,7 @@ struct mr_bpf {
 	uint32_t inner_flags;	  /* of a rule generation */
 	uint32_t inner_key_type, inner_value_type;
 	struct mr_generation generation;
+	int active;			   /* its inner map; parent only, -1: none yet */
 	const struct mr_beat *beats;	   /* mapped, MR_MAX_SLOTS */
 	const struct mr_lane_stats *lanes; /* mapped, MR_MAX_SLOTS */
 	int pin_lock;			   /* the pin directory, flock()ed */
