@@ -69,7 +69,8 @@ $(B)/bench/pass.bpf.o $(B)/bench/steer.bpf.o: $(B)/bench/%.bpf.o: bench/bpf/%.bp
 $(BPF_OBJ):
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -g -O2 -Wall -Werror -mcpu=v3 -target bpf -Iinclude -Ivmlinux/$(ARCH) -Ibpf -I. \
+	$(Q)$(CLANG) -g -O2 -Wall -Werror -fno-strict-aliasing -mcpu=v3 -target bpf \
+		-Iinclude -Ivmlinux/$(ARCH) -Ibpf -I. \
 		-MMD -MP -MF $(@:.o=.d) -MT $@ -c $(filter %.bpf.c,$^) -o $@.tmp && mv $@.tmp $@
 
 $(B)/bench/%.skel.h: $(B)/bench/%.bpf.o
@@ -133,10 +134,11 @@ $(APPS): $(B)/tests/%: $(B)/asan/tests/%.o $(APPS_HELP) $(call asan,user/apps/*.
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka
 
+$(B)/tests/daemon/maps_test: LINK_FLAGS = -Wl,--wrap=bpf_map_update_elem
 $(DAEMON): $(B)/tests/%: $(B)/asan/tests/%.o $(ASAN_DAEMON)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka $(DAEMON_LIBS)
+	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(LINK_FLAGS) -lcmocka $(DAEMON_LIBS)
 
 $(BPF): $(B)/tests/%: $(B)/asan/tests/%.o $(BPF_HELP)
 	$(say) LINK $@

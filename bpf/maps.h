@@ -39,6 +39,14 @@ struct {
 } mr1_if SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MR_NEAR_INTERFACES);
+	__type(key, __u32);
+	__type(value, struct mr_interface);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_near SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
 	__uint(max_entries, MR_MAX_SLOTS);
 	__type(key, __u32);

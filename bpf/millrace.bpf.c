@@ -45,12 +45,13 @@ static __always_inline void in_memory(void *object)
 	asm volatile("" : : "r"(object) : "memory");
 }
 
-static __always_inline const struct mr_interface *interface_of(const struct mr_config *cfg,
-							       __u32 ifindex)
+static __always_inline const struct mr_interface *interface_of(const struct rules *r, __u32 ifindex)
 {
-	const struct mr_interface *near = &cfg->near[mr_near(ifindex)];
+	const struct mr_interface *near;
+	__u32 place = mr_near(ifindex);
 
-	if (near->ifindex == ifindex)
+	near = bpf_map_lookup_elem(&mr1_near, &place);
+	if (near && near->ifindex == ifindex && r->generation.promises & MR_PROMISE_NEAR)
 		return near;
 	return bpf_map_lookup_elem(&mr1_if, &ifindex);
 }
@@ -74,10 +75,10 @@ static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_byt
 	cfg = bpf_map_lookup_elem(&mr1_cfg, &zero);
 	if (!cfg)
 		return MR_V_NO_RULES;
-	ifc = interface_of(cfg, ctx->ingress_ifindex);
+	rules = active_rules(cfg);
+	ifc = interface_of(&rules, ctx->ingress_ifindex);
 	if (!ifc)
 		return MR_V_NO_INTERFACE;
-	rules = active_rules(cfg);
 	if (rules.none && !ifc->port_hi)
 		return MR_V_NO_RULES;
 	in_memory(&f);

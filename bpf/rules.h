@@ -163,7 +163,7 @@ static __always_inline const struct mr_rule *find_rule(struct rules *r, const st
 	if (!map)
 		return NULL;
 	rule = look_up_shapes(map, r->generation.shapes, f);
-	if (r->generation.number)
+	if (r->generation.promises & MR_PROMISE_NUMBER)
 		remember(known, r->word, f, rule);
 	return rule;
 }

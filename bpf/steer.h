@@ -95,18 +95,23 @@ static __always_inline enum mr_verdict claim(const struct flow *f, const struct 
 }
 
 /*
- * The coarse clock, which moves when jiffies do. Reading those is a load; reading the clock costs
- * as much as all look-ups of a steered frame.
+ * The coarse clock as it was when this tick's first frame came to any CPU. Reading jiffies is a
+ * load; reading the clock costs as much as all look-ups of a steered frame. The kernel moves
+ * jiffies a little before the clock, and other CPUs may write here at the same time, so what is
+ * kept may be old: up to two ticks, and where processors reorder stores, for a moment, as old as
+ * the frame before. Never ahead. So a lane may look fresher than it is, but whoever finds it not
+ * fresh has to ask the clock.
  */
-static __always_inline __u64 read_clock(struct mr_beat *b)
+static __always_inline __u64 kept_clock(struct mr_beat *b)
 {
+	volatile __u64 *kept_tick = &b->tick, *now_ns = &b->now_ns; /* in this order */
 	__u64 tick = bpf_jiffies64();
 
-	if (b->tick != tick) {
-		b->now_ns = bpf_ktime_get_coarse_ns();
-		b->tick = tick;
+	if (*kept_tick != tick) {
+		*now_ns = bpf_ktime_get_coarse_ns();
+		*kept_tick = tick;
 	}
-	return b->now_ns;
+	return *now_ns;
 }
 
 /*
@@ -199,8 +204,12 @@ static __always_inline enum mr_verdict steer(const struct flow *f, const struct 
 
 	if (!b)
 		return MR_V_GONE;
-	now = read_clock(b);
+	now = kept_clock(b);
 	beat = beat_of(b, cfg, now);
+	if (beat != BEAT_FRESH) {
+		now = bpf_ktime_get_coarse_ns();
+		beat = beat_of(b, cfg, now);
+	}
 	if (is_kernel_flow(f, beat, now))
 		return MR_V_KERNEL_FLOW;
 	if (beat == BEAT_GONE)

@@ -11,6 +11,7 @@
  * mr1_abi       ARRAY 1                          u32               struct mr_abi
  * mr1_cfg       ARRAY 1                          u32               struct mr_config
  * mr1_if        HASH MR_MAX_INTERFACES           u32 ifindex       struct mr_interface
+ * mr1_near      ARRAY MR_NEAR_INTERFACES         u32 mr_near()     struct mr_interface
  * mr1_xsk       XSKMAP MR_MAX_SLOTS              u32 slot          XSK descriptor
  * mr1_beat      ARRAY|MMAPABLE MR_MAX_SLOTS      u32 slot          struct mr_beat
  * mr1_rules     ARRAY_OF_MAPS 2                  u32 parity        one rule generation:
@@ -61,15 +62,28 @@ enum mr_rule_shape {
 };
 
 /*
+ * What a loader keeps to, so that the program may rely on it. Loaders of minor 0 promise nothing:
+ * the field was padding.
+ */
+enum mr_promise {
+	/*
+	 * As long as the maps live, the number counts up, and no other set of rules has it: the
+	 * program may remember what it found (mr1_known). Not to be given on PREEMPT_RT, where one
+	 * run may come between the stores of another on the same CPU.
+	 */
+	MR_PROMISE_NUMBER = 1 << 0,
+	MR_PROMISE_NEAR = 1 << 1, /* mr1_near says nothing else than mr1_if */
+};
+
+/*
  * The active rule generation in one aligned 64-bit word: the program reads it
  * at once, so it never mixes two generations. Zero shapes: no rules.
  */
 struct mr_generation {
-	__u32 number; /* counts up, never back: what is in mr1_known is known of one number; 0: of
-		       * none, nothing is kept there */
-	__u8 parity;  /* which inner map of mr1_rules is active */
-	__u8 shapes;  /* OR of enum mr_rule_shape */
-	__u16 pad;
+	__u32 number;	/* counts up, shown to people */
+	__u8 parity;	/* which inner map of mr1_rules is active */
+	__u8 shapes;	/* OR of enum mr_rule_shape */
+	__u16 promises; /* OR of enum mr_promise */
 };
 
 struct mr_interface {
@@ -78,21 +92,20 @@ struct mr_interface {
 	__u16 pad;
 	__u16 port_lo; /* ports of the lanes' active opens, host order; */
 	__u16 port_hi; /* inclusive; both 0: none */
-	__u32 ifindex; /* whose record it is; in mr_config.near, 0: nobody's */
+	__u32 ifindex; /* whose record it is; in mr1_near, 0: nobody's */
 };
 
-/*
- * near: records of mr1_if once more, each at its mr_near(), where the program finds them without
- * hashing. Of interfaces that share a place one has it; the others are found in mr1_if. A loader
- * that changes the one changes the other.
- */
 struct mr_config {
 	struct mr_generation generation;
 	__u64 stale_ns; /* heartbeat older than this: stale */
 	__u64 grace_ns; /* older than this: gone */
-	struct mr_interface near[MR_NEAR_INTERFACES];
 };
 
+/*
+ * The place of an interface in mr1_near, where the program finds records of mr1_if once more,
+ * without hashing. Of interfaces that share a place one has it; the others are found in mr1_if. A
+ * loader that changes the one changes the other.
+ */
 static inline __u32 mr_near(__u32 ifindex)
 {
 	return ifindex % MR_NEAR_INTERFACES;
@@ -106,8 +119,8 @@ struct mr_beat {
 	__u64 beat_ns; /* CLOCK_MONOTONIC of the last beat; 0: no lane yet */
 	__u32 epoch;   /* worker generation */
 	__u32 pad;
-	__u64 tick;	   /* jiffies at now_ns */
-	__u64 now_ns;	   /* CLOCK_MONOTONIC_COARSE when the program last read it */
+	__u64 tick;	   /* jiffies when now_ns was read */
+	__u64 now_ns;	   /* CLOCK_MONOTONIC_COARSE then: may be one tick old already, not ahead */
 	__u64 reserved[4]; /* a cache line a lane */
 };
 

@@ -99,6 +99,39 @@ static void heartbeat_just_ahead_of_the_clock_is_fresh(void **state)
 	EXPECT(FRAME(), TAKE);
 }
 
+/* A run with this clock kept, of this tick: true if the tick did not end before the frame came. */
+static bool run_with_kept_clock(uint64_t now_ns)
+{
+	const uint32_t slot = SLOT;
+	struct mr_beat beat;
+	uint64_t tick;
+
+	EXPECT(FRAME(), TAKE);
+	assert_int_equal(bpf_map_lookup_elem(map_fd("mr1_beat"), &slot, &beat), 0);
+	tick = beat.tick;
+	beat.now_ns = now_ns;
+	assert_int_equal(bpf_map_update_elem(map_fd("mr1_beat"), &slot, &beat, BPF_ANY), 0);
+	EXPECT(FRAME(), TAKE);
+	assert_int_equal(bpf_map_lookup_elem(map_fd("mr1_beat"), &slot, &beat), 0);
+	return beat.tick == tick;
+}
+
+/* As a CPU may see it that reads what another one writes: new tick, old clock. */
+static void heartbeat_that_an_old_kept_clock_calls_gone_is_fresh(void **state)
+{
+	struct mr_config cfg = get_config();
+	int tries = 1000;
+
+	(void)state;
+	cfg.stale_ns = 60000000000;
+	cfg.grace_ns = 61000000000;
+	set_config(&cfg);
+	do
+		set_beat_ns(SLOT, monotonic_ns());
+	while (!run_with_kept_clock(monotonic_ns() - 3600000000000) && --tries);
+	assert_int_not_equal(tries, 0);
+}
+
 static void heartbeat_far_ahead_of_the_clock_is_gone(void **state)
 {
 	(void)state;
@@ -339,6 +372,7 @@ int run_lane_cases(const char *name)
 		SERVED(slot_beyond_the_maps_is_left_to_the_kernel),
 		SERVED(heartbeat_never_seen_is_gone),
 		SERVED(heartbeat_just_ahead_of_the_clock_is_fresh),
+		SERVED(heartbeat_that_an_old_kept_clock_calls_gone_is_fresh),
 		SERVED(heartbeat_far_ahead_of_the_clock_is_gone),
 		SERVED(heartbeat_limits_that_nobody_set_are_gone),
 		STALE_LANE(stale_lane_keeps_what_it_had_begun),

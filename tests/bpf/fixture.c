@@ -36,7 +36,6 @@ static struct {
 	uint32_t ifindex;
 	int n_cpus;
 	int sockets[N_LANES];
-	struct mr_interface near; /* what mr1_if has, for mr1_cfg */
 } fx = { .sockets = { -1, -1 } };
 
 static void die(const char *what, int err)
@@ -171,22 +170,21 @@ static void delete_all(const char *map)
 
 void set_interface(const struct mr_interface *ifc)
 {
-	struct mr_config cfg;
+	struct mr_interface v = *ifc;
 
-	fx.near = *ifc;
-	fx.near.ifindex = fx.ifindex;
-	update("mr1_if", &fx.ifindex, &fx.near);
-	cfg = get_config();
-	set_config(&cfg);
+	v.ifindex = fx.ifindex;
+	update("mr1_if", &fx.ifindex, &v);
+	set_near(&v);
 }
 
-/* As every loader does it, the interface goes into both maps. */
+void set_near(const struct mr_interface *ifc)
+{
+	update("mr1_near", &(uint32_t){ mr_near(fx.ifindex) }, ifc);
+}
+
 void set_config(const struct mr_config *cfg)
 {
-	struct mr_config v = *cfg;
-
-	v.near[mr_near(fx.ifindex)] = fx.near;
-	update("mr1_cfg", &(uint32_t){ 0 }, &v);
+	update("mr1_cfg", &(uint32_t){ 0 }, cfg);
 }
 
 struct mr_config get_config(void)
@@ -262,6 +260,7 @@ void set_rules(const struct rule_spec *rules, size_t n)
 	close(fd);
 	cfg.generation.number++;
 	cfg.generation.parity = (uint8_t)parity;
+	cfg.generation.promises = MR_PROMISE_NUMBER | MR_PROMISE_NEAR;
 	cfg.generation.shapes = 0;
 	for (size_t i = 0; i < n; i++)
 		cfg.generation.shapes |= shape_of(&rules[i]);
@@ -343,7 +342,7 @@ int setup_empty(void **state)
 {
 	(void)state;
 	delete_all("mr1_if");
-	fx.near = (struct mr_interface){ 0 };
+	set_near(&(struct mr_interface){ 0 });
 	delete_all("mr1_local");
 	delete_all("mr1_kflow");
 	update("mr1_kflows", &(uint32_t){ 0 }, &(struct mr_kernel_flows){ 0 });

@@ -92,7 +92,11 @@ uint32_t test_ifindex(void);
 /** program_fd() - descriptor of the program of the section in use */
 int program_fd(void);
 
+/** set_interface() - the test's interface, in both maps as every loader does it */
 void set_interface(const struct mr_interface *ifc);
+
+/** set_near() - only what stands in mr1_near at its place */
+void set_near(const struct mr_interface *ifc);
 void set_config(const struct mr_config *cfg);
 struct mr_config get_config(void);
 

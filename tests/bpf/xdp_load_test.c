@@ -51,6 +51,7 @@ static const struct map_layout {
 	{ "mr1_abi", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_abi), 1, 0 },
 	{ "mr1_cfg", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_config), 1, 0 },
 	{ "mr1_if", BPF_MAP_TYPE_HASH, 4, sizeof(struct mr_interface), MR_MAX_INTERFACES, 0 },
+	{ "mr1_near", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_interface), MR_NEAR_INTERFACES, 0 },
 	{ "mr1_xsk", BPF_MAP_TYPE_XSKMAP, 4, 4, MR_MAX_SLOTS, 0 },
 	{ "mr1_beat", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_beat), MR_MAX_SLOTS, BPF_F_MMAPABLE },
 	{ "mr1_rules", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 2, 0 },
@@ -190,6 +191,43 @@ static void inner_map_of_the_object_is_a_rule_generation(void **state)
 	assert_int_equal(bpf_map__map_flags(inner), 0);
 	assert_int_not_equal(bpf_map__btf_key_type_id(inner), 0);
 	assert_int_not_equal(bpf_map__btf_value_type_id(inner), 0);
+	bpf_object__close(object);
+}
+
+/*
+ * What is pinned under a name is only taken over if it has the same geometry, so a map that was
+ * there in minor 0 keeps it: {key, value, entries}.
+ */
+static void maps_of_minor_0_keep_their_geometry(void **state)
+{
+	static const struct map_layout minor_0[] = {
+		{ "mr1_abi", BPF_MAP_TYPE_ARRAY, 4, 16, 1, 0 },
+		{ "mr1_cfg", BPF_MAP_TYPE_ARRAY, 4, 24, 1, 0 },
+		{ "mr1_if", BPF_MAP_TYPE_HASH, 4, 16, 64, 0 },
+		{ "mr1_xsk", BPF_MAP_TYPE_XSKMAP, 4, 4, 1024, 0 },
+		{ "mr1_beat", BPF_MAP_TYPE_ARRAY, 4, 64, 1024, BPF_F_MMAPABLE },
+		{ "mr1_rules", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 2, 0 },
+		{ "mr1_local", BPF_MAP_TYPE_HASH, 16, 8, 1024, 0 },
+		{ "mr1_kflow", BPF_MAP_TYPE_LRU_HASH, 40, 16, 65536, 0 },
+		{ "mr1_kflows", BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0 },
+		{ "mr1_verdict", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 16, 32, 0 },
+		{ "mr1_rstat", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 16, 4096, 0 },
+	};
+	struct bpf_object *object = bpf_object__open_file(object_path(), NULL);
+
+	(void)state;
+	assert_non_null(object);
+	for (size_t i = 0; i < sizeof(minor_0) / sizeof(minor_0[0]); i++) {
+		const struct map_layout *l = &minor_0[i];
+		const struct bpf_map *map = bpf_object__find_map_by_name(object, l->name);
+
+		assert_non_null(map);
+		assert_int_equal(bpf_map__type(map), l->type);
+		assert_int_equal(bpf_map__key_size(map), l->key_size);
+		assert_int_equal(bpf_map__value_size(map), l->value_size);
+		assert_int_equal(bpf_map__max_entries(map), l->max_entries);
+		assert_int_equal(bpf_map__map_flags(map), l->flags);
+	}
 	bpf_object__close(object);
 }
 
@@ -388,6 +426,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(object_loads_by_libbpf_and_pins_its_maps),
 		cmocka_unit_test(inner_map_of_the_object_is_a_rule_generation),
+		cmocka_unit_test(maps_of_minor_0_keep_their_geometry),
 		cmocka_unit_test_setup_teardown(section_xdp_attaches_by_ip_link, setup_veth,
 						teardown_veth),
 		cmocka_unit_test_setup_teardown(section_xdp_frags_attaches_by_ip_link, setup_veth,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "shared/mr_verdict.h"
@@ -112,6 +113,7 @@ static int value_bytes(enum mr_map map)
 	case MR_MAP_CFG:
 		return sizeof(struct mr_config);
 	case MR_MAP_IF:
+	case MR_MAP_NEAR:
 		return sizeof(struct mr_interface);
 	case MR_MAP_XSK:
 	case MR_MAP_RULES:
@@ -193,6 +195,13 @@ static const void *map_reader(const struct mr_daemon *d, enum mr_map map)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+uint16_t mr_bpf_promises(const char *version)
+{
+	return strstr(version, "PREEMPT_RT") || strstr(version, "PREEMPT RT")
+		       ? MR_PROMISE_NEAR
+		       : MR_PROMISE_NEAR | MR_PROMISE_NUMBER;
+}
+
 static int write_constants(struct mr_daemon *d)
 {
 	struct mr_abi abi = {
@@ -202,7 +211,10 @@ static int write_constants(struct mr_daemon *d)
 		.n_verdicts = MR_VERDICT_COUNT,
 	};
 	uint32_t zero = 0;
+	struct utsname kernel;
 
+	if (uname(&kernel) == 0)
+		d->bpf.generation.promises = mr_bpf_promises(kernel.version);
 	if (bpf_map_update_elem(d->bpf.map[MR_MAP_ABI], &zero, &abi, BPF_ANY) < 0)
 		return mr_fail(d, -errno, "mr1_abi: cannot be written: %s", strerror(errno));
 	d->bpf.beats = map_reader(d, MR_MAP_BEAT);
@@ -245,6 +257,7 @@ void mr_bpf_unload(struct mr_daemon *d)
 	mr_pins_remove(d);
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++)
 		mr_close_fd(&d->bpf.reader[i]);
+	mr_close_fd(&d->bpf.active);
 	if (d->bpf.beats)
 		munmap((void *)d->bpf.beats, MR_MAX_SLOTS * sizeof(struct mr_beat));
 	if (d->bpf.lanes)
@@ -256,18 +269,21 @@ void mr_bpf_unload(struct mr_daemon *d)
 	mr_pins_close(d);
 }
 
-/* Once more where the program looks first; the rest of the record stays as it is. */
+/*
+ * Once more where the program looks first. Who came first keeps the place: a record is never
+ * changed into another interface's while the program may be reading it.
+ */
 static int write_near(struct mr_daemon *d, const struct mr_interface *v)
 {
-	struct mr_config config;
-	uint32_t zero = 0;
+	int fd = d->bpf.map[MR_MAP_NEAR];
+	uint32_t place = mr_near(v->ifindex);
+	struct mr_interface there;
 
-	d->bpf.near[mr_near(v->ifindex)] = *v;
-	if (bpf_map_lookup_elem(d->bpf.map[MR_MAP_CFG], &zero, &config) < 0)
+	if (bpf_map_lookup_elem(fd, &place, &there) < 0)
 		return -errno;
-	memcpy(config.near, d->bpf.near, sizeof(config.near));
-	return bpf_map_update_elem(d->bpf.map[MR_MAP_CFG], &zero, &config, BPF_ANY) < 0 ? -errno
-											: 0;
+	if (there.ifindex && there.ifindex != v->ifindex)
+		return 0;
+	return bpf_map_update_elem(fd, &place, v, BPF_ANY) < 0 ? -errno : 0;
 }
 
 int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l)
@@ -286,7 +302,7 @@ int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l)
 			       strerror(errno));
 	err = write_near(d, &v);
 	if (err)
-		return mr_fail(d, err, "%s: mr1_cfg cannot be written: %s", l->name,
+		return mr_fail(d, err, "%s: mr1_near cannot be written: %s", l->name,
 			       strerror(-err));
 	return 0;
 }

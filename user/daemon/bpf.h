@@ -19,7 +19,15 @@ const char *mr_bpf_words(void);
 /** mr_bpf_map_name() - "mr1_..." */
 const char *mr_bpf_map_name(enum mr_map map);
 
-/** mr_bpf_interface() - write mr1_if for a link */
+/**
+ * mr_bpf_promises() - what this daemon keeps to on a kernel
+ * @version:	of uname(); says whether it is PREEMPT_RT
+ *
+ * Return: OR of enum mr_promise
+ */
+uint16_t mr_bpf_promises(const char *version);
+
+/** mr_bpf_interface() - write mr1_if, and mr1_near if nobody else has the place, for a link */
 int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l);
 
 /** mr_bpf_local() - add (or take away) a local address of lanes' active opens; 0 or -errno */
@@ -37,7 +45,7 @@ struct mr_count mr_bpf_sum(const struct mr_daemon *d, enum mr_map map, uint32_t 
  * mr_rules_publish() - make the rules of the settings and the dynamic ones a new generation
  *
  * The other inner map is built completely, then one write makes it the active one. On error the
- * old generation stays.
+ * old generation stays. Waits for runs of the program to end, twice: some milliseconds.
  *
  * Return: 0 or -errno
  */

@@ -31,6 +31,7 @@ enum {
 	M(ABI, "mr1_abi")                                                                          \
 	M(CFG, "mr1_cfg")                                                                          \
 	M(IF, "mr1_if")                                                                            \
+	M(NEAR, "mr1_near")                                                                        \
 	M(XSK, "mr1_xsk")                                                                          \
 	M(BEAT, "mr1_beat")                                                                        \
 	M(RULES, "mr1_rules")                                                                      \
@@ -60,12 +61,12 @@ struct mr_bpf {
 	uint32_t inner_flags;	  /* of a rule generation */
 	uint32_t inner_key_type, inner_value_type;
 	struct mr_generation generation;
-	struct mr_interface near[MR_NEAR_INTERFACES]; /* as mr1_cfg has them */
-	const struct mr_beat *beats;		      /* mapped, MR_MAX_SLOTS */
-	const struct mr_lane_stats *lanes;	      /* mapped, MR_MAX_SLOTS */
-	int pin_lock;				      /* the pin directory, flock()ed */
-	uint32_t former_beats;			      /* id of the stale pin's mr1_beat, 0: none */
-	uint32_t n_cpus;			      /* possible CPUs: width of per-CPU values */
+	int active;			   /* its inner map; parent only, -1: none yet */
+	const struct mr_beat *beats;	   /* mapped, MR_MAX_SLOTS */
+	const struct mr_lane_stats *lanes; /* mapped, MR_MAX_SLOTS */
+	int pin_lock;			   /* the pin directory, flock()ed */
+	uint32_t former_beats;		   /* id of the stale pin's mr1_beat, 0: none */
+	uint32_t n_cpus;		   /* possible CPUs: width of per-CPU values */
 };
 
 enum mr_section {

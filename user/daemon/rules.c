@@ -92,6 +92,22 @@ static int fill(const struct mr_daemon *d, int inner, uint8_t *shapes)
 	return err;
 }
 
+/*
+ * A run of the program that read the generation before the last one may not have looked into its
+ * map yet, whose slot is filled next. Once the kernel has changed a map of maps, it waits until all
+ * runs are over; so putting the active map where it already is ends those.
+ */
+static int end_older_runs(const struct mr_daemon *d)
+{
+	uint32_t parity = d->bpf.generation.parity;
+
+	if (d->bpf.active < 0)
+		return 0;
+	return bpf_map_update_elem(d->bpf.map[MR_MAP_RULES], &parity, &d->bpf.active, BPF_ANY) < 0
+		       ? -errno
+		       : 0;
+}
+
 int mr_rules_publish(struct mr_daemon *d)
 {
 	struct mr_config config = {
@@ -102,7 +118,6 @@ int mr_rules_publish(struct mr_daemon *d)
 	uint32_t parity = !config.generation.parity, zero = 0;
 	int inner, err;
 
-	memcpy(config.near, d->bpf.near, sizeof(config.near));
 	config.generation.number++;
 	config.generation.parity = (uint8_t)parity;
 	config.generation.shapes = 0;
@@ -110,14 +125,20 @@ int mr_rules_publish(struct mr_daemon *d)
 	if (inner < 0)
 		return inner;
 	err = fill(d, inner, &config.generation.shapes);
+	if (!err)
+		err = end_older_runs(d);
 	if (!err && bpf_map_update_elem(d->bpf.map[MR_MAP_RULES], &parity, &inner, BPF_ANY) < 0)
 		err = -errno;
 	if (!err && bpf_map_update_elem(d->bpf.map[MR_MAP_CFG], &zero, &config, BPF_ANY) < 0)
 		err = -errno;
-	close(inner); /* the outer map holds it */
-	if (!err)
-		d->bpf.generation = config.generation;
-	return err;
+	if (err) {
+		close(inner);
+		return err;
+	}
+	mr_close_fd(&d->bpf.active);
+	d->bpf.active = inner;
+	d->bpf.generation = config.generation;
+	return 0;
 }
 
 static struct mr_dynamic *find(struct mr_daemon *d, const uint8_t addr[16], uint16_t port)
