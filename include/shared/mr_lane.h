@@ -162,7 +162,7 @@
 /* Where a frame is. */
 #define MR_FRAME_STATES(F)                                                                         \
 	F(FREE, free, "free")                                                                      \
-	F(FILL, fill, "posted for receiving, or just received")                                        \
+	F(FILL, fill, "posted for receiving, or just received")                                    \
 	F(HAND, hand, "in hand in this turn")                                                      \
 	F(RX, rx, "received, not yet consumed")                                                    \
 	F(OOO, ooo, "received out of order")                                                       \
