@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum {
-	BUSY_WAIT_MS = 200, /* the kernel unbinds a closed socket a little later */
+	BUSY_WAIT_MS = 1000, /* the kernel unbinds a closed socket a little later */
 	BUSY_STEP_MS = 5,
 	TX_BUDGET = 256, /* frames a sendto(); below the limit of the receiving side's backlog */
 };
