@@ -10,20 +10,10 @@ static const uint64_t day_us = MR_FAST_OPEN_KEY_S * 1000000ull;
 
 static struct mr_segment syn(uint16_t len)
 {
-	return (struct mr_segment){
-		.tuple = {
-			.local = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
-			.remote = { [10] = 0xff, 0xff, 192, 0, 2, 1 },
-			.local_port = mr_to_be16(7000),
-			.remote_port = mr_to_be16(40000),
-		},
-		.link = { .peer_mac = { 2, 0, 0, 0, 0, 1 } },
-		.seq = RFC_IRS,
-		.wnd = 1000,
-		.flags = MR_SYN,
-		.len = len,
-		.options = { .mss = 1460, .has_fast_open = true },
-	};
+	struct mr_segment s = rfc_segment(MR_SYN, RFC_IRS, 0, len);
+
+	s.options = (struct mr_tcp_options){ .mss = 1460, .has_fast_open = true };
+	return s;
 }
 
 /* Let the server give its cookie to @s. */

@@ -277,17 +277,6 @@ static uint32_t read_message(struct mr_lane *l, struct mr_conn *c, const uint8_t
 	return UINT32_MAX;
 }
 
-static inline bool read_whole(const struct lane_rule *r, const uint8_t *data, uint32_t len,
-			      size_t *used, struct mr_tlv *m)
-{
-	if (!r->plain_messages)
-		return mr_tlv_read_whole(&r->format, data, len, used, m);
-	if (!mr_tlv_is_whole_default(r->format.max_bytes, data, len, m))
-		return false;
-	*used = MR_TLV_DEFAULT_HEADER + m->len;
-	return true;
-}
-
 /* All messages of a frame; returns bytes to consume, UINT32_MAX: the connection is gone. */
 static uint32_t offer_messages(struct mr_lane *l, struct mr_conn *c, const uint8_t *data,
 			       uint32_t len)
@@ -300,7 +289,8 @@ static uint32_t offer_messages(struct mr_lane *l, struct mr_conn *c, const uint8
 		size_t used;
 
 		/* in the middle of no message */
-		if (c->session == MR_NONE && read_whole(r, data + done, len - done, &used, &m)) {
+		if (c->session == MR_NONE &&
+		    mr_tlv_read_whole(&r->format, data + done, len - done, &used, &m)) {
 			if (offer_message(l, c, r, &m) == MR_APP_AGAIN) {
 				note_blocked(l, c);
 				return done;

@@ -83,12 +83,11 @@ static void wait_arrives(struct mr_lane *l, uint32_t i, struct arrival *a, bool 
 static void send_on(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail, uint32_t to,
 		    enum mr_mail_kind kind, uint32_t origin, bool opens)
 {
-	const uint8_t *bytes = mr_frame_bytes_at(&l->frames, a->frame) + a->offset;
 	uint32_t hops = mail ? mail->hops + 1u : 1;
 
 	if (to >= l->s.n_lanes || to == l->s.lane || hops > 2 * l->s.n_lanes)
 		a->drop = MR_DROP_MAIL_HOPS;
-	else if (!lane_mail_send(l, to, kind, bytes, a->len, origin, hops, opens))
+	else if (!lane_mail_send(l, to, kind, arrival_bytes(l, a), a->len, origin, hops, opens))
 		a->drop = MR_DROP_MAIL_FULL;
 }
 
@@ -164,15 +163,18 @@ static bool is_listening(struct mr_lane *l, const struct mr_segment *seg)
 	return lane_listener_for(l, seg) || lane_rule_for(l, seg);
 }
 
-/* The ACK of a cookie opens a connection, on one lane. False: it is none. */
+/*
+ * The ACK of a cookie opens a connection, on one lane. False: it is none. @ours: a later SYN of the
+ * flow stands here, so nobody else opens it.
+ */
 static bool cookie_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
-			   bool *kept)
+			   bool ours, bool *kept)
 {
 	struct mr_half_open half;
 
 	if (!lane_cookie_check(l, &a->seg, a->hash, &half))
 		return false;
-	if (is_opened_elsewhere(l, a, mail))
+	if (!ours && is_opened_elsewhere(l, a, mail))
 		return true;
 	lane_cookie_open(l, &half, &a->seg, a->hash, a->frame, kept, &a->drop);
 	lane_flow_release(l, a->hash, l->s.lane);
@@ -210,7 +212,7 @@ static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct m
 		return;
 	if (bits == MR_SYN && syn_arrives(l, a, mail, kept))
 		return;
-	if (bits == MR_ACK && cookie_arrives(l, a, mail, kept))
+	if (bits == MR_ACK && cookie_arrives(l, a, mail, false, kept))
 		return;
 	if (bits != MR_SYN && hand_over(l, a, mail))
 		return;
@@ -230,17 +232,6 @@ static void unknown_arrives(struct mr_lane *l, struct arrival *a, const struct m
 static bool is_foreign_ack(const struct mr_half_open *h, const struct mr_segment *seg)
 {
 	return (seg->flags & (MR_ACK | MR_RST)) == MR_ACK && seg->ack != h->iss + 1;
-}
-
-/* The ACK of a cookie while a later SYN of the flow stands here: nobody else opens it. */
-static bool own_cookie_arrives(struct mr_lane *l, struct arrival *a, bool *kept)
-{
-	struct mr_half_open half;
-
-	if (!lane_cookie_check(l, &a->seg, a->hash, &half))
-		return false;
-	lane_cookie_open(l, &half, &a->seg, a->hash, a->frame, kept, &a->drop);
-	return true;
 }
 
 static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
@@ -264,7 +255,7 @@ static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 		break;
 	case MR_ENTRY_HALF:
 		if (is_foreign_ack(&l->halves[i], &a->seg) &&
-		    (own_cookie_arrives(l, a, kept) || hand_over(l, a, mail)))
+		    (cookie_arrives(l, a, mail, true, kept) || hand_over(l, a, mail)))
 			break;
 		lane_half_arrives(l, i, &a->seg, a->hash, a->frame, kept, &a->drop);
 		break;

@@ -15,7 +15,8 @@ static void parse(struct mr_lane *l, struct arrival *a)
 		r->offset = (uint16_t)(a->offset + a->seg.payload);
 		r->len = a->seg.len;
 		r->seq = a->seg.seq + !!(a->seg.flags & MR_SYN);
-		a->hash = lane_hash(l, &a->seg.tuple);
+		if (!a->tcp) /* else check() had it */
+			a->hash = lane_hash(l, &a->seg.tuple);
 	} else if (a->kind == MR_KIND_ICMP) {
 		a->hash = lane_hash(l, &a->icmp.tuple);
 	}
@@ -45,16 +46,13 @@ static inline void check(struct mr_lane *l, struct arrival *a)
 
 	a->tcp = mr_plain_check(f, a->len, &a->text);
 	if (a->tcp) {
-		l->n_texts += a->text != 0;
 		a->hash = plain_hash(l, f, a->tcp);
 		mr_table_prefetch(&l->table, a->hash);
 		return;
 	}
 	parse(l, a);
-	if (a->kind == MR_KIND_TCP) {
-		l->n_texts += a->seg.len != 0;
+	if (a->kind == MR_KIND_TCP)
 		mr_table_prefetch(&l->table, a->hash);
-	}
 }
 
 /* Stage 2: the block that the segment most likely belongs to. */
@@ -81,9 +79,12 @@ static inline void guess(struct mr_lane *l, struct arrival *a)
 static inline void arrive(struct mr_lane *l, struct arrival *a)
 {
 	if (a->tcp) {
+		l->n_texts += a->text != 0;
 		if (a->guess != MR_NONE && lane_usual_arrives(l, a))
 			return;
 		parse(l, a);
+	} else {
+		l->n_texts += a->kind == MR_KIND_TCP && a->seg.len;
 	}
 	lane_dispatch(l, a, NULL);
 }
@@ -94,8 +95,9 @@ void lane_frame_arrives(struct mr_lane *l, uint32_t frame, uint32_t offset, uint
 {
 	struct arrival a = { .frame = frame, .offset = offset, .len = len };
 
-	a.tcp = mr_plain_check(arrival_bytes(l, &a), len, &a.text);
-	parse(l, &a);
+	check(l, &a);
+	if (a.tcp)
+		parse(l, &a);
 	lane_dispatch(l, &a, mail);
 }
 

@@ -162,29 +162,6 @@ static void duplicate(struct end *to, const struct flight *f)
 	list_insert(to, copy);
 }
 
-/*
- * A wire without delay on which nothing stands: the frame is at the other end at once, when there
- * is a place for it now.
- */
-static bool put_through(struct end *from, const struct mr_span *span)
-{
-	struct mr_memory_wire *w = from->wire;
-	struct end *to = &w->end[from == w->end];
-	uint64_t addr;
-
-	if (w->fate || w->delay_ns || to->first || !fifo_count(&to->fill) || !fifo_room(&to->rx) ||
-	    span->len > to->conf.frame_bytes - XDP_PACKET_HEADROOM)
-		return false;
-	addr = fifo_first(&to->fill)->addr & ~(uint64_t)(to->conf.frame_bytes - 1);
-	if (addr >= to->conf.umem_bytes)
-		return false;
-	to->fill.head++;
-	addr += XDP_PACKET_HEADROOM;
-	memcpy(to->conf.umem + addr, from->conf.umem + span->addr, span->len);
-	fifo_put(&to->rx, addr, span->len);
-	return true;
-}
-
 static void put_on_wire(struct end *from, const struct mr_span *span)
 {
 	struct mr_memory_wire *w = from->wire;
@@ -215,7 +192,7 @@ static void put_on_wire(struct end *from, const struct mr_span *span)
 }
 
 /* Start of the next fill entry's frame, or false when there is none. */
-static bool take_fill(struct end *e, uint64_t *frame)
+static inline bool take_fill(struct end *e, uint64_t *frame)
 {
 	while (fifo_count(&e->fill)) {
 		*frame = fifo_first(&e->fill)->addr & ~(uint64_t)(e->conf.frame_bytes - 1);
@@ -228,11 +205,11 @@ static bool take_fill(struct end *e, uint64_t *frame)
 	return false;
 }
 
-static void arrive(struct end *e, const struct flight *f)
+static inline void arrive(struct end *e, const uint8_t *bytes, uint32_t len)
 {
 	uint64_t addr;
 
-	if (f->len > e->conf.frame_bytes - XDP_PACKET_HEADROOM) {
+	if (len > e->conf.frame_bytes - XDP_PACKET_HEADROOM) {
 		e->statistics.rx_dropped++;
 		return;
 	}
@@ -243,8 +220,8 @@ static void arrive(struct end *e, const struct flight *f)
 	if (!take_fill(e, &addr))
 		return;
 	addr += XDP_PACKET_HEADROOM;
-	memcpy(e->conf.umem + addr, f->bytes, f->len);
-	fifo_put(&e->rx, addr, f->len);
+	memcpy(e->conf.umem + addr, bytes, len);
+	fifo_put(&e->rx, addr, len);
 }
 
 static void arrivals(struct end *e)
@@ -252,9 +229,24 @@ static void arrivals(struct end *e)
 	while (e->first && e->first->arrive_ns <= e->wire->now_ns) {
 		struct flight *f = list_take_first(e);
 
-		arrive(e, f);
+		arrive(e, f->bytes, f->len);
 		flight_recycle(e->wire, f);
 	}
+}
+
+/*
+ * A wire without delay on which nothing stands: the frame is at the other end at once, when there
+ * is a place for it now.
+ */
+static bool put_through(struct end *from, const struct mr_span *span)
+{
+	struct mr_memory_wire *w = from->wire;
+	struct end *to = &w->end[from == w->end];
+
+	if (w->fate || w->delay_ns || to->first || !fifo_count(&to->fill) || !fifo_room(&to->rx))
+		return false;
+	arrive(to, from->conf.umem + span->addr, span->len);
+	return true;
 }
 
 /* ----- the port ----- */

@@ -41,16 +41,6 @@ static inline void fill(struct mr_tcp *t, struct mr_conn *c, const struct mr_fra
 	out->dscp = t->ip ? t->ip[c->rule].dscp : 0;
 }
 
-/* Nothing is owed to the peer any more. */
-static inline void note_ack(struct mr_conn *c, struct mr_active *a)
-{
-	c->flags &= ~(MR_CONN_ACK_NOW | MR_CONN_CWND_LIMITED | MR_CONN_SEND_LIMITED);
-	a->n_untold = 0;
-	c->segs_unacked = 0;
-	c->last_ack_sent = c->rcv_nxt;
-	mr_timer_ack_sent(c);
-}
-
 static inline void note_text(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 			     struct mr_frame *r)
 {
@@ -59,18 +49,10 @@ static inline void note_text(struct mr_tcp *t, struct mr_conn *c, struct mr_acti
 	a->used_ms = t->now_ms;
 	r->sent_us = (uint32_t)t->now_us;
 	r->sends = 1;
-	if (!(c->flags & MR_CONN_RTT_RUNNING)) {
-		c->flags |= MR_CONN_RTT_RUNNING;
-		c->rtt_seq = r->seq;
-		c->rtt_start_us = (uint32_t)t->now_us;
-	}
+	mr_tcp_start_rtt(t, c, r->seq);
 	a->cc_sent_ms = t->now_ms;
 	mr_path_sent(a, r->len, end);
-	a->time_head = c->tx_head; /* nothing else is on its way */
-	a->time_tail = c->tx_head;
-	r->time_prev = MR_NONE;
-	r->time_next = MR_NONE;
-	r->marks = MR_FRAME_TIMED;
+	mr_scoreboard_sent_alone(t, a, c->tx_head);
 	c->snd_nxt = end;
 	if (r->len < c->snd_mss) {
 		a->small_end = end;
@@ -89,10 +71,8 @@ bool mr_tcp_answer(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 
 	if (!is_answer(t, c, a))
 		return false;
-	if (c->cwnd > (uint32_t)MR_INITIAL_SEGMENTS * c->snd_mss) {
+	if (c->cwnd > (uint32_t)MR_INITIAL_SEGMENTS * c->snd_mss)
 		mr_cwv_sending_begins(t, c);
-		a = mr_active_peek(t->actives, c);
-	}
 	r = &t->frames->record[c->tx_head];
 	fill(t, c, r, &out);
 	if (!t->ops->answer(t, c, c->tx_head, &out)) {
@@ -100,7 +80,8 @@ bool mr_tcp_answer(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 		return true;
 	}
 	t->stats->segments_out++;
-	note_ack(c, a);
+	c->flags &= ~(MR_CONN_CWND_LIMITED | MR_CONN_SEND_LIMITED);
+	mr_tcp_ack_left(c, a, true);
 	note_text(t, c, a, r);
 	return true;
 }

@@ -120,6 +120,7 @@ void mr_sack_fill_older(const struct mr_active *a, uint8_t from, struct mr_segme
 
 /* scoreboard.c (RFC 2018, RFC 6675: received) */
 void mr_scoreboard_sent(struct mr_tcp *t, struct mr_active *a, uint32_t frame);
+void mr_scoreboard_sent_alone(struct mr_tcp *t, struct mr_active *a, uint32_t frame);
 void mr_scoreboard_lose(struct mr_tcp *t, struct mr_active *a, uint32_t frame);
 void mr_scoreboard_lose_all(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
 void mr_scoreboard_lose_by_count(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
@@ -278,5 +279,32 @@ void mr_timer_established(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_fin_wait(struct mr_tcp *t, struct mr_conn *c);
 void mr_timer_stop_tcp(struct mr_conn *c);
 void mr_timer_stop_all(struct mr_conn *c);
+
+/* ----- of output.c and answer.c ----- */
+
+/* A segment with an ACK left: nothing is owed any more, when @all of it was told. */
+static inline void mr_tcp_ack_left(struct mr_conn *c, struct mr_active *a, bool all)
+{
+	if (all) {
+		c->flags &= ~MR_CONN_ACK_NOW;
+		if (a) {
+			a->dsack = (struct mr_block){ 0 };
+			a->n_untold = 0;
+		}
+	}
+	c->segs_unacked = 0;
+	c->last_ack_sent = c->rcv_nxt;
+	mr_timer_ack_sent(c);
+}
+
+/* Text from @seq on leaves for the first time: one segment at a time is timed (Karn). */
+static inline void mr_tcp_start_rtt(struct mr_tcp *t, struct mr_conn *c, uint32_t seq)
+{
+	if (c->flags & (MR_CONN_RTT_RUNNING | MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY))
+		return;
+	c->flags |= MR_CONN_RTT_RUNNING;
+	c->rtt_seq = seq;
+	c->rtt_start_us = (uint32_t)t->now_us;
+}
 
 #endif

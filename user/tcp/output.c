@@ -111,21 +111,6 @@ static inline bool fill_sack(const struct mr_conn *c, const struct mr_active *a,
 	return !(c->flags & MR_CONN_SACK) || !a || mr_sack_fill(c, a, len, out);
 }
 
-/* A segment with an ACK left: nothing is owed any more, when @all of it was told. */
-static void ack_left(struct mr_conn *c, struct mr_active *a, bool all)
-{
-	if (all) {
-		c->flags &= ~MR_CONN_ACK_NOW;
-		if (a) {
-			a->dsack = (struct mr_block){ 0 };
-			a->n_untold = 0;
-		}
-	}
-	c->segs_unacked = 0;
-	c->last_ack_sent = c->rcv_nxt;
-	mr_timer_ack_sent(c);
-}
-
 /* A segment without text. False: no room, the output stage tries again. */
 static bool send_control(struct mr_tcp *t, struct mr_conn *c, uint32_t seq, uint8_t flags)
 {
@@ -141,7 +126,7 @@ static bool send_control(struct mr_tcp *t, struct mr_conn *c, uint32_t seq, uint
 	}
 	t->stats->segments_out++;
 	if (flags & MR_ACK)
-		ack_left(c, a, all);
+		mr_tcp_ack_left(c, a, all);
 	return true;
 }
 
@@ -314,15 +299,6 @@ void mr_tcp_send_syn(struct mr_tcp *t, struct mr_conn *c)
 
 /* ----- text ----- */
 
-static void start_rtt(struct mr_tcp *t, struct mr_conn *c, uint32_t seq)
-{
-	if (c->flags & (MR_CONN_RTT_RUNNING | MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY))
-		return;
-	c->flags |= MR_CONN_RTT_RUNNING;
-	c->rtt_seq = seq;
-	c->rtt_start_us = (uint32_t)t->now_us;
-}
-
 /* FIN goes with the last byte when it may. */
 static uint8_t text_flags(const struct mr_conn *c, const struct mr_frame *r)
 {
@@ -378,7 +354,7 @@ bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 		return false;
 	}
 	t->stats->segments_out++;
-	ack_left(c, a, all);
+	mr_tcp_ack_left(c, a, all);
 	if (flags & MR_FIN)
 		c->flags |= MR_CONN_FIN_SENT;
 	if (out.flags & MR_CWR)
@@ -390,7 +366,7 @@ bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	}
 	if (!r->sends) {
 		if (!mr_seq_lt(r->seq, c->snd_nxt)) /* no byte of it left in a probe */
-			start_rtt(t, c, r->seq);
+			mr_tcp_start_rtt(t, c, r->seq);
 		a->cc_sent_ms = t->now_ms;
 		mr_path_sent(a, r->len, r->seq + r->len);
 	}
@@ -702,7 +678,7 @@ void mr_tcp_send_probe(struct mr_tcp *t, struct mr_conn *c)
 		return;
 	t->stats->segments_out++;
 	t->stats->window_probes++;
-	ack_left(c, NULL, false);
+	mr_tcp_ack_left(c, NULL, false);
 	c->snd_nxt = mr_seq_max(c->snd_nxt, c->snd_una + 1);
 }
 

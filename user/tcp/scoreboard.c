@@ -74,6 +74,18 @@ void mr_scoreboard_sent(struct mr_tcp *t, struct mr_active *a, uint32_t frame)
 	time_insert(rec, a, frame, a->time_tail);
 }
 
+/* The same for the first time, when nothing else is on its way. */
+void mr_scoreboard_sent_alone(struct mr_tcp *t, struct mr_active *a, uint32_t frame)
+{
+	struct mr_frame *r = &t->frames->record[frame];
+
+	a->time_head = frame;
+	a->time_tail = frame;
+	r->time_prev = MR_NONE;
+	r->time_next = MR_NONE;
+	r->marks = MR_FRAME_TIMED;
+}
+
 /* Text that is on its way is taken for lost: it leaves the pipe and goes out again. */
 void mr_scoreboard_lose(struct mr_tcp *t, struct mr_active *a, uint32_t frame)
 {
