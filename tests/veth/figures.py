@@ -8,6 +8,7 @@ The maps are read by bpftool, with no daemon in between: their fields are a cont
 import contextlib
 import json
 import re
+import time
 
 import lib
 
@@ -81,6 +82,21 @@ def read(name):
     if name.startswith("verdict."):
         return verdict(name.removeprefix("verdict."))
     return figure(name)
+
+
+LOST = ("xsk_rx_dropped", "xsk_rx_ring_full", "xsk_fill_empty", "fill_empty")
+
+
+def wait_for_room(seconds=0.3, most=10):
+    """Until the lanes have lost no frame for `seconds` for want of room: what is sent next arrives.
+    A RST is sent once, and one that finds no room is lost for good."""
+    last, since, end = None, time.monotonic(), time.monotonic() + most
+    while time.monotonic() - since < seconds and time.monotonic() < end:
+        records = lane_records()
+        now = [figure(name, records) for name in LOST]
+        if now != last:
+            last, since = now, time.monotonic()
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager

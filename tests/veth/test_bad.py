@@ -372,6 +372,7 @@ def test_many_half_sent_messages(family):
                     s.sendall(_header(1, lib.TLV_MAX) + bytes(60000))
                 except OSError:
                     pass  # closed, or its window is
+            figures.wait_for_room()
         finally:
             for s in clients:
                 lib.abort(s)
