@@ -19,7 +19,8 @@ processes (the daemon included), of the client and of ksoftirqd, by the schedule
 runs on the machine is not in it, but disturbs rates and latencies.
 
 Others are programs of their own: wire (the stack alone, over an in-memory wire), xdp (the XDP
-program alone, by BPF_PROG_TEST_RUN) and scale (a million connections against a thousand).
+program alone, by BPF_PROG_TEST_RUN), scale (a million connections against a thousand) and wake (how
+soon the kernel wakes who sleeps in poll, for comparison with the scenario wakeup).
 
 From the environment: BENCH_PAIRS (5) rounds, BENCH_SECONDS (1) measured for each run, and
 BENCH_FIFO (0), for machines that others use as well: priority, 1 to 99, at which servers and client
@@ -69,6 +70,7 @@ PROGRAMS = {  # name: a program of its own with its options; it prints one JSON 
     "wire": ["mr-bench-wire"],
     "xdp": ["mr-bench-xdp"],
     "scale": ["mr-bench-scale", "--cost"],
+    "wake": ["mr-bench-wake", "--rate", str(sc.WAKEUPS), "--cpus", f"{CLIENT_CPU},{SERVER_CPU}"],
 }
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -112,12 +114,17 @@ def in_namespace(side, *args):
     return ["nsenter", f"--net=/run/netns/{NAMES[side]}", *map(str, args)]
 
 
-def pinned(side, cpu, *args):
-    """The command line that runs `args` in a namespace, pinned to a CPU."""
+def on_cpu(cpu, *args):
+    """The command line that runs `args` pinned to a CPU, at the priority of all measured programs."""
     pin = ["taskset", "-c", str(cpu)] if os.cpu_count() > 1 else []
     fifo = number_from_environment("BENCH_FIFO", "0", int, 0)
     first = ["chrt", "-f", str(fifo)] if fifo else []
-    return [*pin, *first, *in_namespace(side, *args)]
+    return [*pin, *first, *args]
+
+
+def pinned(side, cpu, *args):
+    """The command line that runs `args` in a namespace, pinned to a CPU."""
+    return on_cpu(cpu, *in_namespace(side, *args))
 
 
 def set_up_link():
@@ -217,7 +224,7 @@ def server(args, is_ready):
 
 # ----- the servers -----
 
-def write_config():
+def write_config(busy_poll_us):
     rules = (("echo", sc.ECHO), ("discard-bytes", sc.DISCARD), ("source-bytes", sc.SOURCE))
     CONFIG.write_text(f"""\
 user: nobody
@@ -229,6 +236,7 @@ interfaces:
 lanes:
   frames: 32768
   connections: 262144
+  busy_poll_us: {busy_poll_us}
   cpus: [{SERVER_CPU}]
 rules:
 """ + "".join(f"""\
@@ -260,8 +268,11 @@ def lane_serves():
         return False
 
 
-def millrace(_):
-    write_config()
+BUSY_POLL_US, ALWAYS_US = 50, 1000000  # the default; more than any pause of a load
+
+
+def millrace(_, busy_poll_us=BUSY_POLL_US):
+    write_config(busy_poll_us)
     return server([BUILD / "millraced", "-f", "-c", CONFIG], lane_serves)
 
 
@@ -328,6 +339,7 @@ def reflector(*options):
 
 STARTS = {
     sc.MILLRACE: millrace,
+    sc.AWAKE: lambda scenario: millrace(scenario, ALWAYS_US),
     sc.EPOLL: epoll,
     sc.EPOLL_XDP: epoll_xdp,
     sc.EPOLL_TSO: epoll_tso,
@@ -423,9 +435,8 @@ def run_program(name):
     program = OUT / program
     if not program.exists():
         raise BenchError(f"{program.relative_to(ROOT)} is not there; run: make")
-    pin = ["taskset", "-c", str(CLIENT_CPU)] if os.cpu_count() > 1 else []
     records = []
-    for line in command([*pin, program, *words], timeout=600).splitlines():
+    for line in command(on_cpu(CLIENT_CPU, program, *words), timeout=600).splitlines():
         if line.startswith("{"):
             records.append({"peer": None, "peer_value": None, "ratio": None, **json.loads(line)})
     return records

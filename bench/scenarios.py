@@ -10,6 +10,7 @@ ECHO, DISCARD, SOURCE = 7000, 7004, 7005
 
 # sides
 MILLRACE = "millrace"      # the daemon, one lane
+AWAKE = "awake"            # the same, and its lane never sleeps
 EPOLL = "epoll"            # epoll-echo and epoll-bulk, no XDP program on the server's interface
 EPOLL_XDP = "epoll+xdp"    # the same with an XDP program that passes everything
 URING = "io_uring"         # uring-echo
@@ -81,6 +82,7 @@ SIZES = (16, 256, 4096, 16384)
 OFFERED = (10000, 25000, 50000, 100000, 150000, 200000)
 ALL = (MILLRACE, EPOLL, EPOLL_XDP, URING, FLOOR)
 IDLE, ACTIVE = 100000, 1000
+WAKEUPS = 500    # a second
 
 
 def scenarios():
@@ -102,6 +104,10 @@ def scenarios():
         out.append(Scenario(f"offered-{rate // 1000}k", "offered", (MILLRACE, EPOLL),
                             words(connections=64, rate=rate, depth=1024),
                             (SENT, PER_CPU, *LATENCY), offered=rate))
+    # requests so far apart that the lane sleeps before each; the client itself does not
+    out.append(Scenario("wakeup", "wakeup", (MILLRACE, AWAKE, EPOLL),
+                        words(connections=1, rate=WAKEUPS, depth=64) + ("--busy-poll", "1000000"),
+                        (SENT, *LATENCY), offered=WAKEUPS))
     for n in (1, 64):
         out.append(Scenario(f"connect-c{n}", "connect", (MILLRACE, EPOLL),
                             words(workload="connect", connections=n, sources=4), REQUESTS))

@@ -459,7 +459,7 @@ def test_icmp_about_nobody(family):
 
 # ----- garbage -----
 
-@pytest.mark.limit(60)
+@pytest.mark.limit(240)
 def test_fuzzed_frames(family, other):
     """5,000 TCP frames with random fields from a fixed seed, and their answers reset as a kernel
     would -> no worker dies, the other client goes on, nothing stays half open."""
