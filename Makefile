@@ -41,7 +41,7 @@ DAEMON_LANE_OBJ := $(call obj,user/port/xsk*.c) $(call obj,user/frame/arena.c)
 
 WORKER_LIBS := -lseccomp
 DAEMON_LIBS := -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lseccomp
-CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf
+CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
 BENCH    := $(addprefix $(B)/bench/,mr-load mr-bench-wire mr-bench-xdp mr-bench-scale \

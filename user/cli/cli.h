@@ -72,6 +72,7 @@ int mr_cli_lane_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_rule_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_conn_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_conn_show(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_top(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_stats_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_config_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_config_check(struct mr_cli *cli, const struct mr_arguments *a);

@@ -46,6 +46,8 @@ static const struct verb verbs[] = {
 	  "what is taken from the kernel, and how much" },
 	{ "stats show [--all]",		mr_cli_stats_show,
 	  "verdicts and counters of all lanes, without zeros" },
+	{ "top [-b] [-d SECONDS] [-n N] [--sort KEY]", mr_cli_top,
+	  "lanes, rates and drops as they change; -b: as text for scripts" },
 	{ "help",			help,
 	  "this text" },
 	/* clang-format on */
