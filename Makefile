@@ -41,11 +41,11 @@ DAEMON_LANE_OBJ := $(call obj,user/port/xsk*.c) $(call obj,user/frame/arena.c)
 
 WORKER_LIBS := -lseccomp
 DAEMON_LIBS := -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lseccomp
-CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf
+CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
 BENCH    := $(addprefix $(B)/bench/,mr-load mr-bench-wire mr-bench-xdp mr-bench-scale \
-	mr-bench-wake epoll-echo epoll-bulk uring-echo xsk-reflect)
+	mr-bench-wake mr-bench-conns epoll-echo epoll-bulk uring-echo xsk-reflect)
 BPF_OBJ  := $(B)/millrace.bpf.o $(addprefix $(B)/bench/,parse_pass.bpf.o pass.bpf.o steer.bpf.o)
 
 .PHONY: all
@@ -90,6 +90,8 @@ $(B)/bench/uring-echo: BENCH_LIBS = -luring
 $(B)/bench/mr-bench-wire: $(B)/obj/bench/wire.o $(B)/obj/tests/lane/pair.o $(LANE_OBJ)
 $(B)/bench/mr-bench-scale: $(B)/obj/bench/scale.o $(B)/obj/tests/lane/pair.o $(LANE_OBJ)
 $(B)/bench/mr-bench-wake: $(B)/obj/bench/wake.o
+$(B)/bench/mr-bench-conns: $(B)/obj/bench/conns.o $(filter-out %/main.o,$(DAEMON_OBJ)) $(DAEMON_LANE_OBJ)
+$(B)/bench/mr-bench-conns: BENCH_LIBS = $(DAEMON_LIBS)
 $(B)/bench/mr-bench-xdp: $(B)/obj/bench/xdp.o $(patsubst %,$(B)/obj/tests/bpf/%.o,fixture frames run)
 $(B)/bench/mr-bench-xdp: BENCH_LIBS = -lbpf -lcmocka
 $(BENCH):

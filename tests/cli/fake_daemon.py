@@ -17,6 +17,42 @@ def documented(path):
     return json.loads(re.search(r"```json\n(.*?)```", section, re.S).group(1))
 
 
+KINDS = ("connections", "half_open", "time_wait")
+
+
+def cell(value):
+    """A member as the columns of /v1/conns have it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ",".join(cell(one) for one in value) or "-"
+    if isinstance(value, dict):
+        return ",".join(f"{key}={cell(one)}" for key, one in value.items()) or "-"
+    return "-" if value in (None, "") else str(value)
+
+
+def columns(answer, query):
+    """An answer of /v1/conns with format=tsv; what is no list of objects stays as it is."""
+    rows = [row for kind in KINDS for row in answer.get(kind) or []]
+    example = documented("/v1/conns")
+    names = list(dict.fromkeys(name for kind in KINDS for name in example[kind][0]))
+    if "fields" in query:
+        names = [name for name in names if name in query["fields"].split(",")]
+    lines = ["\t".join(names)]
+    lines += ["\t".join(cell(row.get(name)) for name in names) for row in rows]
+    lines.append("# next " + json.dumps(answer["next"]))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def in_format(answer, query):
+    if query.get("format") != "tsv" or not isinstance(answer, dict):
+        return answer
+    try:
+        return columns(answer, query)
+    except (AttributeError, KeyError, TypeError):
+        return answer
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -28,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         answer = daemon.answers.get(url.path, (404, b'{"v": 1, "error": "no such path"}'))
         if callable(answer):
             answer = answer(query)
-        status, body = answer if isinstance(answer, tuple) else (200, answer)
+        status, body = answer if isinstance(answer, tuple) else (200, in_format(answer, query))
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
         self.send_response(status)

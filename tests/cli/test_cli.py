@@ -35,7 +35,7 @@ USAGE_ERRORS = [
     ["conn", "list", "--limit", "99999999999999999999"], ["conn", "list", "--port", "65536"],
     ["conn", "list", "--port", "0"], ["conn", "list", "--state", "CLOSED"],
     ["conn", "list", "--state", "x" * 100], ["conn", "list", "--lane", "x"],
-    ["conn", "list", "--lane", "x" * 200 + ":0"], ["stats", "show", "--all=1"], ["stats", "--all"],
+    ["conn", "list", "--lane", "x" * 200 + ":0"], ["conn", "show"], ["stats", "show", "--all=1"], ["stats", "--all"],
     ["-s"], ["-s", ""], ["lane", "list", "-s"], ["x"] * 100, [""], ["-x"],
 ]
 
@@ -168,17 +168,27 @@ def test_rule_list_shows_the_match(daemon, millrace):
     assert out[3].startswith(" 2 dyn tcp 192.0.2.2:7000 on mrs0:1 echo")
 
 
-def test_conn_list_is_like_ss(millrace):
-    result = millrace("conn", "list")
+def test_conn_list_is_a_line_each(millrace):
+    title, line, half, wait = squeezed(millrace("conn", "list").out).splitlines()
+    assert title.split() == ["State", "Recv-Q", "Send-Q", "Local", "Remote", "Age", "Rtt-ms",
+                             "Retrans", "Rule", "Lane/Id"]
+    assert line == ("ESTABLISHED 0 0 192.0.2.2:7000 192.0.2.1:51544 5s 0.180 0 echo "
+                    "mrs0:0/17.3")
+    assert half == "SYN-RECEIVED - - 192.0.2.2:7000 192.0.2.9:1024 - - - echo mrs0:0"
+    assert wait == "TIME-WAIT - - 192.0.2.2:7000 192.0.2.1:51540 - - - - mrs0:0"
+
+
+def test_conn_list_long_is_like_ss(millrace):
+    result = millrace("conn", "list", "--long")
     title, line, figures, half, half_figures, wait, wait_figures = \
         squeezed(result.out).splitlines()
     assert title.split() == ["State", "Recv-Q", "Send-Q", "Local", "Remote"]
     assert line == "ESTABLISHED 0 0 192.0.2.2:7000 192.0.2.1:51544"
-    for figure in ("lane:mrs0:0", "id:17.3", "rule:echo", "app:echo", "passive", "ts", "rto:200",
-                   "rtt:0.180/0.040", "mss:1448", "cwnd:14600", "ssthresh:-", "snd_wnd:64256",
-                   "rcv_wnd:65535", "wscale:7,7", "bytes_sent:8812", "bytes_received:8812",
+    for figure in ("lane:mrs0:0/17.3", "rule:echo", "app:echo", "passive", "ts", "rto:200",
+                   "srtt:180", "rttvar:40", "limited_by:snd", "mss:1448", "cwnd:14600", "ssthresh:-", "snd_wnd:64256",
+                   "rcv_wnd:65535", "snd_scale:7", "rcv_scale:7", "bytes_sent:8812", "bytes_received:8812",
                    "retrans:0", "cc:cubic", "age:5120", "idle:3", "mac:02:00:00:00:00:01",
-                   "timer:(delayed_ack,12ms)", "timer:(keepalive,7100000ms)", "flags:ready", "sack"):
+                   "timers:delayed_ack=12,keepalive=7100000", "flags:ready", "sack"):
         assert f" {figure}" in f"{figures} "
     for absent in ("nodelay", "probes", "backoff", "vlan", "close_reason"):
         assert absent not in figures
@@ -192,18 +202,57 @@ def test_conn_list_shows_trouble(daemon, millrace):
     conn = daemon.answers["/v1/conns"]["connections"][0]
     conn.update(local="2001:db8::2", remote="2001:db8::1", backoff=3, probes=2, dupacks=1,
                 vlan=[5, 6], sack=True, nodelay=True, close_reason="timeout", srtt_us=None)
-    out = squeezed(millrace("conn", "list").out)
+    out = squeezed(millrace("conn", "list", "--long").out)
     assert "[2001:db8::2]:7000 [2001:db8::1]:51544" in out
-    for figure in ("backoff:3", "probes:2", "dupacks:1", "vlan:5,6", "sack", "nodelay", "rtt:-",
+    for figure in ("backoff:3", "probes:2", "dupacks:1", "vlan:5,6", "sack", "nodelay", "srtt:-",
                    "close_reason:timeout"):
         assert f" {figure}" in out
 
 
 def test_conn_list_passes_what_is_asked(daemon, millrace):
-    assert millrace("conn", "list", "--lane", "mr&s0:1", "--state", "fin_wait_1", "--port=7000",
-                    "--limit", "7").status == 0
-    assert daemon.requests == [("/v1/conns", {"lane": "mr&s0:1", "state": "FIN-WAIT-1",
-                                              "port": "7000", "limit": "7"})]
+    assert millrace("-j", "conn", "list", "--lane", "mr&s0:1", "--state", "fin_wait_1",
+                    "--port=7000", "--remote-port", "5", "--rule", "a b", "--address", "10.0.0.0/8",
+                    "--local", "::1", "--remote", "192.0.2.1", "--older", "2h", "--younger",
+                    "1500ms", "--idle", "90", "--retransmits", "3", "--limit", "7").status == 0
+    assert daemon.requests == [("/v1/conns", {
+        "lane": "mr&s0:1", "state": "FIN-WAIT-1", "port": "7000", "remote_port": "5",
+        "rule": "a b", "address": "10.0.0.0/8", "local": "::1", "remote": "192.0.2.1",
+        "min_age_ms": "7200000", "max_age_ms": "1500", "min_idle_ms": "90000",
+        "min_retransmits": "3", "limit": "7"})]
+
+
+@pytest.mark.parametrize("text", ["", "x", "1w", "-1", "0", "1.5s", "25d", "99999999999999999999"])
+def test_times_that_are_none_are_refused(daemon, millrace, text):
+    result = millrace("conn", "list", "--older", text)
+    assert result.status == 2 and "--older" in result.err and daemon.requests == []
+
+
+@pytest.mark.parametrize("name, asked", [
+    ("mrs0:1/17.3", {"lane": "mrs0:1", "id": "17.3"}),
+    ("192.0.2.1:51544", {"remote": "192.0.2.1", "remote_port": "51544"}),
+    ("[2001:db8::1]:51544", {"remote": "2001:db8::1", "remote_port": "51544"}),
+])
+def test_conn_show_asks_for_one(daemon, millrace, name, asked):
+    everything = daemon.answers["/v1/conns"]
+    daemon.answers["/v1/conns"] = {**everything, "half_open": [], "time_wait": []}
+    result = millrace("conn", "show", name)
+    assert result.status == 0
+    assert daemon.requests == [("/v1/conns", {"format": "tsv", **asked})]
+    out = squeezed(result.out.replace("\n", " \n").replace(":", " "))
+    assert out.startswith("mrs0 0/17.3 ESTABLISHED 192.0.2.2 7000 192.0.2.1 51544 \n")
+    for key, value in everything["connections"][0].items():
+        if isinstance(value, int) and not isinstance(value, bool) and key != "queue":
+            assert f" {value} " in out, key
+    assert json.loads(millrace("-j", "conn", "show", name).out) == daemon.answers["/v1/conns"]
+
+
+def test_conn_show_of_none_is_an_error(daemon, millrace):
+    daemon.answers["/v1/conns"] = {"v": 1, "connections": [], "half_open": [], "time_wait": [],
+                                   "next": None}
+    for option in ([], ["-j"]):
+        result = millrace(*option, "conn", "show", "mrs0:0/9.9")
+        assert result.status == 1 and "no such connection" in result.err and not result.out
+    assert millrace("conn", "show", "nonsense").status == 2
 
 
 def test_conn_list_finds_the_interface_of_a_queue(daemon, millrace):
@@ -219,7 +268,7 @@ def test_conn_list_finds_the_interface_of_a_queue(daemon, millrace):
 
 
 class Connections:
-    """/v1/conns for @n connections, page by page."""
+    """/v1/conns for @n connections."""
 
     def __init__(self, daemon, n):
         conn = daemon.answers["/v1/conns"]["connections"][0]
@@ -227,47 +276,55 @@ class Connections:
         daemon.answers["/v1/conns"] = self.page
 
     def page(self, query):
-        start = int(query.get("after", "0"))
-        end = start + min(int(query.get("limit", "1000")), 10000)
-        return {"v": 1, "connections": self.list[start:end], "half_open": [], "time_wait": [],
-                "next": str(end) if end < len(self.list) else None}
+        limit = query.get("limit", "1000")
+        end = len(self.list) if limit == "all" else int(limit)
+        return {"v": 1, "connections": self.list[:end], "half_open": [], "time_wait": [],
+                "next": f"0.2.{end}" if end < len(self.list) else None}
 
 
-def test_conn_list_follows_the_pages(daemon, millrace):
+def test_conn_list_is_one_request(daemon, millrace):
     n = 12345
     Connections(daemon, n)
     result = millrace("conn", "list")
     assert result.status == 0 and result.err == ""
-    assert re.findall(r" id:(\d+)\.1 ", result.out) == [str(i) for i in range(n)]
+    assert re.findall(r" mrs0:0/(\d+)\.1\n", result.out) == [str(i) for i in range(n)]
     assert result.out.count("State") == 1
-    assert len(daemon.requests) > 1
+    assert len(daemon.requests) == 1
     answer = json.loads(millrace("-j", "conn", "list").out)
     assert [c["id"] for c in answer["connections"]] == [f"{i}.1" for i in range(n)]
     assert answer["next"] is None
 
 
-@pytest.mark.parametrize("limit, total, more", [(5, 5, False), (6, 5, False), (4, 5, True),
-                                                (5001, 5001, False), (5001, 5002, True)])
+@pytest.mark.parametrize("limit, total, more", [(5, 5, False), (6, 5, False), (4, 5, True)])
 def test_conn_list_stops_at_the_limit(daemon, millrace, limit, total, more):
     Connections(daemon, total)
-    result = millrace("conn", "list", "--limit", str(limit))
-    assert result.status == 0
-    assert result.out.count(" id:") == min(limit, total)
-    assert ("there are more" in result.err) == more
+    for option in ([], ["-j"]):
+        result = millrace(*option, "conn", "list", "--limit", str(limit))
+        assert result.status == 0
+        assert result.out.count("51544") == min(limit, total)
+        assert ("there are more" in result.err) == more
 
 
-@pytest.mark.parametrize("answer", [
-    {"v": 1, "connections": [{}], "next": "same"},
-    {"v": 1, "connections": [], "next": "x"},
-    {"v": 1, "next": 5},
-    {"v": 1, "connections": [{}], "next": "x" * 1000},
+TITLES = b"interface\tqueue\tid\tstate\n"
+
+
+@pytest.mark.parametrize("body", [
+    TITLES, TITLES + b"eth0\t0\t1.1\tESTABLISHED\n", TITLES + b"eth0\t0\n# next null\n",
+    TITLES + b"x" * 100000 + b"\n# next null\n", TITLES + b"# next null\neth0\t0\t1.1\tX\n",
+    TITLES.replace(b"\n", b"\t") * 1000,
 ])
-def test_conn_list_without_end_is_an_error(daemon, millrace, answer):
-    daemon.answers["/v1/conns"] = answer
+def test_conn_list_that_is_cut_off_is_an_error(daemon, millrace, body):
+    daemon.answers["/v1/conns"] = body
     result = millrace("conn", "list")
     assert result.status == 1
-    assert "does not end" in result.err
-    assert len(daemon.requests) <= 3
+    assert "makes no sense or was cut off" in result.err
+
+
+def test_conn_list_prints_nothing_that_moves_the_cursor(daemon, millrace):
+    daemon.answers["/v1/conns"] = TITLES + b"eth0\t0\t\x1b[2J\xc2\x9b\tX\r\n# next null\n"
+    result = millrace("conn", "list")
+    assert result.status == 0
+    assert "\x1b" not in result.out and "\r" not in result.out and "??" in result.out
 
 
 def test_stats_show_leaves_zeros_out(daemon, millrace):
@@ -462,7 +519,8 @@ def test_keys_that_are_missing_or_of_another_type_do_no_harm(daemon, millrace, s
     for verb in READERS + [("stats", "show", "--all")]:
         if verb[1] == "show" and verb[0] == "lane":
             continue
-        result = millrace(*verb)
+        # its text is made of columns: an answer that is JSON is none
+        result = millrace(*(["-j"] if verb[0] == "conn" else []), *verb)
         assert result.status == 0, result.err
         assert result.err == ""
 
@@ -488,10 +546,11 @@ def test_missing_keys_are_dashes(daemon, millrace):
     assert squeezed(millrace("lane", "list").out).splitlines()[1] == \
         "mrs0 0 - - -, - - - - of - - -"
     assert "why no better mode -" in squeezed(millrace("lane", "show", "mrs0", "0").out)
-    daemon.answers["/v1/conns"] = {"connections": [{}]}
+    daemon.answers["/v1/conns"] = TITLES + b"eth0\t0\t1.1\tESTABLISHED\n# next null\n"
     out = squeezed(millrace("conn", "list").out).splitlines()
-    assert out[1] == "- - - -:- -:-"
-    assert "rto:-" in out[2] and "wscale:-,-" in out[2] and "cwnd:-" in out[2]
+    assert out[1] == "ESTABLISHED - - -:- -:- - - - - eth0:0/1.1"
+    out = squeezed(millrace("conn", "list", "--long").out).splitlines()
+    assert "rto:-" in out[2] and "rcv_scale:-" in out[2] and "cwnd:-" in out[2]
 
 
 def test_empty_lists_print_titles_only(daemon, millrace):

@@ -241,6 +241,199 @@ static void queries_choose_by_lane_state_and_port(void **state)
 	json_decref(o);
 }
 
+static void fill_some_of_each(struct fixture *f);
+
+/* How many connections a query lists that is written as a client writes it. */
+static size_t listed(struct fixture *f, const char *name, const char *value)
+{
+	struct mr_conns_query q;
+	size_t n;
+	json_t *o;
+
+	mr_conns_query_init(&q);
+	assert_null(mr_conns_query_set(&f->c, &q, name, value));
+	o = ask(f, &q);
+	n = count(o, "connections") + count(o, "half_open") + count(o, "time_wait");
+	json_decref(o);
+	return n;
+}
+
+static void filters_choose_by_what_a_connection_is(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t now = (uint32_t)(mr_now_ns() / 1000000);
+	struct mr_conn *a = establish(f, 0, 1), *b = establish(f, 1, 2), *c = establish(f, 1, 3);
+	struct mr_half_open *h = mr_arena_area(&f->arena[0], MR_AREA_HALF_OPEN, NULL);
+
+	memcpy(b->remote, (uint8_t[16]){ 0x20, 0x01, 0x0d, 0xb8, [15] = 9 }, 16);
+	c->remote[12] = 10;
+	c->rule = 1;
+	a->opened_ms = now - 60000;
+	b->opened_ms = c->opened_ms = now;
+	a->received_ms = b->received_ms = now;
+	c->received_ms = now - 30000;
+	b->retransmits = 7;
+	h->flags = MR_HALF_USED;
+	memcpy(h->local, a->local, 16);
+	memcpy(h->remote, a->remote, 16);
+	assert_int_equal(listed(f, "remote", "192.0.2.1"), 2);
+	assert_int_equal(listed(f, "remote", "192.0.2.0/24"), 2);
+	assert_int_equal(listed(f, "remote", "192.0.2.2/31"), 0);
+	assert_int_equal(listed(f, "remote", "0.0.0.0/0"), 3);
+	assert_int_equal(listed(f, "remote", "2001:db8::/33"), 1);
+	assert_int_equal(listed(f, "remote", "::/0"), 4);
+	assert_int_equal(listed(f, "local", "192.0.2.2"), 4);
+	assert_int_equal(listed(f, "address", "192.0.2.1"), 2);
+	assert_int_equal(listed(f, "address", "192.0.2.2"), 4);
+	assert_int_equal(listed(f, "remote_port", "1025"), 1);
+	assert_int_equal(listed(f, "rule", "one"), 3);
+	/* half-open connections have no age: they are not of those that are asked for by it */
+	assert_int_equal(listed(f, "min_age_ms", "50000"), 1);
+	assert_int_equal(listed(f, "max_age_ms", "50000"), 2);
+	assert_int_equal(listed(f, "min_idle_ms", "20000"), 1);
+	assert_int_equal(listed(f, "min_retransmits", "7"), 1);
+	assert_int_equal(listed(f, "min_retransmits", "8"), 0);
+}
+
+static void parameter_that_makes_no_sense_is_told(void **state)
+{
+	static const char *const wrong[][2] = {
+		{ "colour", "red" },	    { "lane", "eth0" },	    { "lane", "eth0:9" },
+		{ "limit", "0" },	    { "limit", "-1" },	    { "state", "established" },
+		{ "port", "65536" },	    { "remote_port", "0" }, { "address", "192.0.2" },
+		{ "local", "1.2.3.4/33" },  { "remote", "::/129" }, { "remote", "::1/" },
+		{ "rule", "none" },	    { "id", "5" },	    { "id", "5.6.7" },
+		{ "min_age_ms", "1s" },	    { "max_age_ms", "0" },  { "min_idle_ms", "" },
+		{ "min_retransmits", "x" }, { "fields", "" },	    { "fields", "id,,state" },
+		{ "fields", "nothing" },    { "format", "xml" },    { "after", "1.2" },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct mr_conns_query q;
+
+		mr_conns_query_init(&q);
+		if (!mr_conns_query_set(&f->c, &q, wrong[i][0], wrong[i][1]))
+			fail_msg("%s=%s was taken", wrong[i][0], wrong[i][1]);
+	}
+}
+
+static void one_is_found_by_its_id(void **state)
+{
+	struct fixture *f = *state;
+	struct mr_conns_query q;
+	json_t *o;
+
+	establish(f, 1, 17)->generation = 3;
+	establish(f, 0, 17)->generation = 3;
+	establish(f, 1, 18)->generation = 3;
+	mr_conns_query_init(&q);
+	assert_null(mr_conns_query_set(&f->c, &q, "lane", "eth0:1"));
+	assert_null(mr_conns_query_set(&f->c, &q, "id", "17.3"));
+	o = ask(f, &q);
+	assert_int_equal(count(o, "connections"), 1);
+	assert_int_equal(number_of(json_array_get(json_object_get(o, "connections"), 0), "queue"),
+			 1);
+	json_decref(o);
+	assert_null(mr_conns_query_set(&f->c, &q, "id", "17.4"));
+	o = ask(f, &q);
+	assert_int_equal(count(o, "connections"), 0);
+	json_decref(o);
+}
+
+static char *text_in(struct fixture *f, const char *format, const char *fields)
+{
+	struct mr_conns_query q;
+	size_t bytes;
+	char *text;
+
+	mr_conns_query_init(&q);
+	q.limit = UINT32_MAX;
+	assert_null(mr_conns_query_set(&f->c, &q, "format", format));
+	assert_null(mr_conns_query_set(&f->c, &q, "fields", fields));
+	text = mr_json_conns(&f->c, &q, &bytes);
+	assert_non_null(text);
+	return text;
+}
+
+static void formats_have_a_line_a_connection_and_a_last_line(void **state)
+{
+	struct fixture *f = *state;
+	struct mr_time_wait *w = mr_arena_area(&f->arena[0], MR_AREA_TIME_WAIT, NULL);
+	struct mr_conn *c = establish(f, 0, 2);
+	char *text;
+
+	c->flags = MR_CONN_PASSIVE | MR_CONN_READY | MR_CONN_BLOCKED;
+	w->local_port = mr_to_be16(7000);
+	text = text_in(f, "tsv", "state,id,flags,rule,passive,srtt_us");
+	assert_string_equal(text, "id\tstate\trule\tpassive\tsrtt_us\tflags\n"
+				  "2.0\tESTABLISHED\tone\t"
+				  "yes\t-\tready,blocked\n"
+				  "-\tTIME-WAIT\t-\t-\t-\t-\n"
+				  "# next null\n");
+	free(text);
+	text = text_in(f, "lines", "state,id,passive");
+	assert_string_equal(text, "{\"id\":\"2.0\",\"state\":\"ESTABLISHED\",\"passive\":true}\n"
+				  "{\"state\":\"TIME-WAIT\"}\n"
+				  "{\"v\":1,\"next\":null}\n");
+	free(text);
+}
+
+/* RFC 4898 3.2, tcpEStatsPerfSndLimTrans*: which of the three it is now. */
+static void limit_of_sending_is_named(void **state)
+{
+	struct fixture *f = *state;
+	struct mr_conn *c = establish(f, 0, 1);
+	static const struct {
+		uint32_t queued, flight, snd_wnd, cwnd, flags;
+		const char *words;
+	} cases[] = {
+		{ 0, 0, 10000, 10000, 0, "snd" },
+		{ 5000, 5000, 5000, 5000, 0, "snd" },
+		{ 9000, 5000, 5500, 20000, 0, "rwin" },
+		{ 9000, 5000, 20000, 5500, 0, "cwin" },
+		{ 9000, 5000, 20000, 20000, 0, "snd" },
+		{ 9000, 5000, 5500, 5500, MR_CONN_SEND_LIMITED, "snd" },
+	};
+
+	c->snd_mss = 1448;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char expected[64], *text;
+
+		c->tx_bytes = cases[i].queued;
+		c->snd_nxt = c->snd_una + cases[i].flight;
+		c->snd_wnd = cases[i].snd_wnd;
+		c->cwnd = cases[i].cwnd;
+		c->flags = cases[i].flags;
+		snprintf(expected, sizeof(expected), "limited_by\n%s\n# next null\n",
+			 cases[i].words);
+		text = text_in(f, "tsv", "limited_by");
+		assert_string_equal(text, expected);
+		free(text);
+	}
+}
+
+/* Whoever looks for what is not there does not keep others waiting: it comes back in between. */
+static void search_gives_others_their_turn(void **state)
+{
+	struct fixture *f = *state;
+	struct mr_conns_query q;
+	struct mr_conns_walk *w;
+	unsigned int turns = 0;
+	char part[64];
+	ssize_t n;
+
+	fill_some_of_each(f);
+	mr_conns_query_init(&q);
+	q.remote_port = 9;
+	w = mr_conns_walk_new(&f->c, &q);
+	assert_non_null(w);
+	for (n = 0; n >= 0; turns++)
+		n = mr_conns_walk_read(w, part, sizeof(part));
+	assert_true(turns > 2);
+	mr_conns_walk_free(w);
+}
+
 static void fill_some_of_each(struct fixture *f)
 {
 	for (uint32_t lane = 0; lane < LANES; lane++) {
@@ -316,7 +509,7 @@ static void scribble(const struct fixture *f, uint32_t lane, enum mr_arena_area 
 static void hostile_arena_gives_json(void **state)
 {
 	struct fixture *f = *state;
-	struct mr_conns_query q = everything(MR_CONNS_MOST);
+	struct mr_conns_query q = everything(UINT32_MAX);
 
 	srand(1);
 	for (int round = 0; round < 20; round++) {
@@ -329,6 +522,7 @@ static void hostile_arena_gives_json(void **state)
 			memset(f->arena[lane].base, rand() & 255, MR_ARENA_PAGE);
 		}
 		json_decref(ask(f, &q));
+		free(text_in(f, "tsv", "local,rule,flags,timers,vlan,close_reason,sacked_bytes"));
 		mr_conns_count(&f->c, counts);
 	}
 }
@@ -358,6 +552,12 @@ int main(void)
 		T(connection_tells_loss_recovery_of_its_own_record),
 		T(connection_is_told_as_it_stands),
 		T(queries_choose_by_lane_state_and_port),
+		T(filters_choose_by_what_a_connection_is),
+		T(parameter_that_makes_no_sense_is_told),
+		T(one_is_found_by_its_id),
+		T(formats_have_a_line_a_connection_and_a_last_line),
+		T(limit_of_sending_is_named),
+		T(search_gives_others_their_turn),
 		T(pages_together_are_the_whole),
 		T(cursor_beyond_everything_lists_nothing),
 		T(hostile_arena_gives_json),

@@ -80,9 +80,14 @@ def test_conn_list_of_a_thousand():
 def test_conn_list_for_people():
     """Without -j, as ss -ti: a line with state and addresses, a line with the figures."""
     with lib.connect(lib.ECHO, 6) as s:
-        text = figures.millrace("conn", "list").stdout
+        text = figures.millrace("conn", "list", "--long").stdout
         assert f"[{lib.CLIENT[6]}]:{s.getsockname()[1]}" in text
         assert "ESTAB" in text.upper() and "cwnd" in text and "rtt" in text
+        one = f"[{lib.CLIENT[6]}]:{s.getsockname()[1]}"
+        assert "congestion window" in figures.millrace("conn", "show", one).stdout
+        listed = figures.rows(figures.tool("conn", "list", "--remote", lib.CLIENT[6], "--rule",
+                                           "echo", "--younger", "60"), "connections")
+        assert s.getsockname()[1] in [conn["remote_port"] for conn in listed]
 
 
 def test_rule_list_counts():

@@ -16,7 +16,7 @@ enum {
 	MR_CLI_ERROR = 1,
 	MR_CLI_USAGE = 2,
 
-	MR_CLI_ARGUMENTS = 8, /* most that one verb takes */
+	MR_CLI_ARGUMENTS = 16, /* most that one verb takes */
 };
 
 /* What holds for the whole call. Strings are borrowed from argv and the environment. */
@@ -71,6 +71,8 @@ int mr_cli_lane_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_lane_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_rule_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_conn_list(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_conn_show(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_top(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_stats_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_config_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_config_check(struct mr_cli *cli, const struct mr_arguments *a);

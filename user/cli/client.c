@@ -18,13 +18,37 @@ struct body {
 	size_t len;
 	size_t room;
 	bool too_long;
+	CURL *curl;
+	struct mr_client_sink *sink; /* or NULL: all of it is kept */
+	bool refused;		     /* by the sink */
 };
+
+static bool sink_takes(struct body *b, const char *data, size_t len)
+{
+	b->sink->streams = true;
+	b->refused = !b->sink->take(b->sink->arg, data, len);
+	return !b->refused;
+}
+
+/* What was kept so far is the beginning of what the sink waits for: from here on it is its own. */
+static bool give_away(struct body *b)
+{
+	size_t n = strlen(b->sink->begins);
+	long status = 0;
+
+	curl_easy_getinfo(b->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (status != 200 || b->len < b->sink->hold || memcmp(b->bytes, b->sink->begins, n) != 0)
+		return true;
+	return sink_takes(b, b->bytes, b->len);
+}
 
 static size_t collect(char *data, size_t size, size_t n, void *arg)
 {
 	struct body *b = arg;
 	size_t len = size * n;
 
+	if (b->sink && b->sink->streams)
+		return sink_takes(b, data, len) ? len : 0;
 	if (len > MR_CLIENT_ANSWER_MAX - b->len) {
 		b->too_long = true;
 		return 0; /* curl ends the transfer */
@@ -40,7 +64,7 @@ static size_t collect(char *data, size_t size, size_t n, void *arg)
 	}
 	memcpy(b->bytes + b->len, data, len);
 	b->len += len;
-	return len;
+	return b->sink && !give_away(b) ? 0 : len;
 }
 
 /* Control characters, C0 and C1 in UTF-8, would reach the terminal. Returns true if it had any. */
@@ -136,12 +160,16 @@ static const char *cure_of(int err)
 }
 
 /* Why the transfer failed. Returns -errno. */
-static int explain_transfer(const struct mr_cli *cli, CURL *curl, CURLcode code,
-			    const struct body *b, char *why)
+static int explain_transfer(const struct mr_cli *cli, CURLcode code, const struct body *b,
+			    char *why)
 {
 	long err = 0;
 
-	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &err);
+	if (b->refused) {
+		why[0] = '\0';
+		return -ECANCELED;
+	}
+	curl_easy_getinfo(b->curl, CURLINFO_OS_ERRNO, &err);
 	if (code == CURLE_COULDNT_CONNECT && err > 0) {
 		snprintf(why, MR_CLIENT_WORDS, "cannot reach %s: %s%s", cli->socket,
 			 strerror((int)err), cure_of((int)err));
@@ -152,7 +180,10 @@ static int explain_transfer(const struct mr_cli *cli, CURL *curl, CURLcode code,
 			 cli->socket);
 		return -ETIMEDOUT;
 	}
-	if (b->too_long)
+	if (b->sink && b->sink->streams)
+		snprintf(why, MR_CLIENT_WORDS, "the daemon's answer was cut off: %s",
+			 curl_easy_strerror(code));
+	else if (b->too_long)
 		snprintf(why, MR_CLIENT_WORDS, "answer from %s is longer than %d MiB", cli->socket,
 			 MR_CLIENT_ANSWER_MAX >> 20);
 	else
@@ -214,28 +245,32 @@ refuse:
 	return err;
 }
 
-static void set_options(CURL *curl, const struct mr_cli *cli, const char *url, struct body *b)
+/* A stream may take as long as who reads our output takes; silence ends it. */
+static void set_options(const struct mr_cli *cli, const char *url, struct body *b)
 {
+	CURL *curl = b->curl;
+
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, cli->socket);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
 	curl_easy_setopt(curl, CURLOPT_NOPROXY, "*"); /* whatever http_proxy says */
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)ANSWER_TIMEOUT_S);
+	curl_easy_setopt(curl, b->sink ? CURLOPT_LOW_SPEED_TIME : CURLOPT_TIMEOUT,
+			 (long)ANSWER_TIMEOUT_S);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, b->sink ? 1L : 0L);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, b);
 }
 
-int mr_client_try(const struct mr_cli *cli, const char *path, json_t **answer,
-		  char why[MR_CLIENT_WORDS])
+int mr_client_stream(const struct mr_cli *cli, const char *path, struct mr_client_sink *sink,
+		     json_t **answer, char why[MR_CLIENT_WORDS])
 {
 	char url[MR_CLIENT_PATH + 32];
-	struct body body = { 0 };
+	struct body body = { .sink = sink };
 	CURLcode code;
 	long status = 0;
-	CURL *curl;
-	int err;
+	int err = 0;
 
 	*answer = NULL;
 	if (strlen(cli->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
@@ -243,25 +278,30 @@ int mr_client_try(const struct mr_cli *cli, const char *path, json_t **answer,
 			 sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 		return -ENAMETOOLONG;
 	}
-	curl = curl_easy_init();
-	if (!curl) {
+	body.curl = curl_easy_init();
+	if (!body.curl) {
 		snprintf(why, MR_CLIENT_WORDS, "out of memory");
 		return -ENOMEM;
 	}
 	snprintf(url, sizeof(url), "http://millrace%s", path);
-	set_options(curl, cli, url, &body);
-	code = curl_easy_perform(curl);
-	if (code != CURLE_OK) {
-		err = explain_transfer(cli, curl, code, &body, why);
-	} else {
-		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	set_options(cli, url, &body);
+	code = curl_easy_perform(body.curl);
+	curl_easy_getinfo(body.curl, CURLINFO_RESPONSE_CODE, &status);
+	if (code != CURLE_OK)
+		err = explain_transfer(cli, code, &body, why);
+	else if (!sink || !sink->streams)
 		err = read_answer(status, &body, answer, why);
-	}
 	if (*answer && !cli->json)
 		clean_value(*answer);
 	free(body.bytes);
-	curl_easy_cleanup(curl);
+	curl_easy_cleanup(body.curl);
 	return err;
+}
+
+int mr_client_try(const struct mr_cli *cli, const char *path, json_t **answer,
+		  char why[MR_CLIENT_WORDS])
+{
+	return mr_client_stream(cli, path, NULL, answer, why);
 }
 
 json_t *mr_client_get(const struct mr_cli *cli, const char *path)

@@ -25,6 +25,31 @@ enum {
 int mr_client_try(const struct mr_cli *cli, const char *path, json_t **answer,
 		  char why[MR_CLIENT_WORDS]);
 
+/**
+ * struct mr_client_sink - where a long answer goes, piece by piece
+ * @begins:	how an answer begins that is meant
+ * @hold:	bytes to wait for before the first piece is given away; at least those of @begins
+ * @take:	false ends it
+ * @streams:	out: something was given away
+ */
+struct mr_client_sink {
+	const char *begins;
+	size_t hold;
+	bool (*take)(void *arg, const char *data, size_t len);
+	void *arg;
+	bool streams;
+};
+
+/**
+ * mr_client_stream() - GET @path, an answer that may be longer than memory
+ * @answer:	out: as mr_client_try()'s for what was not given to @sink: an answer shorter than
+ *		@sink->hold, or one that begins otherwise; NULL after a stream
+ *
+ * Return: as mr_client_try(); -ECANCELED with @why empty when @take ended it
+ */
+int mr_client_stream(const struct mr_cli *cli, const char *path, struct mr_client_sink *sink,
+		     json_t **answer, char why[MR_CLIENT_WORDS]);
+
 /** mr_client_get() - as mr_client_try(), but says itself what went wrong, and returns NULL then */
 json_t *mr_client_get(const struct mr_cli *cli, const char *path);
 

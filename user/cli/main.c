@@ -31,8 +31,13 @@ static const struct verb verbs[] = {
 	  "check a configuration file without using it" },
 	{ "config show",		mr_cli_config_show,
 	  "the configuration in force, defaults filled in" },
-	{ "conn list [--lane LANE] [--state STATE] [--port PORT] [--limit N]", mr_cli_conn_list,
-	  "connections with their figures" },
+	{ "conn list [--long] [--lane LANE] [--state STATE] [--rule RULE] [--address PREFIX] "
+	  "[--local PREFIX] [--remote PREFIX] [--port PORT] [--remote-port PORT] "
+	  "[--older TIME] [--younger TIME] [--idle TIME] [--retransmits N] [--limit N]",
+	  mr_cli_conn_list,
+	  "connections, a line each; --long: with all figures" },
+	{ "conn show CONNECTION",	mr_cli_conn_show,
+	  "one connection: LANE/ID as conn list prints them, or the peer's ADDRESS:PORT" },
 	{ "lane list",			mr_cli_lane_list,
 	  "lanes, their modes, drops and slow applications" },
 	{ "lane show INTERFACE QUEUE",	mr_cli_lane_show,
@@ -41,6 +46,8 @@ static const struct verb verbs[] = {
 	  "what is taken from the kernel, and how much" },
 	{ "stats show [--all]",		mr_cli_stats_show,
 	  "verdicts and counters of all lanes, without zeros" },
+	{ "top [-b] [-d SECONDS] [-n N] [--sort KEY]", mr_cli_top,
+	  "lanes, rates and drops as they change; -b: as text for scripts" },
 	{ "help",			help,
 	  "this text" },
 	/* clang-format on */
@@ -62,6 +69,7 @@ static void print_help(FILE *f)
 	      "             else " DEFAULT_SOCKET "\n"
 	      "\n"
 	      "LANE is INTERFACE:QUEUE, or a queue alone when one interface has it.\n"
+	      "TIME is a number with ms, s, m, h or d behind it, else seconds.\n"
 	      "Exit status: 0 ok, 1 error, 2 usage.\n",
 	      f);
 }

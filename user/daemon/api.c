@@ -12,18 +12,36 @@
 
 enum {
 	CONNECTIONS_MOST = 32,
-	REQUEST_BYTES = 16384, /* of one request's headers, for MHD */
+	CONNECTION_BYTES = 65536, /* of a connection, for MHD: a request's headers, a piece */
+	PIECE_BYTES = 32768,
 	IDLE_S = 10,
+	LISTING_S = 600,
 };
 
 static const char JSON_TYPE[] = "application/json";
+static const char LINES_TYPE[] = "application/x-ndjson";
+static const char TSV_TYPE[] = "text/tab-separated-values; charset=utf-8";
 static const char METRICS_TYPE[] = "text/plain; version=0.0.4; charset=utf-8";
+
+/* Takes the reference of @r. */
+static enum MHD_Result send_reply(struct MHD_Connection *http, unsigned int status,
+				  const char *type, struct MHD_Response *r)
+{
+	enum MHD_Result ok;
+
+	MHD_add_response_header(r, "Content-Type", type);
+	MHD_add_response_header(r, "Cache-Control", "no-store");
+	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+		MHD_add_response_header(r, "Allow", "GET");
+	ok = MHD_queue_response(http, status, r);
+	MHD_destroy_response(r);
+	return ok;
+}
 
 static enum MHD_Result reply(struct MHD_Connection *http, unsigned int status, const char *type,
 			     char *body, size_t bytes)
 {
 	struct MHD_Response *r;
-	enum MHD_Result ok;
 
 	if (!body)
 		return MHD_NO; /* memory is short: the connection ends */
@@ -32,13 +50,7 @@ static enum MHD_Result reply(struct MHD_Connection *http, unsigned int status, c
 		free(body);
 		return MHD_NO;
 	}
-	MHD_add_response_header(r, "Content-Type", type);
-	MHD_add_response_header(r, "Cache-Control", "no-store");
-	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-		MHD_add_response_header(r, "Allow", "GET");
-	ok = MHD_queue_response(http, status, r);
-	MHD_destroy_response(r);
-	return ok;
+	return send_reply(http, status, type, r);
 }
 
 static enum MHD_Result reply_json(struct MHD_Connection *http, unsigned int status, json_t *o)
@@ -55,92 +67,73 @@ static enum MHD_Result reply_error(struct MHD_Connection *http, unsigned int sta
 	return reply_json(http, status, json_pack("{s:i, s:s}", "v", 1, "error", words));
 }
 
-static bool parse_number(const char *text, uint32_t lo, uint32_t hi, uint32_t *out)
-{
-	char *end;
-	unsigned long v;
+/* A request's parameters on their way into a query. */
+struct asked {
+	const struct mr_child *c;
+	struct mr_conns_query q;
+	const char *wrong;
+};
 
-	if (text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	v = strtoul(text, &end, 10);
-	*out = (uint32_t)v;
-	return !errno && !*end && v >= lo && v <= hi;
+static enum MHD_Result take_parameter(void *arg, enum MHD_ValueKind kind, const char *name,
+				      const char *value)
+{
+	struct asked *a = arg;
+
+	(void)kind;
+	a->wrong = mr_conns_query_set(a->c, &a->q, name, value ? value : "");
+	return a->wrong ? MHD_NO : MHD_YES;
 }
 
-static bool parse_lane(const struct mr_child *c, const char *text, uint32_t *out)
+/* NULL, or what is wrong with the parameters of /v1/conns. */
+static const char *parse_query(struct asked *a, struct MHD_Connection *http)
 {
-	const char *colon = strrchr(text, ':');
-	uint32_t queue;
-
-	if (!colon || !parse_number(colon + 1, 0, MR_MAX_LANES, &queue))
-		return false;
-	for (uint32_t i = 0; i < c->d->n_lanes; i++) {
-		const char *name = mr_lane_link(c->d, &c->d->lanes[i])->name;
-
-		if (c->d->lanes[i].index == queue && strlen(name) == (size_t)(colon - text) &&
-		    !memcmp(name, text, strlen(name))) {
-			*out = i;
-			return true;
-		}
-	}
-	return false;
+	mr_conns_query_init(&a->q);
+	MHD_get_connection_values(http, MHD_GET_ARGUMENT_KIND, take_parameter, a);
+	if (a->wrong)
+		return a->wrong;
+	if (!a->q.limit_given && a->q.format != MR_CONNS_JSON)
+		a->q.limit = UINT32_MAX;
+	return a->q.has_id && a->q.lane == UINT32_MAX ? "id: give its lane, too" : NULL;
 }
 
-static bool parse_state(const char *text, int *out)
+static ssize_t read_conns(void *arg, uint64_t at, char *out, size_t most)
 {
-	static const char *const names[] = MR_TCP_STATE_NAMES;
+	ssize_t n = mr_conns_walk_read(arg, out, most);
 
-	for (int i = 0; i < MR_TCP_STATE_COUNT; i++)
-		if (!strcmp(names[i], text)) {
-			*out = i;
-			return true;
-		}
-	return false;
+	(void)at;
+	return n < 0 ? MHD_CONTENT_READER_END_OF_STREAM : n;
 }
 
-/* The parameters of /v1/conns; NULL, or what is wrong with them. */
-static const char *parse_query(const struct mr_child *c, struct MHD_Connection *http,
-			       struct mr_conns_query *q)
+static void free_conns(void *arg)
 {
-	const char *v;
-	uint32_t port;
-	char rest;
-
-	*q = (struct mr_conns_query){
-		.lane = UINT32_MAX, .limit = MR_CONNS_DEFAULT, .state = -1, .port = -1
-	};
-	v = MHD_lookup_connection_value(http, MHD_GET_ARGUMENT_KIND, "lane");
-	if (v && !parse_lane(c, v, &q->lane))
-		return "lane: there is no such lane; write it as INTERFACE:QUEUE";
-	v = MHD_lookup_connection_value(http, MHD_GET_ARGUMENT_KIND, "limit");
-	if (v && !parse_number(v, 1, MR_CONNS_MOST, &q->limit))
-		return "limit: give 1 to 10000";
-	v = MHD_lookup_connection_value(http, MHD_GET_ARGUMENT_KIND, "state");
-	if (v && !parse_state(v, &q->state))
-		return "state: no such TCP state; write it as ESTABLISHED";
-	v = MHD_lookup_connection_value(http, MHD_GET_ARGUMENT_KIND, "port");
-	if (v && !parse_number(v, 1, 65535, &port))
-		return "port: give 1 to 65535";
-	q->port = v ? (int)port : -1;
-	v = MHD_lookup_connection_value(http, MHD_GET_ARGUMENT_KIND, "after");
-	if (v && sscanf(v, "%" SCNu32 ".%" SCNu32 ".%" SCNu32 "%c", &q->after_lane, &q->after_kind,
-			&q->after_index, &rest) != 3)
-		return "after: give the \"next\" of the answer before";
-	return NULL;
+	mr_conns_walk_free(arg);
 }
 
+/* In pieces: a million connections are no reason to hold a million rows. */
 static enum MHD_Result serve_conns(struct mr_child *c, struct MHD_Connection *http)
 {
-	struct mr_conns_query q;
-	const char *wrong = parse_query(c, http, &q);
-	size_t bytes = 0;
-	char *body;
+	struct asked a = { .c = c };
+	const char *wrong = parse_query(&a, http);
+	struct mr_conns_walk *w;
+	struct MHD_Response *r;
 
 	if (wrong)
 		return reply_error(http, MHD_HTTP_BAD_REQUEST, wrong);
-	body = mr_json_conns(c, &q, &bytes);
-	return reply(http, MHD_HTTP_OK, JSON_TYPE, body, bytes);
+	w = mr_conns_walk_new(c, &a.q);
+	r = w ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_BYTES, read_conns, w,
+						  free_conns)
+	      : NULL;
+	if (!r) {
+		mr_conns_walk_free(w);
+		return MHD_NO;
+	}
+	/* Whoever reads it page by page on a screen takes longer than a request may. */
+	MHD_set_connection_option(http, MHD_CONNECTION_OPTION_TIMEOUT, LISTING_S);
+	return send_reply(http, MHD_HTTP_OK,
+			  a.q.format == MR_CONNS_TSV	? TSV_TYPE
+			  : a.q.format == MR_CONNS_JSON ? JSON_TYPE
+							: LINES_TYPE,
+			  r);
 }
 
 static enum MHD_Result serve_metrics(struct mr_child *c, struct MHD_Connection *http)
@@ -213,7 +206,7 @@ int mr_api_open(struct mr_child *c)
 				   MHD_OPTION_LISTEN_SOCKET, c->d->control,
 				   MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST,
 				   MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
-				   MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES,
+				   MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
 				   MHD_OPTION_END);
 	if (!c->http)
 		return -ENOMEM;

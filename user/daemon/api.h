@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "user/daemon/child.h"
+#include "user/daemon/conns.h"
 
 /** mr_api_open() - serve the socket that the parent made; 0 or -errno */
 int mr_api_open(struct mr_child *c);
@@ -20,35 +21,12 @@ int mr_api_timeout(struct mr_child *c, int most);
 /** mr_api_turn() - connections that timed out */
 void mr_api_turn(struct mr_child *c);
 
-/* What a client asks of /v1/conns. */
-struct mr_conns_query {
-	uint32_t lane;	/* index in mr_daemon.lanes, UINT32_MAX: all */
-	uint32_t limit; /* 1 to MR_CONNS_MOST */
-	int state;	/* enum mr_tcp_state, -1: any */
-	int port;	/* local, -1: any */
-	/* cursor */
-	uint32_t after_lane;
-	uint32_t after_kind;
-	uint32_t after_index;
-};
-
-enum {
-	MR_CONNS_DEFAULT = 1000,
-	MR_CONNS_MOST = 10000,
-};
-
 /* Bodies. Each returns a new object, or NULL when memory is short. */
 json_t *mr_json_status(struct mr_child *c);
 json_t *mr_json_lanes(struct mr_child *c);
 json_t *mr_json_rules(struct mr_child *c);
 json_t *mr_json_stats(struct mr_child *c);
 json_t *mr_json_config(struct mr_child *c);
-
-/** mr_json_conns() - text, to be freed, or NULL when memory is short; @bytes out: its length */
-char *mr_json_conns(struct mr_child *c, const struct mr_conns_query *q, size_t *bytes);
-
-/** mr_conns_count() - connections that stand, by rule id; @counts zeroed by the caller */
-void mr_conns_count(struct mr_child *c, uint32_t counts[MR_MAX_RULES]);
 
 /** mr_metrics_text() - Prometheus text format, to be freed, or NULL */
 char *mr_metrics_text(struct mr_child *c, size_t *bytes);

@@ -23,26 +23,32 @@ static uint32_t skip_hole(const struct mr_lane *l, const struct mr_arena_area_re
 	return data < r->count ? (uint32_t)data : r->count;
 }
 
+uint32_t mr_arena_read(const struct mr_lane *l, enum mr_arena_area area, uint32_t *index,
+		       void *records, size_t bytes)
+{
+	const struct mr_arena_area_record *r = &l->layout.area[area];
+	uint32_t n = (uint32_t)(bytes / r->record_bytes);
+	ssize_t got;
+
+	if (*index >= r->count)
+		return 0;
+	*index = skip_hole(l, r, *index);
+	if (n > r->count - *index)
+		n = r->count - *index;
+	got = pread(l->arena_reader, records, (size_t)n * r->record_bytes,
+		    (off_t)(r->offset + (uint64_t)*index * r->record_bytes));
+	return got < 0 ? 0 : (uint32_t)got / r->record_bytes;
+}
+
 void mr_arena_each(const struct mr_lane *l, enum mr_arena_area area, uint32_t first,
 		   bool (*fn)(void *arg, uint32_t index, const void *record), void *arg)
 {
 	static uint64_t chunk[CHUNK_BYTES / sizeof(uint64_t)];
-	const struct mr_arena_area_record *r = &l->layout.area[area];
-	uint32_t index = first, at_once = CHUNK_BYTES / r->record_bytes;
+	uint32_t index = first, n, record_bytes = l->layout.area[area].record_bytes;
 
-	while (index < r->count) {
-		uint32_t n;
-		ssize_t got;
-
-		index = skip_hole(l, r, index);
-		n = r->count - index < at_once ? r->count - index : at_once;
-		got = pread(l->arena_reader, chunk, (size_t)n * r->record_bytes,
-			    (off_t)(r->offset + (uint64_t)index * r->record_bytes));
-		if (got < (ssize_t)r->record_bytes)
-			return;
-		n = (uint32_t)got / r->record_bytes;
+	while ((n = mr_arena_read(l, area, &index, chunk, sizeof(chunk)))) {
 		for (uint32_t i = 0; i < n; i++)
-			if (!fn(arg, index + i, (const char *)chunk + (size_t)i * r->record_bytes))
+			if (!fn(arg, index + i, (const char *)chunk + (size_t)i * record_bytes))
 				return;
 		index += n;
 	}

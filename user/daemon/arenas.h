@@ -10,6 +10,16 @@
 #include "user/daemon/daemon.h"
 
 /**
+ * mr_arena_read() - copies of some records of an area
+ * @index:	in: of the first one wanted; out: of the first one there is, behind a hole
+ * @records:	of @bytes, at least one record
+ *
+ * Return: how many; 0: there are no more
+ */
+uint32_t mr_arena_read(const struct mr_lane *l, enum mr_arena_area area, uint32_t *index,
+		       void *records, size_t bytes);
+
+/**
  * mr_arena_each() - copies of the records of an area, in order
  * @first:	index to begin with; beyond the area: none
  * @fn:		false ends it

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/* What a client asks of /v1/conns, and whether a record is it. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/daemon/conns.h"
+
+static bool parse_number(const char *text, uint32_t lo, uint32_t hi, uint32_t *out)
+{
+	char *end;
+	unsigned long v;
+
+	if (text[0] < '0' || text[0] > '9')
+		return false;
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	*out = (uint32_t)v;
+	return !errno && !*end && v >= lo && v <= hi;
+}
+
+static const char *set_lane(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	uint32_t queue;
+
+	if (!colon || !parse_number(colon + 1, 0, MR_MAX_LANES, &queue))
+		return "lane: there is no such lane; write it as INTERFACE:QUEUE";
+	for (uint32_t i = 0; i < c->d->n_lanes; i++) {
+		const char *name = mr_lane_link(c->d, &c->d->lanes[i])->name;
+
+		if (c->d->lanes[i].index == queue && strlen(name) == (size_t)(colon - text) &&
+		    !memcmp(name, text, strlen(name))) {
+			q->lane = i;
+			return NULL;
+		}
+	}
+	return "lane: there is no such lane; write it as INTERFACE:QUEUE";
+}
+
+static const char *set_limit(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	(void)c;
+	q->limit_given = true;
+	q->limit = UINT32_MAX;
+	if (!strcmp(text, "all") || parse_number(text, 1, UINT32_MAX - 1, &q->limit))
+		return NULL;
+	return "limit: give 1 or more, or all";
+}
+
+static const char *set_state(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	static const char *const names[] = MR_TCP_STATE_NAMES;
+
+	(void)c;
+	for (int i = 0; i < MR_TCP_STATE_COUNT; i++)
+		if (!strcmp(names[i], text)) {
+			q->state = i;
+			return NULL;
+		}
+	return "state: no such TCP state; write it as ESTABLISHED";
+}
+
+static const char *set_port(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	uint32_t port;
+
+	(void)c;
+	if (!parse_number(text, 1, 65535, &port))
+		return "port: give 1 to 65535";
+	q->port = (int)port;
+	return NULL;
+}
+
+static const char *set_remote_port(const struct mr_child *c, struct mr_conns_query *q,
+				   const char *text)
+{
+	uint32_t port;
+
+	(void)c;
+	if (!parse_number(text, 1, 65535, &port))
+		return "remote_port: give 1 to 65535";
+	q->remote_port = (uint16_t)port;
+	return NULL;
+}
+
+/* ADDRESS or ADDRESS/BITS. Bits behind the prefix may be set: they do not count. */
+static bool parse_prefix(const char *text, struct mr_prefix *p)
+{
+	const char *slash = strchr(text, '/');
+	size_t len = slash ? (size_t)(slash - text) : strlen(text);
+	char address[INET6_ADDRSTRLEN];
+	uint32_t bits, most = 128;
+
+	if (len >= sizeof(address))
+		return false;
+	memcpy(address, text, len);
+	address[len] = '\0';
+	memset(p->addr, 0, sizeof(p->addr));
+	if (inet_pton(AF_INET, address, p->addr + 12) == 1) {
+		p->addr[10] = p->addr[11] = 0xff;
+		most = 32;
+	} else if (inet_pton(AF_INET6, address, p->addr) != 1) {
+		return false;
+	}
+	bits = most;
+	if (slash && !parse_number(slash + 1, 0, most, &bits))
+		return false;
+	p->bits = (uint8_t)(bits + 128 - most);
+	return true;
+}
+
+static const char *set_address(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	(void)c;
+	return parse_prefix(text, &q->address) ? NULL : "address: give ADDRESS or ADDRESS/BITS";
+}
+
+static const char *set_local(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	(void)c;
+	return parse_prefix(text, &q->local) ? NULL : "local: give ADDRESS or ADDRESS/BITS";
+}
+
+static const char *set_remote(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	(void)c;
+	return parse_prefix(text, &q->remote) ? NULL : "remote: give ADDRESS or ADDRESS/BITS";
+}
+
+static const char *set_rule(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	const struct mr_settings *s = &c->d->settings;
+
+	for (unsigned int i = 0; i < s->n_rules; i++)
+		if (!strcmp(s->rules[i].lane.name, text)) {
+			q->rule = s->rules[i].lane.rule_id;
+			q->has_rule = true;
+			return NULL;
+		}
+	return "rule: there is none of this name; see /v1/rules";
+}
+
+static const char *set_id(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	char rest;
+
+	(void)c;
+	q->has_id = true;
+	if (sscanf(text, "%" SCNu32 ".%" SCNu32 "%c", &q->id_index, &q->id_generation, &rest) != 2)
+		return "id: give the \"id\" of a connection, and its lane";
+	return NULL;
+}
+
+static const char *set_min_age(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	(void)c;
+	return parse_number(text, 0, INT32_MAX, &q->min_age_ms) ? NULL
+								: "min_age_ms: give 0 or more";
+}
+
+static const char *set_max_age(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	(void)c;
+	return parse_number(text, 1, INT32_MAX, &q->max_age_ms) ? NULL
+								: "max_age_ms: give 1 or more";
+}
+
+static const char *set_min_idle(const struct mr_child *c, struct mr_conns_query *q,
+				const char *text)
+{
+	(void)c;
+	return parse_number(text, 0, INT32_MAX, &q->min_idle_ms) ? NULL
+								 : "min_idle_ms: give 0 or more";
+}
+
+static const char *set_min_retransmits(const struct mr_child *c, struct mr_conns_query *q,
+				       const char *text)
+{
+	(void)c;
+	return parse_number(text, 0, UINT16_MAX, &q->min_retransmits)
+		       ? NULL
+		       : "min_retransmits: give 0 to 65535";
+}
+
+static const char *set_fields(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	(void)c;
+	q->fields = 0;
+	for (;;) {
+		size_t len = strcspn(text, ",");
+		int field = mr_conns_field(text, len);
+
+		if (field < 0)
+			return "fields: names of members, separated by commas; one of them is none";
+		q->fields |= 1ull << field;
+		if (!text[len])
+			return NULL;
+		text += len + 1;
+	}
+}
+
+static const char *set_format(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	static const char *const names[] = {
+		[MR_CONNS_JSON] = "json", [MR_CONNS_LINES] = "lines", [MR_CONNS_TSV] = "tsv"
+	};
+
+	(void)c;
+	for (uint8_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(names[i], text)) {
+			q->format = i;
+			return NULL;
+		}
+	return "format: give json, lines or tsv";
+}
+
+static const char *set_after(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	char rest;
+
+	(void)c;
+	if (sscanf(text, "%" SCNu32 ".%" SCNu32 ".%" SCNu32 "%c", &q->after_lane, &q->after_kind,
+		   &q->after_index, &rest) != 3)
+		return "after: give the \"next\" of the answer before";
+	return NULL;
+}
+
+static const struct {
+	const char *name;
+	const char *(*set)(const struct mr_child *c, struct mr_conns_query *q, const char *text);
+} parameters[] = {
+	{ "lane", set_lane },
+	{ "limit", set_limit },
+	{ "after", set_after },
+	{ "state", set_state },
+	{ "port", set_port },
+	{ "remote_port", set_remote_port },
+	{ "address", set_address },
+	{ "local", set_local },
+	{ "remote", set_remote },
+	{ "rule", set_rule },
+	{ "id", set_id },
+	{ "min_age_ms", set_min_age },
+	{ "max_age_ms", set_max_age },
+	{ "min_idle_ms", set_min_idle },
+	{ "min_retransmits", set_min_retransmits },
+	{ "fields", set_fields },
+	{ "format", set_format },
+};
+
+void mr_conns_query_init(struct mr_conns_query *q)
+{
+	*q = (struct mr_conns_query){
+		.lane = UINT32_MAX, .limit = MR_CONNS_DEFAULT, .state = -1, .port = -1
+	};
+}
+
+const char *mr_conns_query_set(const struct mr_child *c, struct mr_conns_query *q, const char *name,
+			       const char *value)
+{
+	for (size_t i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++)
+		if (!strcmp(parameters[i].name, name))
+			return parameters[i].set(c, q, value);
+	return "there is no such parameter; docs/control-api.md has them";
+}
+
+/* ----- is it what was asked for? ----- */
+
+static bool is_in(const struct mr_prefix *p, const uint8_t addr[16])
+{
+	unsigned int bytes = p->bits / 8, rest = p->bits % 8;
+
+	if (memcmp(p->addr, addr, bytes) != 0)
+		return false;
+	return !rest || !((p->addr[bytes] ^ addr[bytes]) >> (8 - rest));
+}
+
+/* What only a connection has: half-open ones and those in TIME-WAIT have no age. */
+static bool conn_wanted(const struct mr_conns_query *q, const struct mr_conns_row *r)
+{
+	uint32_t age = r->now_ms - r->conn->opened_ms, idle = r->now_ms - r->conn->received_ms;
+
+	if (q->min_age_ms && (age > INT32_MAX || age < q->min_age_ms))
+		return false;
+	if (q->max_age_ms && age <= INT32_MAX && age > q->max_age_ms)
+		return false;
+	if (q->min_idle_ms && (idle > INT32_MAX || idle < q->min_idle_ms))
+		return false;
+	if (q->has_id && (q->id_index != r->index || q->id_generation != r->conn->generation))
+		return false;
+	return r->conn->retransmits >= q->min_retransmits;
+}
+
+static bool needs_conn(const struct mr_conns_query *q)
+{
+	return q->min_age_ms || q->max_age_ms || q->min_idle_ms || q->min_retransmits || q->has_id;
+}
+
+static bool rule_wanted(const struct mr_conns_query *q, const struct mr_conns_row *r)
+{
+	if (r->conn)
+		return r->conn->rule == q->rule;
+	return r->half_open && r->half_open->rule == q->rule;
+}
+
+bool mr_conns_wanted(const struct mr_conns_query *q, const struct mr_conns_row *r)
+{
+	if (q->state >= 0 && q->state != r->state)
+		return false;
+	if (q->port >= 0 && q->port != r->local_port)
+		return false;
+	if (q->remote_port && q->remote_port != r->remote_port)
+		return false;
+	if (q->has_rule && !rule_wanted(q, r))
+		return false;
+	if (!is_in(&q->local, r->local) || !is_in(&q->remote, r->remote))
+		return false;
+	if (!is_in(&q->address, r->local) && !is_in(&q->address, r->remote))
+		return false;
+	return r->conn ? conn_wanted(q, r) : !needs_conn(q);
+}
