@@ -76,11 +76,21 @@ int mr_privileges_check(struct mr_daemon *d)
 	return 0;
 }
 
+/* Nothing can come back, even if a file could give it. With no_new_privs none can, so a parent
+ * without CAP_SETPCAP may leave the set as it is. */
+static void drop_bounding_set(void)
+{
+	for (int i = 0; i <= CAP_LAST_CAP; i++)
+		if (prctl(PR_CAPBSET_DROP, i, 0, 0, 0) < 0 && errno != EINVAL)
+			return;
+}
+
 int mr_privileges_drop(uid_t uid, gid_t gid)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[2] = { 0 };
 
+	drop_bounding_set();
 	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return -errno;
 	if (syscall(SYS_capset, &header, none) < 0)
