@@ -44,14 +44,25 @@ DAEMON_LIBS := -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lsec
 CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
+MAN      := $(B)/man/millrace-maps.7 $(B)/man/millrace-tlv.5
 BENCH    := $(addprefix $(B)/bench/,mr-load mr-bench-wire mr-bench-xdp mr-bench-scale \
 	mr-bench-wake mr-bench-conns epoll-echo epoll-bulk uring-echo xsk-reflect)
 BPF_OBJ  := $(B)/millrace.bpf.o $(addprefix $(B)/bench/,parse_pass.bpf.o pass.bpf.o steer.bpf.o)
 
 .PHONY: all programs
-all: $(PROGRAMS) $(BENCH) $(BPF_OBJ)
+all: programs $(BENCH) $(BPF_OBJ)
 
-programs: $(PROGRAMS)
+programs: $(PROGRAMS) $(MAN)
+
+# manual pages that docs/ has as Markdown
+$(B)/man/millrace-maps.7: ABOUT = BPF maps of the packet fast path
+$(B)/man/millrace-tlv.5: ABOUT = message format of the packet fast path
+$(MAN): $(B)/man/%: scripts/man.py docs/millraced.8
+	$(say) MAN $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PYTHON) scripts/man.py $(basename $*) $(subst .,,$(suffix $*)) '$(ABOUT)' <$(filter %.md,$^) >$@.tmp && mv $@.tmp $@
+$(B)/man/millrace-maps.7: docs/maps.md
+$(B)/man/millrace-tlv.5: docs/tlv.md
 
 $(B)/millraced: $(DAEMON_OBJ) $(DAEMON_LANE_OBJ)
 	$(say) LINK $@

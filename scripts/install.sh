@@ -51,7 +51,7 @@ everything() {
 	for file in "$B"/*.bpf.o; do
 		put 0644 "$file" "$PREFIX/lib/millrace"
 	done
-	for file in docs/*.[1-8]; do
+	for file in docs/*.[1-8] "$B"/man/*.[1-8]; do
 		put 0644 "$file" "$PREFIX/share/man/man${file##*.}"
 	done
 	for file in share/completions/*; do
