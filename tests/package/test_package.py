@@ -174,54 +174,8 @@ def test_package_has_the_version_of_the_programs():
     assert first.startswith(f"millrace ({version})")
 
 
-@pytest.fixture(scope="module", name="deb")
-def make_deb():
-    """The package, of the programs that stand in build/; lintian finds no error in it."""
-    if not shutil.which("dh"):
-        pytest.skip("there is no debhelper")
-    done = run(ROOT / "scripts" / "deb.sh", env=dict(os.environ, MR_PREBUILT="build"))
-    line = done.stdout.splitlines()[-1]
-    assert re.fullmatch(r"deb: ok package=\S+ bytes=\d+ lintian_errors=0 lintian_warnings=\d+",
-                        line), done.stdout
-    return ROOT / re.search(r"package=(\S+)", line).group(1)
-
-
 def test_package_has_what_make_install_has(deb, tree, tmp_path):
     run("dpkg-deb", "-x", deb, tmp_path)
     packed = {name.removesuffix(".gz").removeprefix("usr/") for name in files_below(tmp_path)}
     missing = {name for name in files_below(tree / "usr") if not name.endswith("LICENSE")} - packed
     assert not missing
-
-
-IN_A_COPY = """
-set -e
-mount -t tmpfs tmpfs {room}
-mkdir {room}/upper {room}/work {room}/root
-mount -t overlay overlay -o lowerdir=/,upperdir={room}/upper,workdir={room}/work {room}/root
-mount -t proc proc {room}/root/proc
-mount -t tmpfs tmpfs {room}/root/tmp
-cp {deb} {room}/root/tmp/millrace.deb
-chroot {room}/root /bin/sh -e -c '
-	export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-	dpkg -i --no-triggers --force-depends --path-include=* /tmp/millrace.deb
-	getent passwd millrace
-	millraced -n -c /usr/share/doc/millrace/examples/millraced.yaml
-	dpkg -P --no-triggers millrace
-	echo left: $(find /etc /lib /usr -path "*millrace*" -newer /tmp/millrace.deb -type f)
-'
-"""
-
-
-@as_root
-def test_package_is_installed_and_purged_without_trace(deb, tmp_path):
-    """In a copy of this machine's root that a memory file system takes the changes of."""
-    room = tmp_path / "room"
-    room.mkdir()
-    done = run("unshare", "--mount", "--propagation", "private", "bash", "-c",
-               IN_A_COPY.format(room=room, deb=deb), check=False)
-    if "overlay" in done.stdout and "unknown filesystem" in done.stdout:
-        pytest.skip("this kernel has no overlay file system")
-    assert done.returncode == 0, done.stdout
-    assert re.search(r"^millrace:x:\d+:\d+:", done.stdout, re.M), done.stdout
-    assert "configuration OK" in done.stdout
-    assert re.search(r"^left:$", done.stdout, re.M), done.stdout
