@@ -23,7 +23,7 @@ INLINE  := -finline-functions -fipa-cp-clone $(addprefix --param ,inline-unit-gr
 	large-stack-frame-growth=10000)
 LTO     ?= $(if $(findstring clang,$(CC)),,-flto=auto $(INLINE))
 WARN    := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fno-strict-aliasing -Iinclude -I. -MMD -MP
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CPPFLAGS) $(CFLAGS) -fno-strict-aliasing -Iinclude -I. -MMD -MP
 SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 # ----- what is made of what (include directions: scripts/check-includes.sh) -----
@@ -44,12 +44,25 @@ DAEMON_LIBS := -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lsec
 CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
+MAN      := $(B)/man/millrace-maps.7 $(B)/man/millrace-tlv.5
 BENCH    := $(addprefix $(B)/bench/,mr-load mr-bench-wire mr-bench-xdp mr-bench-scale \
 	mr-bench-wake mr-bench-conns epoll-echo epoll-bulk uring-echo xsk-reflect)
 BPF_OBJ  := $(B)/millrace.bpf.o $(addprefix $(B)/bench/,parse_pass.bpf.o pass.bpf.o steer.bpf.o)
 
-.PHONY: all
-all: $(PROGRAMS) $(BENCH) $(BPF_OBJ)
+.PHONY: all programs
+all: programs $(BENCH) $(BPF_OBJ)
+
+programs: $(PROGRAMS) $(MAN)
+
+# manual pages that docs/ has as Markdown
+$(B)/man/millrace-maps.7: ABOUT = BPF maps of the packet fast path
+$(B)/man/millrace-tlv.5: ABOUT = message format of the packet fast path
+$(MAN): $(B)/man/%: scripts/man.py docs/millraced.8
+	$(say) MAN $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PYTHON) scripts/man.py $(basename $*) $(subst .,,$(suffix $*)) '$(ABOUT)' <$(filter %.md,$^) >$@.tmp && mv $@.tmp $@
+$(B)/man/millrace-maps.7: docs/maps.md
+$(B)/man/millrace-tlv.5: docs/tlv.md
 
 $(B)/millraced: $(DAEMON_OBJ) $(DAEMON_LANE_OBJ)
 	$(say) LINK $@
@@ -138,6 +151,7 @@ $(APPS): $(B)/tests/%: $(B)/asan/tests/%.o $(APPS_HELP) $(call asan,user/apps/*.
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka
 
 $(B)/tests/daemon/maps_test: LINK_FLAGS = -Wl,--wrap=bpf_map_update_elem
+$(B)/tests/daemon/confine_test: $(call asan,user/worker/confine.c)
 $(DAEMON): $(B)/tests/%: $(B)/asan/tests/%.o $(ASAN_DAEMON)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
@@ -148,7 +162,7 @@ $(BPF): $(B)/tests/%: $(B)/asan/tests/%.o $(BPF_HELP)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka -lbpf
 
-.PHONY: test test-programs check deps demo demo-up demo-down bench bench-10m bench-record install clean format
+.PHONY: test test-programs check deps demo demo-up demo-down bench bench-10m bench-record install uninstall deb clean format
 .SECONDARY:
 
 # a folder of tests brings its own rules
@@ -195,18 +209,16 @@ bench-10m: all
 bench-record: all
 	$(Q)MR_BUILD=$(abspath $(B)) $(PYTHON) bench/instructions.py --record
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
-		$(DESTDIR)$(PREFIX)/libexec/millrace $(DESTDIR)$(PREFIX)/lib/millrace \
-		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
-		$(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 0755 $(B)/millraced $(DESTDIR)$(PREFIX)/sbin/
-	install -m 0755 $(B)/millrace $(DESTDIR)$(PREFIX)/bin/
-	install -m 0755 $(B)/millrace-worker $(DESTDIR)$(PREFIX)/libexec/millrace/
-	install -m 0644 $(B)/millrace.bpf.o $(DESTDIR)$(PREFIX)/lib/millrace/
-	install -m 0644 docs/millrace.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -m 0644 docs/millraced.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/
-	install -m 0644 docs/millraced.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+# What is installed stands in scripts/install.sh, for both. DESTDIR, PREFIX, SYSCONFDIR, SYSTEMD_DIR.
+install: programs
+	$(Q)B='$(B)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' scripts/install.sh install
+
+uninstall:
+	$(Q)DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' scripts/install.sh uninstall
+
+# A Debian package in build/deb/, from a copy of this tree.
+deb: deps
+	$(Q)scripts/deb.sh
 
 clean:
 	rm -rf $(B)

@@ -28,7 +28,7 @@ check_spelling() {
 }
 
 check_shell() {
-	find . -path ./build -prune -o -name '*.sh' -print0 | xargs -0 shellcheck .ci/run
+	find . -path ./build -prune -o -name '*.sh' -print0 | xargs -0 shellcheck .ci/run share/completions/*
 }
 
 check_static() {

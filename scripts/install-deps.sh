@@ -17,6 +17,8 @@ packages=(
 	clang-format clang-tidy cppcheck shellcheck codespell git
 	# test: independent readers of what Millrace writes
 	tcpdump tshark
+	# package: make deb, the manual pages' own critics, bash completion
+	debhelper lintian dpkg-dev fakeroot mandoc bash-completion systemd
 	# bench: the io_uring peer, the plots
 	liburing-dev gnuplot-nox
 )

@@ -145,10 +145,10 @@ def test_port_in_use(pair, tmp_path):
     nothing_left(pair)
 
 
-@pytest.mark.parametrize("capability", ["net_admin", "net_raw", "bpf"])
+@pytest.mark.parametrize("capability", ["net_admin", "net_raw", "bpf", "perfmon"])
 def test_capability_missing(capability, pair, tmp_path):
     """Root without a capability: one line that names it."""
-    bounding = f"-{capability}" + (",-sys_admin" if capability == "bpf" else "")
+    bounding = f"-{capability}" + (",-sys_admin" if capability in ("bpf", "perfmon") else "")
     line = refused(pair, write(tmp_path, config()), "setpriv", f"--bounding-set={bounding}")
     assert f"CAP_{capability.upper()}" in line
     nothing_left(pair)

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/daemon/clients.h"
 #include "user/daemon/log.h"
 
 enum {
-	CONNECTIONS_MOST = 32,
 	CONNECTION_BYTES = 65536, /* of a connection, for MHD: a request's headers, a piece */
 	PIECE_BYTES = 32768,
 	IDLE_S = 10,
@@ -159,12 +159,21 @@ static enum MHD_Result request(void *arg, struct MHD_Connection *http, const cha
 			       const char *method, const char *version, const char *data,
 			       size_t *data_bytes, void **state)
 {
+	struct mr_client *client = mr_client_of(http);
 	struct mr_child *c = arg;
 
 	(void)version;
 	(void)data;
 	(void)state;
+	if (!client)
+		return MHD_NO; /* it is being turned away */
+	mr_client_asked(client);
 	if (strcmp(method, MHD_HTTP_METHOD_GET)) {
+		if (!client->writes)
+			return reply_error(
+				http, MHD_HTTP_FORBIDDEN,
+				"only root and the daemon's group may do more than GET, "
+				"on the control socket; see the user of millraced.yaml(5)");
 		if (*data_bytes) {
 			*data_bytes = 0; /* read past what nobody asked for */
 			return MHD_YES;
@@ -201,10 +210,13 @@ int mr_api_open(struct mr_child *c)
 {
 	const union MHD_DaemonInfo *info;
 
+	mr_clients_init(&c->clients, c->d->settings.gid);
 	c->http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, request, c,
 				   MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL,
 				   MHD_OPTION_LISTEN_SOCKET, c->d->control,
-				   MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST,
+				   MHD_OPTION_CONNECTION_LIMIT, MR_CLIENTS_MOST,
+				   MHD_OPTION_NOTIFY_CONNECTION, mr_clients_connection, &c->clients,
+				   MHD_OPTION_NOTIFY_COMPLETED, mr_clients_completed, NULL,
 				   MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
 				   MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
 				   MHD_OPTION_END);
@@ -237,6 +249,7 @@ void mr_api_turn(struct mr_child *c)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
 
+	mr_clients_tick(&c->clients, mr_now_ns());
 	if (MHD_get_timeout(c->http, &ms) == MHD_YES && ms == 0)
 		MHD_run(c->http);
 }

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "user/daemon/clients.h"
 #include "user/daemon/daemon.h"
 #include "user/daemon/request.h"
 
@@ -58,6 +59,7 @@ struct mr_child {
 	struct mr_ward *wards;
 	struct mr_paths *paths;
 	struct MHD_Daemon *http;
+	struct mr_clients clients;		   /* of http */
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC]; /* the child's list of listeners */
 	unsigned int spawns_asked;  /* requests that the parent has not answered yet: few at a */
 	unsigned int listens_asked; /* time, so that neither side ever waits for the other */

@@ -21,14 +21,16 @@ static const struct {
 	int number;
 	const char *name;
 	const char *purpose;
+	int instead; /* another that implies it, 0: none */
 } needed[] = {
-	{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "attach XDP programs" },
-	{ CAP_NET_RAW, "CAP_NET_RAW", "open AF_XDP sockets" },
-	{ CAP_BPF, "CAP_BPF", "load BPF programs" },
-	{ CAP_SETUID, "CAP_SETUID", "run lanes without privilege" },
-	{ CAP_SETGID, "CAP_SETGID", "run lanes without privilege" },
-	{ CAP_KILL, "CAP_KILL", "end lanes" },
-	{ CAP_CHOWN, "CAP_CHOWN", "give the control socket to its group" },
+	{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "attach XDP programs", 0 },
+	{ CAP_NET_RAW, "CAP_NET_RAW", "open AF_XDP sockets", 0 },
+	{ CAP_BPF, "CAP_BPF", "load BPF programs", 0 },
+	{ CAP_PERFMON, "CAP_PERFMON", "load BPF programs that read packets", CAP_SYS_ADMIN },
+	{ CAP_SETUID, "CAP_SETUID", "run lanes without privilege", 0 },
+	{ CAP_SETGID, "CAP_SETGID", "run lanes without privilege", 0 },
+	{ CAP_KILL, "CAP_KILL", "end lanes", 0 },
+	{ CAP_CHOWN, "CAP_CHOWN", "give the control socket to its group", 0 },
 };
 
 static int read_capabilities(struct __user_cap_data_struct data[2])
@@ -61,7 +63,8 @@ int mr_privileges_check(struct mr_daemon *d)
 				     : "add it to the service's CapabilityBoundingSet";
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
-		if (!mr_privileges_has(needed[i].number))
+		if (!mr_privileges_has(needed[i].number) &&
+		    !(needed[i].instead && mr_privileges_has(needed[i].instead)))
 			return mr_fail(d, -EPERM, "privileges: %s is missing, needed to %s; %s",
 				       needed[i].name, needed[i].purpose, cure);
 	if (has_low_port(d) && !mr_privileges_has(CAP_NET_BIND_SERVICE))
@@ -73,11 +76,21 @@ int mr_privileges_check(struct mr_daemon *d)
 	return 0;
 }
 
+/* Nothing can come back, even if a file could give it. With no_new_privs none can, so a parent
+ * without CAP_SETPCAP may leave the set as it is. */
+static void drop_bounding_set(void)
+{
+	for (int i = 0; i <= CAP_LAST_CAP; i++)
+		if (prctl(PR_CAPBSET_DROP, i, 0, 0, 0) < 0 && errno != EINVAL)
+			return;
+}
+
 int mr_privileges_drop(uid_t uid, gid_t gid)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[2] = { 0 };
 
+	drop_bounding_set();
 	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 		return -errno;
 	if (syscall(SYS_capset, &header, none) < 0)

@@ -4,114 +4,74 @@
  * maps. It can open no file, start no program, and make no socket but those for syslog and for
  * the list of addresses.
  */
-#include <errno.h>
 #include <linux/bpf.h>
-#include <seccomp.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "shared/mr_calls.h"
 #include "user/daemon/child.h"
 
-static const int plain[] = {
-	/* descriptors */
-	SCMP_SYS(read),
-	SCMP_SYS(write),
-	SCMP_SYS(readv),
-	SCMP_SYS(writev),
-	SCMP_SYS(pread64),
-	SCMP_SYS(lseek),
-	SCMP_SYS(close),
-	SCMP_SYS(dup2),
-	SCMP_SYS(fcntl),
-	SCMP_SYS(fstat),
-	SCMP_SYS(newfstatat),
-	/* sockets that stand */
-	SCMP_SYS(accept4),
-	SCMP_SYS(recvmsg),
-	SCMP_SYS(recvfrom),
-	SCMP_SYS(sendmsg),
-	SCMP_SYS(sendto),
-	SCMP_SYS(shutdown),
-	SCMP_SYS(getsockname),
-	SCMP_SYS(getpeername),
-	SCMP_SYS(getsockopt),
-	SCMP_SYS(setsockopt),
-	SCMP_SYS(connect),
-	SCMP_SYS(bind),
-	/* waiting */
-	SCMP_SYS(epoll_wait),
-	SCMP_SYS(epoll_pwait),
-	SCMP_SYS(epoll_ctl),
-	SCMP_SYS(poll),
-	SCMP_SYS(ppoll),
-	SCMP_SYS(futex),
-	SCMP_SYS(restart_syscall),
-	SCMP_SYS(clock_gettime),
-	SCMP_SYS(gettimeofday),
-	SCMP_SYS(clock_nanosleep),
-	/* memory */
-	SCMP_SYS(mmap),
-	SCMP_SYS(munmap),
-	SCMP_SYS(mremap),
-	SCMP_SYS(mprotect),
-	SCMP_SYS(madvise),
-	SCMP_SYS(brk),
-	/* itself */
-	SCMP_SYS(getpid),
-	SCMP_SYS(gettid),
-	SCMP_SYS(getrandom),
-	SCMP_SYS(rt_sigaction),
-	SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(exit),
-	SCMP_SYS(exit_group),
+static const struct mr_call calls[] = {
+	MR_CALL(read, "the workers' words"),
+	MR_CALL(write, "the log"),
+	MR_CALL(readv, "the control API"),
+	MR_CALL(writev, "the control API, syslog"),
+	MR_CALL(pread64, "arenas"),
+	MR_CALL(lseek, "libc's streams"),
+	MR_CALL(close, "descriptors"),
+	MR_CALL(dup2, "into the background"),
+	MR_CALL(fcntl, "flags of descriptors"),
+	MR_CALL(fstat, "descriptors, as libc asks"),
+	MR_CALL(newfstatat, "descriptors, as libc asks"),
+	MR_CALL(accept4, "the control API"),
+	MR_CALL(recvmsg, "the parent, netlink"),
+	MR_CALL(recvfrom, "workers, the control API"),
+	MR_CALL(sendmsg, "the parent, the control API"),
+	MR_CALL(sendto, "workers, netlink, the control API"),
+	MR_CALL(shutdown, "clients whose time is over"),
+	MR_CALL(getsockname, "netlink, the control API"),
+	MR_CALL(getpeername, "the control API"),
+	MR_CALL(getsockopt, "who a client is"),
+	MR_CALL(setsockopt, "netlink, the control API"),
+	MR_CALL(connect, "syslog"),
+	MR_CALL(bind, "netlink"),
+	MR_CALL_IS(socket, 0, AF_UNIX, "syslog"),
+	MR_CALL_IS(socket, 0, AF_NETLINK, "the list of addresses"),
+	MR_CALL_IS(bpf, 0, BPF_MAP_LOOKUP_ELEM, "maps, through descriptors that only read"),
+	MR_CALL(epoll_wait, "waits"),
+	MR_CALL(epoll_pwait, "waits"),
+	MR_CALL(epoll_ctl, "what to wait for"),
+	MR_CALL(poll, "waits"),
+	MR_CALL(ppoll, "waits"),
+	MR_CALL(futex, "locks of libc"),
+	MR_CALL(restart_syscall, "after a stop"),
+	MR_CALL(clock_gettime, "time, where the vDSO has none"),
+	MR_CALL(gettimeofday, "time, where the vDSO has none"),
+	MR_CALL(clock_nanosleep, "waits"),
+	MR_CALL_IF(mmap, 2, PROT_EXEC, 0, "memory, never to be executed"),
+	MR_CALL_IF(mprotect, 2, PROT_EXEC, 0, "memory, never to be executed"),
+	MR_CALL(munmap, "memory"),
+	MR_CALL(mremap, "memory"),
+	MR_CALL(madvise, "memory"),
+	MR_CALL(brk, "memory"),
+	MR_CALL(getpid, "itself"),
+	MR_CALL(gettid, "itself"),
+	MR_CALL(tgkill, "abort()"),
+	MR_CALL(getrandom, "libc's hashes"),
+	MR_CALL(rt_sigaction, "abort()"),
+	MR_CALL(rt_sigprocmask, "abort()"),
+	MR_CALL(rt_sigreturn, "the end of a handler"),
+	MR_CALL(exit, "the end"),
+	MR_CALL(exit_group, "the end"),
+	MR_CALL_FAILS(ioctl, ENOTTY, "libc asks whether standard output is a terminal"),
+	MR_CALL_FAILS(openat, ENOENT, "nothing is opened; libc goes on without time zones"),
 };
-
-static int add_plain(scmp_filter_ctx f)
-{
-	int err = 0;
-
-	for (size_t i = 0; !err && i < sizeof(plain) / sizeof(plain[0]); i++)
-		err = seccomp_rule_add(f, SCMP_ACT_ALLOW, plain[i], 0);
-	return err;
-}
-
-/* Allow a call when its first argument is @value. */
-static int allow_if(scmp_filter_ctx f, int call, uint64_t value)
-{
-	struct scmp_arg_cmp first = { .arg = 0, .op = SCMP_CMP_EQ, .datum_a = value };
-
-	return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, call, 1, &first);
-}
-
-static int add_narrow(scmp_filter_ctx f)
-{
-	int err = allow_if(f, SCMP_SYS(bpf), BPF_MAP_LOOKUP_ELEM);
-
-	if (!err)
-		err = allow_if(f, SCMP_SYS(socket), AF_UNIX);
-	if (!err)
-		err = allow_if(f, SCMP_SYS(socket), AF_NETLINK);
-	/* libc looks whether standard output is a terminal. */
-	if (!err)
-		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOTTY), SCMP_SYS(ioctl), 0);
-	/* Nothing is opened; who tries in vain (time zones) goes on without. */
-	if (!err)
-		err = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOENT), SCMP_SYS(openat), 0);
-	return err;
-}
 
 int mr_seccomp_child(void)
 {
-	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int err;
+	scmp_filter_ctx filter = mr_calls_begin();
 
-	if (!f)
+	if (!filter)
 		return -ENOMEM;
-	err = add_plain(f);
-	if (!err)
-		err = add_narrow(f);
-	if (!err)
-		err = seccomp_load(f);
-	seccomp_release(f);
-	return err;
+	return mr_calls_load(filter, mr_calls_add(filter, calls, sizeof(calls) / sizeof(calls[0])));
 }

@@ -5,67 +5,81 @@
  */
 #include "user/worker/worker.h"
 
-#include <errno.h>
-#include <seccomp.h>
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 
-static const int allowed[] = {
-	/* rings, control socket, doorbells, log */
-	SCMP_SYS(sendto),
-	SCMP_SYS(sendmsg),
-	SCMP_SYS(recvfrom),
-	SCMP_SYS(recvmsg),
-	SCMP_SYS(poll),
-	SCMP_SYS(ppoll),
-	SCMP_SYS(getsockopt),
-	SCMP_SYS(read),
-	SCMP_SYS(write),
-	SCMP_SYS(writev),
-	/* files of the store, the capture */
-	SCMP_SYS(openat),
-	SCMP_SYS(close),
-	SCMP_SYS(pwrite64),
-	SCMP_SYS(lseek),
-	SCMP_SYS(ftruncate),
-	SCMP_SYS(fstat),
-	SCMP_SYS(newfstatat),
-	SCMP_SYS(fcntl),
-	/* memory, time, end */
-	SCMP_SYS(mmap),
-	SCMP_SYS(munmap),
-	SCMP_SYS(mremap),
-	SCMP_SYS(madvise),
-	SCMP_SYS(brk),
-	SCMP_SYS(clock_gettime),
-	SCMP_SYS(clock_nanosleep),
-	SCMP_SYS(futex),
-	SCMP_SYS(getpid),
-	SCMP_SYS(gettid),
-	SCMP_SYS(tgkill),
-	SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(rt_sigaction),
-	SCMP_SYS(sigaltstack),
-	SCMP_SYS(restart_syscall),
-	SCMP_SYS(sched_yield),
-	SCMP_SYS(exit),
-	SCMP_SYS(exit_group),
+#include "shared/mr_calls.h"
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+static const struct mr_call calls[] = {
+	MR_CALL(sendto, "wakes the kernel for the rings; tells the daemon"),
+	MR_CALL(sendmsg, "tells the daemon"),
+	MR_CALL(recvfrom, "hears the daemon"),
+	MR_CALL(recvmsg, "hears the daemon"),
+	MR_CALL(poll, "sleeps"),
+	MR_CALL(ppoll, "sleeps"),
+	MR_CALL(getsockopt, "the AF_XDP socket's counters"),
+	MR_CALL(read, "doorbells"),
+	MR_CALL(write, "doorbells, the log, the capture"),
+	MR_CALL(writev, "the capture, files of the store"),
+	MR_CALL(pwrite64, "files of the store"),
+	MR_CALL(lseek, "files of the store"),
+	MR_CALL(ftruncate, "files of the store"),
+	MR_CALL(fstat, "files that are open"),
+	MR_CALL(newfstatat, "files that are open, as libc asks"),
+	MR_CALL(fcntl, "flags of descriptors"),
+	MR_CALL(close, "descriptors"),
+	MR_CALL_IF(mmap, 2, PROT_EXEC, 0, "memory, never to be executed"),
+	MR_CALL(munmap, "memory"),
+	MR_CALL(mremap, "memory"),
+	MR_CALL(madvise, "memory"),
+	MR_CALL(brk, "memory"),
+	MR_CALL(clock_gettime, "time, where the vDSO has none"),
+	MR_CALL(clock_nanosleep, "lets frames gather"),
+	MR_CALL(futex, "locks of libc"),
+	MR_CALL(getrandom, "libc's hashes"),
+	MR_CALL(getpid, "itself"),
+	MR_CALL(gettid, "itself"),
+	MR_CALL(tgkill, "abort()"),
+	MR_CALL(rt_sigreturn, "the end of SIGTERM's handler"),
+	MR_CALL(rt_sigprocmask, "abort()"),
+	MR_CALL(rt_sigaction, "abort()"),
+	MR_CALL(sigaltstack, "handlers of sanitizers"),
+	MR_CALL(restart_syscall, "after a stop"),
+	MR_CALL(sched_yield, "gives way"),
+	MR_CALL(exit, "the end"),
+	MR_CALL(exit_group, "the end"),
+	MR_CALL_FAILS(ioctl, ENOTTY, "libc asks whether the log is a terminal"),
+	MR_CALL_FAILS(prctl, EPERM, "libc names mappings"),
 };
 
-int worker_confine(void)
+static const struct mr_call calls_without_directory[] = {
+	MR_CALL_FAILS(openat, EACCES, "nothing is opened"),
+};
+
+/* Files of `store`: below a directory that came with HELLO, made if they are not there. */
+static const struct mr_call calls_with_directory[] = {
+	MR_CALL_OR_FAILS(openat, 2,
+			 O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+			 EACCES, "files of the store, which are no links, to append to"),
+};
+
+int worker_confine(bool has_directory)
 {
-	scmp_filter_ctx ctx;
-	int error = 0;
+	scmp_filter_ctx filter;
+	int err;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
-	ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	if (!ctx)
+	filter = mr_calls_begin();
+	if (!filter)
 		return -ENOMEM;
-	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]) && !error; i++)
-		error = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
-	if (!error)
-		error = seccomp_load(ctx);
-	seccomp_release(ctx);
-	return error;
+	err = mr_calls_add(filter, calls, COUNT(calls));
+	if (!err && has_directory)
+		err = mr_calls_add(filter, calls_with_directory, COUNT(calls_with_directory));
+	else if (!err)
+		err = mr_calls_add(filter, calls_without_directory, COUNT(calls_without_directory));
+	return mr_calls_load(filter, err);
 }

@@ -188,7 +188,7 @@ int main(void)
 	if (worker_make_lane(&w) < 0)
 		return 1;
 	prctl(PR_SET_TIMERSLACK, 1); /* ns; 50 us by default, longer than most waits of ours */
-	error = worker_confine();
+	error = worker_confine(w.fd[MR_HELLO_DIRECTORY] >= 0);
 	if (error < 0) {
 		worker_say(&w, "seccomp filter: %s", strerror(-error));
 		return 1;

@@ -39,7 +39,8 @@ void worker_control(struct worker *w);
 void worker_send(struct worker *w, void *message, uint16_t type, uint16_t bytes);
 extern const struct mr_lane_asks worker_asks;
 
-/* confine.c: no new privileges, no system calls but those that a lane makes; 0 or -errno */
-int worker_confine(void);
+/* confine.c: no new privileges, no system calls but those that a lane makes; 0 or -errno.
+ * @has_directory: an application opens files there */
+int worker_confine(bool has_directory);
 
 #endif
