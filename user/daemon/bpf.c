@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "shared/mr_verdict.h"
+#include "user/daemon/adopt.h"
 #include "user/daemon/log.h"
 #include "user/daemon/pins.h"
 
@@ -231,7 +232,8 @@ static int write_constants(struct mr_daemon *d)
 int mr_bpf_load(struct mr_daemon *d)
 {
 	static int (*const steps[])(struct mr_daemon *) = {
-		open_object, load_object, open_maps, open_programs, write_constants,
+		open_object,   mr_adopt_maps,	    load_object,     open_maps,
+		open_programs, mr_adopt_generation, write_constants,
 	};
 	int err;
 
@@ -305,6 +307,17 @@ int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l)
 		return mr_fail(d, err, "%s: mr1_near cannot be written: %s", l->name,
 			       strerror(-err));
 	return 0;
+}
+
+void mr_bpf_interface_forget(struct mr_daemon *d, const struct mr_link *l)
+{
+	struct mr_interface there, nobody = { 0 };
+	uint32_t place = mr_near(l->ifindex);
+
+	if (bpf_map_lookup_elem(d->bpf.map[MR_MAP_NEAR], &place, &there) == 0 &&
+	    there.ifindex == l->ifindex)
+		bpf_map_update_elem(d->bpf.map[MR_MAP_NEAR], &place, &nobody, BPF_ANY);
+	bpf_map_delete_elem(d->bpf.map[MR_MAP_IF], &l->ifindex);
 }
 
 int mr_bpf_local(struct mr_daemon *d, const uint8_t addr[16], uint32_t ifindex, bool add)

@@ -51,6 +51,7 @@ enum mr_map {
 };
 
 struct bpf_object;
+struct xdp_program;
 
 /* The loaded object; bpf.c. */
 struct mr_bpf {
@@ -66,6 +67,7 @@ struct mr_bpf {
 	const struct mr_lane_stats *lanes; /* mapped, MR_MAX_SLOTS */
 	int pin_lock;			   /* the pin directory, flock()ed */
 	uint32_t former_beats;		   /* id of the stale pin's mr1_beat, 0: none */
+	uint32_t adopted[MR_MAP_COUNT];	   /* ids of the maps of a program that we adopt, 0: ours */
 	uint32_t n_cpus;		   /* possible CPUs: width of per-CPU values */
 };
 
@@ -96,6 +98,8 @@ struct mr_link {
 	int former_program; /* foreign program that force replaced, put back at the end; -1: none */
 	bool former_native;
 	char attach_why[MR_WORDS];
+	int held;			/* attach: link: the bpf_link, -1: none */
+	struct xdp_program *dispatched; /* attach: libxdp: what the dispatcher calls, else NULL */
 	/* shared memory */
 	int mailbox;
 	int paths;	  /* writable */

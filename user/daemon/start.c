@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "user/daemon/attach.h"
+#include "user/daemon/attach_way.h"
 #include "user/daemon/bpf.h"
 #include "user/daemon/daemon.h"
 #include "user/daemon/lanes.h"
@@ -122,6 +123,8 @@ static int attach_all(struct mr_daemon *d)
 
 	for (uint32_t i = 0; !err && i < d->n_links; i++)
 		err = mr_attach(d, &d->links[i]);
+	if (!err)
+		mr_attach_sweep_links(d);
 	return err;
 }
 
