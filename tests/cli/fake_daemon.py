@@ -20,6 +20,9 @@ def documented(path):
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def do_POST(self):
+        self.do_GET()
+
     def do_GET(self):
         daemon = self.server.daemon
         url = urlsplit(self.path)

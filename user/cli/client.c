@@ -214,8 +214,13 @@ refuse:
 	return err;
 }
 
-static void set_options(CURL *curl, const struct mr_cli *cli, const char *url, struct body *b)
+static void set_options(CURL *curl, const struct mr_cli *cli, const char *url, bool change,
+			struct body *b)
 {
+	if (change) {
+		curl_easy_setopt(curl, CURLOPT_POST, 1L);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, ""); /* all stands in the URL */
+	}
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, cli->socket);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
@@ -227,8 +232,8 @@ static void set_options(CURL *curl, const struct mr_cli *cli, const char *url, s
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, b);
 }
 
-int mr_client_try(const struct mr_cli *cli, const char *path, json_t **answer,
-		  char why[MR_CLIENT_WORDS])
+static int ask(const struct mr_cli *cli, const char *path, bool change, json_t **answer,
+	       char why[MR_CLIENT_WORDS])
 {
 	char url[MR_CLIENT_PATH + 32];
 	struct body body = { 0 };
@@ -249,7 +254,7 @@ int mr_client_try(const struct mr_cli *cli, const char *path, json_t **answer,
 		return -ENOMEM;
 	}
 	snprintf(url, sizeof(url), "http://millrace%s", path);
-	set_options(curl, cli, url, &body);
+	set_options(curl, cli, url, change, &body);
 	code = curl_easy_perform(curl);
 	if (code != CURLE_OK) {
 		err = explain_transfer(cli, curl, code, &body, why);
@@ -262,6 +267,22 @@ int mr_client_try(const struct mr_cli *cli, const char *path, json_t **answer,
 	free(body.bytes);
 	curl_easy_cleanup(curl);
 	return err;
+}
+
+int mr_client_try(const struct mr_cli *cli, const char *path, json_t **answer,
+		  char why[MR_CLIENT_WORDS])
+{
+	return ask(cli, path, false, answer, why);
+}
+
+json_t *mr_client_post(const struct mr_cli *cli, const char *path)
+{
+	char why[MR_CLIENT_WORDS];
+	json_t *answer;
+
+	if (ask(cli, path, true, &answer, why) < 0)
+		mr_cli_error(cli, "%s", why);
+	return answer;
 }
 
 json_t *mr_client_get(const struct mr_cli *cli, const char *path)

@@ -66,6 +66,7 @@ static int prepare(struct mr_daemon *d)
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	d->bpf.pin_lock = d->bpf.active = d->lock = d->control = d->child_socket = -1;
 	d->worker_log[0] = d->worker_log[1] = -1;
+	d->bpf.program[0] = d->bpf.program[1] = d->bpf.previous[0] = d->bpf.previous[1] = -1;
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++)
 		d->bpf.map[i] = d->bpf.reader[i] = -1;
 	for (unsigned int i = 0; i < MR_MAX_DIRECTORIES; i++)
