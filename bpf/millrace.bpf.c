@@ -126,4 +126,15 @@ int mr_xdp_frags(struct xdp_md *ctx)
 	return handle(ctx, bpf_xdp_get_buff_len(ctx));
 }
 
+/*
+ * What the object is, for whoever reads the file before loading it (docs/maps.md). In a section
+ * that loaders do not know, it becomes no map.
+ */
+const struct mr_abi MR_ABI SEC("mr_abi") = {
+	.magic = MR_ABI_MAGIC,
+	.major = MR_ABI_MAJOR,
+	.minor = MR_ABI_MINOR,
+	.n_verdicts = MR_VERDICT_COUNT,
+};
+
 char LICENSE[] SEC("license") = "GPL";

@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
 	# build: compilers, BPF loader, and the libraries of the control plane
 	gcc make clang llvm bpftool pkg-config linux-libc-dev
-	libbpf-dev libelf-dev zlib1g-dev
+	libbpf-dev libxdp-dev libelf-dev zlib1g-dev
 	libcyaml-dev libyaml-dev libjansson-dev libmicrohttpd-dev libmnl-dev libseccomp-dev
 	libcurl4-openssl-dev libncurses-dev
 	# run: what the scripts and the demo call

@@ -56,6 +56,9 @@ def in_format(answer, query):
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def do_POST(self):
+        self.do_GET()
+
     def do_GET(self):
         daemon = self.server.daemon
         url = urlsplit(self.path)

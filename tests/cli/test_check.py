@@ -274,7 +274,7 @@ def test_daemon_tells_the_mode_it_obtained(veth, daemon):
     daemon.answers["/v1/status"]["problems"] = ["mrcli0 queue 1: lane restarts", "mrcli01: other"]
     facts = check(socket=daemon.socket)
     assert facts["millraced"] == [("ok", "serving, version 0.1.0, pid 812", None)]
-    assert facts["attached"] == [("ok", "native, section xdp", None)]
+    assert facts["attached"] == [("ok", "native, section xdp, by netlink", None)]
     assert facts["lane 0"] == [("ok", "serving, native, copy", lanes[0]["why"])]
     assert "lane 1" in facts
     assert facts["problem"] == [("warn", "mrcli0 queue 1: lane restarts", None)]
@@ -282,7 +282,8 @@ def test_daemon_tells_the_mode_it_obtained(veth, daemon):
     interface.update(attach="generic", attach_why="native: the driver refused")
     lanes[1]["state"] = "dead"
     facts = check(socket=daemon.socket)
-    assert facts["attached"] == [("warn", "generic, section xdp", "native: the driver refused")]
+    assert facts["attached"] == [("warn", "generic, section xdp, by netlink",
+                                  "native: the driver refused")]
     assert facts["lane 1"][0][0] == "fail"
 
 
@@ -322,7 +323,7 @@ def test_served_interface_without_its_keys_does_no_harm(veth, daemon):
             del interface[key]
     daemon.answers["/v1/lanes"]["lanes"] = [{"interface": "mrcli0"}]
     facts = check(socket=daemon.socket)
-    assert facts["attached"] == [("warn", "-, section -", None)]
+    assert facts["attached"] == [("warn", "-, section -, by -", None)]
     assert facts["lane -"] == [("fail", "-, -, -", None)]
     daemon.answers["/v1/lanes"] = (503, {"error": "try again"})
     assert check(socket=daemon.socket)["lanes"] == [("warn", "try again", None)]

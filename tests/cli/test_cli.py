@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from conftest import BINARY, ROOT, call
+from fake_daemon import documented
 
 READERS = [("lane", "list"), ("lane", "show", "mrs0", "0"), ("rule", "list"), ("conn", "list"),
            ("stats", "show"), ("config", "show")]
@@ -166,6 +167,29 @@ def test_rule_list_shows_the_match(daemon, millrace):
     assert out[1] == " 0 echo tcp any:7000 echo none cubic passive 64 90118 11534336"
     assert out[2].startswith(" 1 v6 tcp [2001:db8::2]:7000 vlan 5 echo")
     assert out[3].startswith(" 2 dyn tcp 192.0.2.2:7000 on mrs0:1 echo")
+
+
+def test_prog_list_shows_programs_and_where_they_are(daemon, millrace):
+    answer = documented("/v1/programs")
+    before = {**answer["programs"][0], "role": "previous", "id": 57, "interfaces": []}
+    operators = {**before, "role": "adopted", "tag": None, "abi": None, "object": None,
+                 "loaded": None, "interfaces": ["mrs1", "mrs2"]}
+    answer["programs"] += [before, operators]
+    daemon.answers["/v1/programs"] = answer
+    out = squeezed(millrace("prog", "list").out).splitlines()
+    assert out[1] == "current 61 xdp 5b4f0a1c9e2d7f30 1.1 2025-01-31T09:20:11Z mrs0 " \
+                     "/usr/lib/millrace/millrace.bpf.o"
+    assert out[2].startswith("previous 57 xdp") and " - /usr/lib" in out[2]
+    assert out[3] == "adopted 57 xdp - - - mrs1, mrs2 -"
+
+
+def test_prog_upgrade_names_the_whole_path(daemon, millrace, tmp_path):
+    daemon.answers["/v1/programs/upgrade"] = documented("/v1/programs")
+    (tmp_path / "a b.o").write_text("")
+    assert millrace("prog", "upgrade", "--object", str(tmp_path / "a b.o")).status == 0
+    assert daemon.requests[-1] == ("/v1/programs/upgrade", {"object": str(tmp_path / "a b.o")})
+    result = millrace("prog", "upgrade", "--object", str(tmp_path / "none.o"))
+    assert result.status == 1 and "none.o: No such file" in result.err
 
 
 def test_conn_list_is_a_line_each(millrace):

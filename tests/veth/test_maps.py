@@ -19,7 +19,9 @@ SCRATCH = "mr-test-xdp"
 
 
 def pins():
-    return {path.name for path in os.scandir(figures.PINS) if path.is_file(follow_symlinks=False)}
+    """The maps; programs and links are pinned beside them, without the ABI's prefix."""
+    return {path.name for path in os.scandir(figures.PINS)
+            if path.is_file(follow_symlinks=False) and path.name.startswith("mr1_")}
 
 
 def has_named_fields(value):

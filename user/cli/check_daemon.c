@@ -34,11 +34,13 @@ static void check_attach(struct mr_check *c)
 {
 	const json_t *attach = json_object_get(c->served, "attach");
 	const char *why = json_string_value(json_object_get(c->served, "attach_why"));
-	char mode[MR_VALUE_BYTES], section[MR_VALUE_BYTES];
+	char mode[MR_VALUE_BYTES], section[MR_VALUE_BYTES], by[MR_VALUE_BYTES];
 	bool is_best = mr_value_is(attach, "native");
 
-	mr_check_fact(c, is_best ? MR_CHECK_OK : MR_CHECK_WARN, "attached", why, "%s, section %s",
-		      mr_value_text(attach, mode), mr_value_text_at(c->served, "section", section));
+	mr_check_fact(c, is_best ? MR_CHECK_OK : MR_CHECK_WARN, "attached", why,
+		      "%s, section %s, by %s", mr_value_text(attach, mode),
+		      mr_value_text_at(c->served, "section", section),
+		      mr_value_text_at(c->served, "attach_by", by));
 }
 
 static void check_lane(struct mr_check *c, const json_t *lane)

@@ -246,10 +246,14 @@ refuse:
 }
 
 /* A stream may take as long as who reads our output takes; silence ends it. */
-static void set_options(const struct mr_cli *cli, const char *url, struct body *b)
+static void set_options(const struct mr_cli *cli, const char *url, bool change, struct body *b)
 {
 	CURL *curl = b->curl;
 
+	if (change) {
+		curl_easy_setopt(curl, CURLOPT_POST, 1L);
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, ""); /* all stands in the URL */
+	}
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, cli->socket);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
@@ -263,8 +267,8 @@ static void set_options(const struct mr_cli *cli, const char *url, struct body *
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, b);
 }
 
-int mr_client_stream(const struct mr_cli *cli, const char *path, struct mr_client_sink *sink,
-		     json_t **answer, char why[MR_CLIENT_WORDS])
+static int ask(const struct mr_cli *cli, const char *path, bool change, struct mr_client_sink *sink,
+	       json_t **answer, char why[MR_CLIENT_WORDS])
 {
 	char url[MR_CLIENT_PATH + 32];
 	struct body body = { .sink = sink };
@@ -284,7 +288,7 @@ int mr_client_stream(const struct mr_cli *cli, const char *path, struct mr_clien
 		return -ENOMEM;
 	}
 	snprintf(url, sizeof(url), "http://millrace%s", path);
-	set_options(cli, url, &body);
+	set_options(cli, url, change, &body);
 	code = curl_easy_perform(body.curl);
 	curl_easy_getinfo(body.curl, CURLINFO_RESPONSE_CODE, &status);
 	if (code != CURLE_OK)
@@ -301,7 +305,23 @@ int mr_client_stream(const struct mr_cli *cli, const char *path, struct mr_clien
 int mr_client_try(const struct mr_cli *cli, const char *path, json_t **answer,
 		  char why[MR_CLIENT_WORDS])
 {
-	return mr_client_stream(cli, path, NULL, answer, why);
+	return ask(cli, path, false, NULL, answer, why);
+}
+
+int mr_client_stream(const struct mr_cli *cli, const char *path, struct mr_client_sink *sink,
+		     json_t **answer, char why[MR_CLIENT_WORDS])
+{
+	return ask(cli, path, false, sink, answer, why);
+}
+
+json_t *mr_client_post(const struct mr_cli *cli, const char *path)
+{
+	char why[MR_CLIENT_WORDS];
+	json_t *answer;
+
+	if (ask(cli, path, true, NULL, &answer, why) < 0)
+		mr_cli_error(cli, "%s", why);
+	return answer;
 }
 
 json_t *mr_client_get(const struct mr_cli *cli, const char *path)

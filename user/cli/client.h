@@ -53,6 +53,9 @@ int mr_client_stream(const struct mr_cli *cli, const char *path, struct mr_clien
 /** mr_client_get() - as mr_client_try(), but says itself what went wrong, and returns NULL then */
 json_t *mr_client_get(const struct mr_cli *cli, const char *path);
 
+/** mr_client_post() - ask for a change, by POST; as mr_client_get() */
+json_t *mr_client_post(const struct mr_cli *cli, const char *path);
+
 /**
  * mr_client_append() - append `NAME=VALUE` to a path, VALUE escaped
  * @separator:	'?' or '&'

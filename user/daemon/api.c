@@ -149,11 +149,39 @@ static const struct {
 	json_t *(*body)(struct mr_child *c);
 	enum MHD_Result (*serve)(struct mr_child *c, struct MHD_Connection *http);
 } pages[] = {
-	{ "/v1/status", mr_json_status, NULL }, { "/v1/lanes", mr_json_lanes, NULL },
-	{ "/v1/rules", mr_json_rules, NULL },	{ "/v1/stats", mr_json_stats, NULL },
-	{ "/v1/config", mr_json_config, NULL }, { "/v1/conns", NULL, serve_conns },
-	{ "/metrics", NULL, serve_metrics },
+	{ "/v1/status", mr_json_status, NULL },	    { "/v1/lanes", mr_json_lanes, NULL },
+	{ "/v1/rules", mr_json_rules, NULL },	    { "/v1/stats", mr_json_stats, NULL },
+	{ "/v1/config", mr_json_config, NULL },	    { "/v1/conns", NULL, serve_conns },
+	{ "/v1/programs", mr_json_programs, NULL }, { "/metrics", NULL, serve_metrics },
 };
+
+/* Bodies are read past; parameters stand in the URL. False: no page of this kind has that name. */
+static bool post(struct mr_child *c, struct MHD_Connection *http, const char *url,
+		 size_t *data_bytes, void **state, enum MHD_Result *answered)
+{
+	static char begun;
+	const char *words = NULL;
+	unsigned int status = MHD_HTTP_OK;
+
+	*answered = MHD_YES;
+	if (!*state || *data_bytes) {
+		*state = &begun;
+		*data_bytes = 0;
+		return true;
+	}
+	mr_client_asked(mr_client_of(http));
+	switch (mr_api_program_post(c, http, url, state, &status, &words)) {
+	case MR_POST_UNKNOWN:
+		return false;
+	case MR_POST_WAITS:
+		return true;
+	case MR_POST_ANSWER:
+		break;
+	}
+	*answered = words ? reply_error(http, status, words)
+			  : reply_json(http, status, mr_json_programs(c));
+	return true;
+}
 
 static enum MHD_Result request(void *arg, struct MHD_Connection *http, const char *url,
 			       const char *method, const char *version, const char *data,
@@ -161,12 +189,15 @@ static enum MHD_Result request(void *arg, struct MHD_Connection *http, const cha
 {
 	struct mr_client *client = mr_client_of(http);
 	struct mr_child *c = arg;
+	enum MHD_Result answered;
 
 	(void)version;
 	(void)data;
-	(void)state;
 	if (!client)
 		return MHD_NO; /* it is being turned away */
+	if (!strcmp(method, MHD_HTTP_METHOD_POST) && client->writes &&
+	    post(c, http, url, data_bytes, state, &answered))
+		return answered;
 	mr_client_asked(client);
 	if (strcmp(method, MHD_HTTP_METHOD_GET)) {
 		if (!client->writes)
@@ -179,7 +210,7 @@ static enum MHD_Result request(void *arg, struct MHD_Connection *http, const cha
 			return MHD_YES;
 		}
 		return reply_error(http, MHD_HTTP_METHOD_NOT_ALLOWED,
-				   "this API only reads; send a GET");
+				   "this page is only read; send a GET");
 	}
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
 		if (strcmp(pages[i].path, url))
@@ -188,9 +219,10 @@ static enum MHD_Result request(void *arg, struct MHD_Connection *http, const cha
 			return pages[i].serve(c, http);
 		return reply_json(http, MHD_HTTP_OK, pages[i].body(c));
 	}
-	return reply_error(http, MHD_HTTP_NOT_FOUND,
-			   "no such page; there are /v1/status, lanes, rules, conns, stats, config "
-			   "and /metrics");
+	return reply_error(
+		http, MHD_HTTP_NOT_FOUND,
+		"no such page; there are /v1/status, lanes, rules, conns, stats, config, "
+		"programs and /metrics");
 }
 
 static void api_ready(struct mr_child *c, struct mr_watch *w)
@@ -211,9 +243,9 @@ int mr_api_open(struct mr_child *c)
 	const union MHD_DaemonInfo *info;
 
 	mr_clients_init(&c->clients, c->d->settings.gid);
-	c->http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, request, c,
-				   MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL,
-				   MHD_OPTION_LISTEN_SOCKET, c->d->control,
+	c->http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0,
+				   NULL, NULL, request, c, MHD_OPTION_EXTERNAL_LOGGER, log_nothing,
+				   NULL, MHD_OPTION_LISTEN_SOCKET, c->d->control,
 				   MHD_OPTION_CONNECTION_LIMIT, MR_CLIENTS_MOST,
 				   MHD_OPTION_NOTIFY_CONNECTION, mr_clients_connection, &c->clients,
 				   MHD_OPTION_NOTIFY_COMPLETED, mr_clients_completed, NULL,

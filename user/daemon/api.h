@@ -27,9 +27,30 @@ json_t *mr_json_lanes(struct mr_child *c);
 json_t *mr_json_rules(struct mr_child *c);
 json_t *mr_json_stats(struct mr_child *c);
 json_t *mr_json_config(struct mr_child *c);
+json_t *mr_json_programs(struct mr_child *c);
 
 /** mr_metrics_text() - Prometheus text format, to be freed, or NULL */
 char *mr_metrics_text(struct mr_child *c, size_t *bytes);
+
+/* ----- changes: api_program.c ----- */
+
+enum mr_post {
+	MR_POST_UNKNOWN, /* no such page */
+	MR_POST_WAITS,	 /* it is called again when there is an answer */
+	MR_POST_ANSWER,
+};
+
+/**
+ * mr_api_program_post() - POST /v1/programs/upgrade, /v1/programs/rollback
+ * @state:	of this request, MHD's
+ * @status:	out: HTTP status of the answer
+ * @words:	out: NULL, or what is wrong
+ */
+enum mr_post mr_api_program_post(struct mr_child *c, struct MHD_Connection *http, const char *url,
+				 void **state, unsigned int *status, const char **words);
+
+/** mr_api_program_note() - the parent's answer to it */
+void mr_api_program_note(struct mr_child *c, const struct mr_note *n);
 
 /* ----- what several bodies need: facts.c ----- */
 

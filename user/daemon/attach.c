@@ -10,11 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/daemon/adopt.h"
+#include "user/daemon/attach_way.h"
 #include "user/daemon/bpf.h"
 #include "user/daemon/log.h"
 
 enum {
-	MAPS_MOST = 64,
 	MTU_XDP = 3498, /* above it drivers want a program that takes frames in pieces */
 };
 
@@ -27,14 +28,7 @@ enum former {
 	ALIVE,	/* ours, of another daemon that serves */
 };
 
-struct standing {
-	uint32_t id;
-	bool native;
-	int fd;
-	char name[BPF_OBJ_NAME_LEN];
-};
-
-static int query(const struct mr_link *l, struct standing *s)
+int mr_attach_query(const struct mr_link *l, struct mr_standing *s)
 {
 	struct bpf_xdp_query_opts opts;
 	int err;
@@ -42,7 +36,7 @@ static int query(const struct mr_link *l, struct standing *s)
 	memset(&opts, 0, sizeof(opts)); /* libbpf wants zeros in the padding too */
 	opts.sz = sizeof(opts);
 	err = bpf_xdp_query((int)l->ifindex, 0, &opts);
-	*s = (struct standing){ .fd = -1 };
+	*s = (struct mr_standing){ .fd = -1 };
 	if (err)
 		return err;
 	s->id = opts.prog_id ? opts.prog_id : opts.drv_prog_id;
@@ -57,7 +51,7 @@ static bool is_named_ours(const char *name)
 	return !strcmp(name, "mr_xdp") || !strcmp(name, "mr_xdp_frags");
 }
 
-static int map_by_id(uint32_t id, struct bpf_map_info *info)
+int mr_map_by_id(uint32_t id, struct bpf_map_info *info)
 {
 	uint32_t len = sizeof(*info);
 	int fd = bpf_map_get_fd_by_id(id);
@@ -93,13 +87,13 @@ static bool beats(int map)
 }
 
 /* Ours by its name: whose, is told by its maps. */
-static enum former judge_ours(const struct mr_daemon *d, const uint32_t *ids, uint32_t n)
+static enum former judge_ours(const struct mr_daemon *d, const uint32_t *ids, int n)
 {
 	enum former verdict = FOREIGN;
 
-	for (uint32_t i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++) {
 		struct bpf_map_info info;
-		int fd = map_by_id(ids[i], &info);
+		int fd = mr_map_by_id(ids[i], &info);
 
 		if (fd < 0)
 			continue;
@@ -114,33 +108,50 @@ static enum former judge_ours(const struct mr_daemon *d, const uint32_t *ids, ui
 	return verdict;
 }
 
-static int identify(struct mr_daemon *d, const struct mr_link *l, struct standing *s,
+static int identify(struct mr_daemon *d, const struct mr_link *l, struct mr_standing *s,
 		    enum former *verdict)
 {
-	uint32_t ids[MAPS_MOST];
-	struct bpf_prog_info info = { .nr_map_ids = MAPS_MOST, .map_ids = (uintptr_t)ids };
-	uint32_t len = sizeof(info);
+	uint32_t ids[MR_PROGRAM_MAPS];
+	int n;
 
 	*verdict = NOTHING;
 	if (!s->id)
 		return 0;
 	s->fd = bpf_prog_get_fd_by_id(s->id);
-	if (s->fd < 0 || bpf_obj_get_info_by_fd(s->fd, &info, &len) < 0)
-		return mr_fail(d, -errno,
+	n = s->fd < 0 ? -errno : mr_program_maps(s->fd, s->name, ids);
+	if (n < 0)
+		return mr_fail(d, n,
 			       "%s: XDP program %u is attached and cannot be looked at: %s; "
 			       "give CAP_SYS_ADMIN, or take it off: ip link set dev %s xdp off",
-			       l->name, s->id, strerror(errno), l->name);
-	snprintf(s->name, sizeof(s->name), "%s", info.name);
-	*verdict = FOREIGN;
-	if (is_named_ours(s->name))
-		*verdict = judge_ours(d, ids,
-				      info.nr_map_ids < MAPS_MOST ? info.nr_map_ids : MAPS_MOST);
+			       l->name, s->id, strerror(-n), l->name);
+	*verdict = is_named_ours(s->name) ? judge_ours(d, ids, n) : FOREIGN;
 	return 0;
 }
+
+/* ----- attach: netlink ----- */
 
 static uint32_t mode_flag(bool native)
 {
 	return native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+}
+
+static int netlink_attach(struct mr_daemon *d, struct mr_link *l, int program, bool native)
+{
+	(void)d;
+	return bpf_xdp_attach((int)l->ifindex, program,
+			      mode_flag(native) | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
+}
+
+static int netlink_replace(struct mr_daemon *d, struct mr_link *l, int program, int expected)
+{
+	struct bpf_xdp_attach_opts opts;
+
+	(void)d;
+	memset(&opts, 0, sizeof(opts));
+	opts.sz = sizeof(opts);
+	opts.old_prog_fd = expected;
+	return bpf_xdp_attach((int)l->ifindex, program, mode_flag(l->native) | XDP_FLAGS_REPLACE,
+			      &opts);
 }
 
 static int take_off(const struct mr_link *l, int program, bool native)
@@ -153,7 +164,35 @@ static int take_off(const struct mr_link *l, int program, bool native)
 	return bpf_xdp_detach((int)l->ifindex, mode_flag(native) | XDP_FLAGS_REPLACE, &opts);
 }
 
-static int refuse(struct mr_daemon *d, const struct mr_link *l, const struct standing *s,
+static int netlink_detach(struct mr_daemon *d, struct mr_link *l, int program)
+{
+	(void)d;
+	return take_off(l, program, l->native);
+}
+
+const struct mr_attach_way mr_attach_by_netlink = {
+	.attach = netlink_attach,
+	.replace = netlink_replace,
+	.detach = netlink_detach,
+};
+
+const struct mr_attach_way *mr_attach_way(const struct mr_link *l)
+{
+	switch (l->settings->by) {
+	case MR_ATTACH_BY_LINK:
+		return &mr_attach_by_link;
+	case MR_ATTACH_BY_LIBXDP:
+		return &mr_attach_by_libxdp;
+	case MR_ATTACH_BY_NETLINK:
+	case MR_ATTACH_BY_ADOPT:
+		break;
+	}
+	return &mr_attach_by_netlink;
+}
+
+/* ----- what stands there before us ----- */
+
+static int refuse(struct mr_daemon *d, const struct mr_link *l, const struct mr_standing *s,
 		  enum former verdict)
 {
 	if (verdict == ALIVE)
@@ -168,35 +207,61 @@ static int refuse(struct mr_daemon *d, const struct mr_link *l, const struct sta
 		       l->name, s->name[0] ? s->name : "without a name", s->id, l->name);
 }
 
-/* Clear the place. What is not ours to lose is kept, to be put back. */
-static int make_room(struct mr_daemon *d, struct mr_link *l)
+int mr_attach_find_ours(struct mr_daemon *d, const struct mr_link *l, struct mr_standing *s)
 {
-	struct standing s;
 	enum former verdict;
-	int err = query(l, &s);
+	int err = mr_attach_query(l, s);
 
 	if (err)
 		return mr_fail(d, err, "%s: cannot be asked for its XDP program: %s", l->name,
 			       strerror(-err));
-	err = identify(d, l, &s, &verdict);
-	if (!err && (verdict == ALIVE || (verdict == FOREIGN && !l->settings->force)))
-		err = refuse(d, l, &s, verdict);
-	if (!err && verdict != NOTHING) {
-		err = take_off(l, s.fd, s.native);
-		if (err)
-			err = mr_fail(d, err, "%s: XDP program %s, id %u, cannot be taken off: %s",
-				      l->name, s.name, s.id, mr_bpf_words());
-		else
-			mr_info("%s: took off XDP program %s, id %u%s", l->name, s.name, s.id,
-				verdict == DEAD ? ", of a millraced that died" : "");
-	}
-	if (!err && (verdict == FOREIGN || verdict == PARKED)) {
-		l->former_program = s.fd;
-		l->former_native = s.native;
-		return 0;
-	}
-	mr_close_fd(&s.fd);
+	err = identify(d, l, s, &verdict);
+	if (!err && verdict == NOTHING)
+		err = mr_fail(d, -ENOENT,
+			      "%s: attach: adopt, but no XDP program is attached; ip link set dev "
+			      "%s xdp obj %s sec xdp, or set attach: netlink",
+			      l->name, l->name, d->object_path);
+	else if (!err && verdict == FOREIGN)
+		err = mr_fail(d, -EINVAL,
+			      "%s: attach: adopt, but XDP program %s, id %u, is not Millrace's; "
+			      "take it off (ip link set dev %s xdp off) and attach %s",
+			      l->name, s->name[0] ? s->name : "without a name", s->id, l->name,
+			      d->object_path);
+	else if (!err && verdict == ALIVE)
+		err = refuse(d, l, s, verdict);
+	if (err)
+		mr_close_fd(&s->fd);
 	return err;
+}
+
+/* Clear the place. What is not ours to lose is kept, to be put back. */
+static int clear_place(struct mr_daemon *d, struct mr_link *l, struct mr_standing *s,
+		       enum former verdict)
+{
+	int err;
+
+	if (verdict == NOTHING)
+		return 0;
+	if (l->held >= 0) {
+		mr_attach_drop_link(d, l);
+		err = 0;
+	} else {
+		err = take_off(l, s->fd, s->native);
+	}
+	if (err)
+		return mr_fail(d, err, "%s: XDP program %s, id %u, cannot be taken off: %s",
+			       l->name, s->name, s->id,
+			       err == -EBUSY ? "a bpf_link holds it; see bpftool link, and end "
+					       "the program that has it"
+					     : mr_bpf_words());
+	mr_info("%s: took off XDP program %s, id %u%s", l->name, s->name, s->id,
+		verdict == DEAD ? ", of a millraced that died" : "");
+	if (verdict == FOREIGN || verdict == PARKED) {
+		l->former_program = s->fd;
+		l->former_native = s->native;
+		s->fd = -1;
+	}
+	return 0;
 }
 
 /* What the interface really has now. */
@@ -204,9 +269,11 @@ static int read_back(struct mr_daemon *d, struct mr_link *l, bool native)
 {
 	struct bpf_prog_info info = { 0 };
 	uint32_t len = sizeof(info);
-	struct standing s;
-	int err = query(l, &s);
+	struct mr_standing s;
+	int err = mr_attach_query(l, &s);
 
+	if (l->settings->by == MR_ATTACH_BY_LIBXDP) /* the dispatcher stands there */
+		return err;
 	if (!err && bpf_obj_get_info_by_fd(d->bpf.program[l->section], &info, &len) < 0)
 		err = -errno;
 	if (!err && (s.id != info.id || s.native != native))
@@ -218,12 +285,11 @@ static int read_back(struct mr_daemon *d, struct mr_link *l, bool native)
 
 static int try_rung(struct mr_daemon *d, struct mr_link *l, bool native, enum mr_section section)
 {
-	uint32_t flags = mode_flag(native) | XDP_FLAGS_UPDATE_IF_NOEXIST;
 	int err;
 
 	l->section = section;
 	mr_bpf_words();
-	err = bpf_xdp_attach((int)l->ifindex, d->bpf.program[section], flags, NULL);
+	err = mr_attach_way(l)->attach(d, l, d->bpf.program[section], native);
 	if (err)
 		return err;
 	l->attached = true;
@@ -239,16 +305,18 @@ static void note_why(struct mr_link *l, const char *rung, int err)
 			 said[0] ? said : strerror(-err));
 }
 
+static enum mr_section native_section(const struct mr_link *l)
+{
+	return l->mtu > MTU_XDP ? MR_SECTION_FRAGS : MR_SECTION_XDP;
+}
+
 static int climb(struct mr_daemon *d, struct mr_link *l)
 {
 	enum mr_attach_mode mode = l->settings->mode;
-	bool large = l->mtu > MTU_XDP;
 	int err = -EOPNOTSUPP;
 
-	if (mode != MR_ATTACH_GENERIC && !large)
-		err = try_rung(d, l, true, MR_SECTION_XDP);
-	else if (mode != MR_ATTACH_GENERIC)
-		err = try_rung(d, l, true, MR_SECTION_FRAGS);
+	if (mode != MR_ATTACH_GENERIC)
+		err = try_rung(d, l, true, native_section(l));
 	if (!err)
 		return 0;
 	if (mode == MR_ATTACH_GENERIC)
@@ -261,12 +329,70 @@ static int climb(struct mr_daemon *d, struct mr_link *l)
 	return try_rung(d, l, false, MR_SECTION_XDP);
 }
 
-int mr_attach(struct mr_daemon *d, struct mr_link *l)
+/*
+ * The program of a daemon that died is exchanged at one instant where its mode is the one we want
+ * and it is held as we would hold it, so that no frame goes past both. False: it is in the way.
+ */
+static bool succeed(struct mr_daemon *d, struct mr_link *l, const struct mr_standing *s)
 {
-	int err = make_room(d, l);
+	enum mr_attach_mode mode = l->settings->mode;
+	enum mr_section section = s->native ? native_section(l) : MR_SECTION_XDP;
+
+	if (s->native ? mode == MR_ATTACH_GENERIC : mode != MR_ATTACH_GENERIC)
+		return false;
+	if (l->settings->by != (l->held >= 0 ? MR_ATTACH_BY_LINK : MR_ATTACH_BY_NETLINK))
+		return false;
+	l->section = section;
+	l->native = s->native;
+	if (mr_attach_way(l)->replace(d, l, d->bpf.program[section], s->fd))
+		return false;
+	l->attached = true;
+	mr_info("%s: took over from XDP program %s, id %u, of a millraced that died", l->name,
+		s->name, s->id);
+	if (!s->native)
+		snprintf(l->attach_why, sizeof(l->attach_why),
+			 "native: the configuration says mode: generic");
+	return read_back(d, l, s->native) == 0;
+}
+
+/* Return: 0 (the place is free), 1 (ours stands there now), -errno with @d->error */
+static int make_room(struct mr_daemon *d, struct mr_link *l)
+{
+	struct mr_standing s;
+	enum former verdict;
+	int err = mr_attach_query(l, &s);
 
 	if (err)
-		return err;
+		return mr_fail(d, err, "%s: cannot be asked for its XDP program: %s", l->name,
+			       strerror(-err));
+	err = identify(d, l, &s, &verdict);
+	if (!err && l->settings->by == MR_ATTACH_BY_LIBXDP && verdict == FOREIGN &&
+	    mr_attach_is_dispatcher(d, l))
+		verdict = NOTHING; /* beside its programs */
+	else if (!err && (verdict == ALIVE || (verdict == FOREIGN && !l->settings->force)))
+		err = refuse(d, l, &s, verdict);
+	if (!err)
+		mr_attach_take_link(d, l);
+	if (!err && verdict == DEAD && succeed(d, l, &s))
+		err = 1;
+	else if (!err)
+		err = clear_place(d, l, &s, verdict);
+	mr_close_fd(&s.fd);
+	return err;
+}
+
+static int put_there(struct mr_daemon *d, struct mr_link *l)
+{
+	int err = 0;
+
+	if (l->settings->by == MR_ATTACH_BY_ADOPT)
+		return mr_attach_adopt(d, l);
+	if (l->settings->by == MR_ATTACH_BY_LIBXDP)
+		err = mr_attach_probe_libxdp(d, l);
+	if (!err)
+		err = make_room(d, l);
+	if (err)
+		return err < 0 ? err : 0;
 	err = climb(d, l);
 	if (err)
 		return mr_fail(d, err, "%s: XDP program cannot be attached, mode %s: %s; %s",
@@ -275,7 +401,43 @@ int mr_attach(struct mr_daemon *d, struct mr_link *l)
 			       l->settings->mode == MR_ATTACH_NATIVE
 				       ? "allow generic with mode: auto"
 				       : "see millrace check");
-	mr_info("%s: XDP program %u attached, %s mode, section %s%s%s", l->name, l->program_id,
+	return 0;
+}
+
+int mr_attach_adopt(struct mr_daemon *d, struct mr_link *l)
+{
+	enum mr_attach_mode mode = l->settings->mode;
+	struct mr_standing s;
+	int err = mr_attach_find_ours(d, l, &s);
+
+	if (err)
+		return err;
+	mr_close_fd(&s.fd);
+	if (mode != MR_ATTACH_AUTO && s.native != (mode == MR_ATTACH_NATIVE))
+		return mr_fail(d, -EINVAL,
+			       "%s: XDP program %u is attached in %s mode, the configuration says "
+			       "mode: %s; attach it so, or set mode: auto",
+			       l->name, s.id, s.native ? "native" : "generic",
+			       mr_attach_mode_name(mode));
+	l->native = s.native;
+	l->program_id = s.id;
+	l->section = strcmp(s.name, "mr_xdp") ? MR_SECTION_FRAGS : MR_SECTION_XDP;
+	if (!s.native)
+		snprintf(l->attach_why, sizeof(l->attach_why),
+			 "native: the operator attached it in generic mode");
+	return 0;
+}
+
+int mr_attach(struct mr_daemon *d, struct mr_link *l)
+{
+	int err = put_there(d, l);
+
+	if (err)
+		return err;
+	mr_info("%s: XDP program %u %s by %s, %s mode, section %s%s%s", l->name, l->program_id,
+		l->settings->by == MR_ATTACH_BY_ADOPT ? "adopted, attached" : "attached",
+		l->settings->by == MR_ATTACH_BY_ADOPT ? "the operator"
+						      : mr_attach_by_name(l->settings->by),
 		l->native ? "native" : "generic",
 		l->section == MR_SECTION_FRAGS ? "xdp.frags" : "xdp", l->attach_why[0] ? ", " : "",
 		l->attach_why);
@@ -298,8 +460,13 @@ void mr_detach(struct mr_daemon *d, struct mr_link *l)
 {
 	int err = 0;
 
+	if (l->settings->by == MR_ATTACH_BY_ADOPT && l->program_id) {
+		mr_bpf_interface_forget(d, l);
+		mr_info("%s: left XDP program %u to the operator; it passes everything", l->name,
+			l->program_id);
+	}
 	if (l->attached) {
-		err = take_off(l, d->bpf.program[l->section], l->native);
+		err = mr_attach_way(l)->detach(d, l, d->bpf.program[l->section]);
 		l->attached = false;
 		if (err && err != -ENODEV)
 			mr_warn("%s: our XDP program was not there any more: %s", l->name,

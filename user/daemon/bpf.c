@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "shared/mr_verdict.h"
+#include "user/daemon/adopt.h"
 #include "user/daemon/log.h"
 #include "user/daemon/pins.h"
 
@@ -86,6 +87,8 @@ static int open_object(struct mr_daemon *d)
 	d->bpf.inner_flags = bpf_map__map_flags(inner);
 	d->bpf.inner_key_type = bpf_map__btf_key_type_id(inner);
 	d->bpf.inner_value_type = bpf_map__btf_value_type_id(inner);
+	d->bpf.inner_key_bytes = bpf_map__key_size(inner);
+	d->bpf.inner_value_bytes = bpf_map__value_size(inner);
 	return 0;
 }
 
@@ -169,23 +172,6 @@ static int open_maps(struct mr_daemon *d)
 	return 0;
 }
 
-static int open_programs(struct mr_daemon *d)
-{
-	static const char *const names[] = { "mr_xdp", "mr_xdp_frags" };
-
-	for (int i = 0; i < 2; i++) {
-		struct bpf_program *p = bpf_object__find_program_by_name(d->bpf.object, names[i]);
-
-		if (!p)
-			return mr_fail(d, -EINVAL,
-				       "%s: has no program %s; install both from the "
-				       "same build",
-				       d->object_path, names[i]);
-		d->bpf.program[i] = bpf_program__fd(p);
-	}
-	return 0;
-}
-
 /* The kernel maps no read-only descriptor; but what is mapped for reading can never be written. */
 static const void *map_reader(const struct mr_daemon *d, enum mr_map map)
 {
@@ -231,7 +217,8 @@ static int write_constants(struct mr_daemon *d)
 int mr_bpf_load(struct mr_daemon *d)
 {
 	static int (*const steps[])(struct mr_daemon *) = {
-		open_object, load_object, open_maps, open_programs, write_constants,
+		open_object,	  mr_adopt_maps,       load_object,	open_maps,
+		mr_programs_open, mr_adopt_generation, write_constants,
 	};
 	int err;
 
@@ -254,6 +241,7 @@ void mr_bpf_unload(struct mr_daemon *d)
 {
 	if (d->bpf.pin_lock < 0)
 		return;
+	mr_programs_close(d);
 	mr_pins_remove(d);
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++)
 		mr_close_fd(&d->bpf.reader[i]);
@@ -305,6 +293,17 @@ int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l)
 		return mr_fail(d, err, "%s: mr1_near cannot be written: %s", l->name,
 			       strerror(-err));
 	return 0;
+}
+
+void mr_bpf_interface_forget(struct mr_daemon *d, const struct mr_link *l)
+{
+	struct mr_interface there, nobody = { 0 };
+	uint32_t place = mr_near(l->ifindex);
+
+	if (bpf_map_lookup_elem(d->bpf.map[MR_MAP_NEAR], &place, &there) == 0 &&
+	    there.ifindex == l->ifindex)
+		bpf_map_update_elem(d->bpf.map[MR_MAP_NEAR], &place, &nobody, BPF_ANY);
+	bpf_map_delete_elem(d->bpf.map[MR_MAP_IF], &l->ifindex);
 }
 
 int mr_bpf_local(struct mr_daemon *d, const uint8_t addr[16], uint32_t ifindex, bool add)

@@ -30,6 +30,9 @@ uint16_t mr_bpf_promises(const char *version);
 /** mr_bpf_interface() - write mr1_if, and mr1_near if nobody else has the place, for a link */
 int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l);
 
+/** mr_bpf_interface_forget() - take a link out of mr1_if and mr1_near: its frames pass */
+void mr_bpf_interface_forget(struct mr_daemon *d, const struct mr_link *l);
+
 /** mr_bpf_local() - add (or take away) a local address of lanes' active opens; 0 or -errno */
 int mr_bpf_local(struct mr_daemon *d, const uint8_t addr[16], uint32_t ifindex, bool add);
 

@@ -64,6 +64,9 @@ static void note(struct mr_child *c, const struct mr_note *n, int fd)
 	case MR_NOTE_BACKGROUND:
 		into_background(fd);
 		break;
+	case MR_NOTE_PROGRAM:
+		mr_api_program_note(c, n);
+		break;
 	case MR_NOTE_STOPPING:
 		c->stopping = true;
 		break;

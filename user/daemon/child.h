@@ -50,6 +50,15 @@ struct mr_ward {
 	uint32_t bad;	   /* messages that made no sense; the log has the first few */
 };
 
+struct MHD_Connection;
+
+/* A client that waits for an exchange of the XDP program: one at a time. api_program.c */
+struct mr_program_wait {
+	struct MHD_Connection *http; /* suspended until the parent has answered; NULL: none */
+	int error;
+	char words[MR_WORDS];
+};
+
 struct mr_child {
 	struct mr_daemon *d;
 	int epoll;
@@ -60,6 +69,7 @@ struct mr_child {
 	struct mr_paths *paths;
 	struct MHD_Daemon *http;
 	struct mr_clients clients;		   /* of http */
+	struct mr_program_wait program_wait;
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC]; /* the child's list of listeners */
 	unsigned int spawns_asked;  /* requests that the parent has not answered yet: few at a */
 	unsigned int listens_asked; /* time, so that neither side ever waits for the other */

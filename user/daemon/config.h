@@ -22,10 +22,18 @@ enum mr_attach_mode {
 	MR_ATTACH_GENERIC, /* or fail */
 };
 
+enum mr_attach_by {
+	MR_ATTACH_BY_NETLINK, /* in the interface's own slot, as ip(8) does it */
+	MR_ATTACH_BY_LINK,    /* by a pinned bpf_link */
+	MR_ATTACH_BY_LIBXDP,  /* in libxdp's dispatcher */
+	MR_ATTACH_BY_ADOPT,   /* the operator does it */
+};
+
 struct mr_settings_interface {
 	char name[IFNAMSIZ];
 	uint32_t queues; /* 0: all */
 	enum mr_attach_mode mode;
+	enum mr_attach_by by;
 	enum mr_xsk_bind bind;
 	bool force; /* replace a foreign XDP program */
 };
@@ -110,8 +118,9 @@ void mr_settings_free(struct mr_settings *s);
 /** mr_app_name() - name of the application with index @i in a lane's counters, or NULL */
 const char *mr_app_name(unsigned int i);
 
-/** mr_attach_mode_name(), mr_xsk_bind_name(), mr_mtu_probing_name(): as the file spells them */
+/** mr_attach_mode_name() and the others: as the file spells them */
 const char *mr_attach_mode_name(enum mr_attach_mode mode);
+const char *mr_attach_by_name(enum mr_attach_by by);
 const char *mr_xsk_bind_name(enum mr_xsk_bind bind);
 const char *mr_mtu_probing_name(enum mr_mtu_probing probing);
 

@@ -14,6 +14,7 @@
 #define ANY_NUMBER UINT64_MAX
 
 static const char *const attach_modes[] = { "auto", "native", "generic", NULL };
+static const char *const attach_bys[] = { "netlink", "link", "libxdp", "adopt", NULL };
 static const char *const binds[] = { "auto", "zerocopy", "copy", NULL };
 
 static const char *const mtu_probings[] = { "off", "blackhole", "on", NULL };
@@ -26,6 +27,11 @@ const char *mr_mtu_probing_name(enum mr_mtu_probing probing)
 const char *mr_attach_mode_name(enum mr_attach_mode mode)
 {
 	return attach_modes[mode];
+}
+
+const char *mr_attach_by_name(enum mr_attach_by by)
+{
+	return attach_bys[by];
 }
 
 const char *mr_xsk_bind_name(enum mr_xsk_bind bind)
@@ -149,7 +155,7 @@ static int check_interface(struct mr_config_file *f, const struct mr_raw_config 
 	const struct mr_raw_interface *r = &raw->interfaces[i];
 	struct mr_settings_interface *out = &s->interfaces[i];
 	char path[64];
-	int mode, bind, err;
+	int mode, bind, by, err;
 
 #define PATH(key) (snprintf(path, sizeof(path), "interfaces[%u]." key, i), path)
 	err = check_interface_name(f, PATH("name"), r->name);
@@ -159,11 +165,15 @@ static int check_interface(struct mr_config_file *f, const struct mr_raw_config 
 		err = mr_config_choice(f, PATH("mode"), r->mode, attach_modes, MR_ATTACH_AUTO,
 				       &mode);
 	if (!err)
+		err = mr_config_choice(f, PATH("attach"), r->attach, attach_bys,
+				       MR_ATTACH_BY_NETLINK, &by);
+	if (!err)
 		err = mr_config_choice(f, PATH("bind"), r->bind, binds, MR_XSK_AUTO, &bind);
 	if (err)
 		return err;
 	snprintf(out->name, sizeof(out->name), "%s", r->name);
 	out->mode = (enum mr_attach_mode)mode;
+	out->by = (enum mr_attach_by)by;
 	out->bind = (enum mr_xsk_bind)bind;
 	out->force = r->force && *r->force;
 	if (out->mode == MR_ATTACH_GENERIC && out->bind == MR_XSK_ZERO_COPY)

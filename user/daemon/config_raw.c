@@ -17,6 +17,7 @@ static const cyaml_schema_field_t interface_fields[] = {
 	REQUIRED(struct mr_raw_interface, name),
 	STRING(struct mr_raw_interface, queues),
 	STRING(struct mr_raw_interface, mode),
+	STRING(struct mr_raw_interface, attach),
 	STRING(struct mr_raw_interface, bind),
 	BOOLEAN(struct mr_raw_interface, force),
 	CYAML_FIELD_END

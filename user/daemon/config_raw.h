@@ -16,6 +16,7 @@ struct mr_raw_interface {
 	char *name;
 	char *queues;
 	char *mode;
+	char *attach;
 	char *bind;
 	bool *force;
 };

@@ -18,6 +18,7 @@
 #include "shared/mr_maps.h"
 #include "shared/mr_worker.h"
 #include "user/daemon/config.h"
+#include "user/daemon/programs.h"
 
 #define MR_VERSION "0.1.0"
 
@@ -51,21 +52,25 @@ enum mr_map {
 };
 
 struct bpf_object;
+struct xdp_program;
 
 /* The loaded object; bpf.c. */
 struct mr_bpf {
 	struct bpf_object *object;
-	int program[2];		  /* sections xdp and xdp.frags */
+	int program[2];		  /* sections xdp and xdp.frags; programs.c */
+	int previous[2];	  /* those before them, -1: none */
 	int map[MR_MAP_COUNT];	  /* parent's, writable; -1 in the child */
 	int reader[MR_MAP_COUNT]; /* read only, for the child; -1: none */
 	uint32_t inner_flags;	  /* of a rule generation */
 	uint32_t inner_key_type, inner_value_type;
+	uint32_t inner_key_bytes, inner_value_bytes;
 	struct mr_generation generation;
 	int active;			   /* its inner map; parent only, -1: none yet */
 	const struct mr_beat *beats;	   /* mapped, MR_MAX_SLOTS */
 	const struct mr_lane_stats *lanes; /* mapped, MR_MAX_SLOTS */
 	int pin_lock;			   /* the pin directory, flock()ed */
 	uint32_t former_beats;		   /* id of the stale pin's mr1_beat, 0: none */
+	uint32_t adopted[MR_MAP_COUNT];	   /* ids of the maps of a program that we adopt, 0: ours */
 	uint32_t n_cpus;		   /* possible CPUs: width of per-CPU values */
 };
 
@@ -96,6 +101,8 @@ struct mr_link {
 	int former_program; /* foreign program that force replaced, put back at the end; -1: none */
 	bool former_native;
 	char attach_why[MR_WORDS];
+	int held;			/* attach: link: the bpf_link, -1: none */
+	struct xdp_program *dispatched; /* attach: libxdp: what the dispatcher calls, else NULL */
 	/* shared memory */
 	int mailbox;
 	int paths;	  /* writable */
@@ -151,6 +158,9 @@ struct mr_daemon {
 	uint64_t started_ns;  /* CLOCK_MONOTONIC */
 	int64_t started_wall; /* seconds since 1970 */
 	struct mr_bpf bpf;
+	struct mr_program_facts current, previous; /* of bpf.program, bpf.previous; parent */
+	uint32_t exchanges;
+	struct mr_programs_shown *programs; /* the same for the child to read */
 	struct mr_link *links;
 	uint32_t n_links;
 	struct mr_lane *lanes;

@@ -143,10 +143,11 @@ static json_t *interfaces(const struct mr_settings *s)
 		const struct mr_settings_interface *k = &s->interfaces[i];
 
 		json_array_append_new(
-			a, json_pack("{s:s, s:o, s:s, s:s, s:b}", "name", k->name, "queues",
-				     k->queues ? json_integer(k->queues) : json_string("all"),
-				     "mode", mr_attach_mode_name(k->mode), "bind",
-				     mr_xsk_bind_name(k->bind), "force", k->force));
+			a,
+			json_pack("{s:s, s:o, s:s, s:s, s:s, s:b}", "name", k->name, "queues",
+				  k->queues ? json_integer(k->queues) : json_string("all"), "mode",
+				  mr_attach_mode_name(k->mode), "attach", mr_attach_by_name(k->by),
+				  "bind", mr_xsk_bind_name(k->bind), "force", k->force));
 	}
 	return a;
 }

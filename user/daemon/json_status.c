@@ -57,11 +57,12 @@ static json_t *interface(const struct mr_child *c, const struct mr_link *k)
 
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", k->mac[0], k->mac[1], k->mac[2],
 		 k->mac[3], k->mac[4], k->mac[5]);
-	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:s, s:o}",
+	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, "
+			 "s:o}",
 			 "name", k->name, "ifindex", (int)k->ifindex, "mac", mac, "mtu",
 			 (int)k->mtu, "link", link_text(k), "queues", (int)k->n_queues, "slot_base",
-			 (int)k->slot_base, "attach", mr_link_attach_text(k), "attach_why",
-			 k->attach_why, "section",
+			 (int)k->slot_base, "attach", mr_link_attach_text(k), "attach_by",
+			 mr_attach_by_name(k->settings->by), "attach_why", k->attach_why, "section",
 			 k->section == MR_SECTION_FRAGS ? "xdp.frags" : "xdp", "program",
 			 k->section == MR_SECTION_FRAGS ? "mr_xdp_frags" : "mr_xdp", "program_id",
 			 (int)k->program_id, "ports", mr_ports_text(s->port_lo, s->port_hi, ports),

@@ -147,7 +147,7 @@ int mr_links_find(struct mr_daemon *d)
 	d->n_links = d->settings.n_interfaces;
 	for (uint32_t i = 0; i < d->n_links; i++)
 		d->links[i].mailbox = d->links[i].paths = d->links[i].paths_reader =
-			d->links[i].former_program = -1;
+			d->links[i].former_program = d->links[i].held = -1;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return mr_fail(d, -errno, "interfaces: %s", strerror(errno));

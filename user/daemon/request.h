@@ -14,11 +14,15 @@
  * UNLISTEN	lane owns the listener			-
  * SERVING	-					-
  * FAILED	-					-
+ * UPGRADE	a file of root's alone, ABI and maps as ours	error, words
+ * ROLLBACK	there is a program before the current one	error, words
  */
 #ifndef MR_DAEMON_REQUEST_H
 #define MR_DAEMON_REQUEST_H
 
 #include <stdint.h>
+
+#include "user/daemon/daemon.h"
 
 struct mr_daemon;
 struct mr_dynamic;
@@ -33,6 +37,8 @@ enum mr_request_type {
 	MR_REQUEST_UNLISTEN,
 	MR_REQUEST_SERVING, /* all lanes serve: the start is complete */
 	MR_REQUEST_FAILED,  /* a lane does not come up; words say why */
+	MR_REQUEST_UPGRADE, /* words: path of an object, or "" */
+	MR_REQUEST_ROLLBACK,
 };
 
 /* child -> parent */
@@ -44,7 +50,7 @@ struct mr_request {
 	uint16_t pad;
 	uint8_t addr[16]; /* v4 mapped */
 	uint64_t cookie;  /* comes back */
-	char words[128];  /* FAILED */
+	char words[256];  /* FAILED, UPGRADE */
 };
 
 enum mr_note_type {
@@ -54,6 +60,7 @@ enum mr_note_type {
 	MR_NOTE_UNLISTENED,  /* addr, port: removed */
 	MR_NOTE_BACKGROUND, /* log to syslog from now on; a descriptor of /dev/null comes with it */
 	MR_NOTE_STOPPING,
+	MR_NOTE_PROGRAM, /* error, words: what became of UPGRADE or ROLLBACK */
 };
 
 /* parent -> child */
@@ -69,6 +76,7 @@ struct mr_note {
 	uint16_t port;
 	uint16_t rule_id;
 	uint32_t generation; /* of the rules, now */
+	char words[MR_WORDS];
 };
 
 /* ----- the parent's side: requests.c ----- */

@@ -141,6 +141,19 @@ static void request_unlisten(struct mr_daemon *d, const struct mr_request *q)
 		mr_note_unlistened(d, &y);
 }
 
+static void request_program(struct mr_daemon *d, const struct mr_request *q)
+{
+	struct mr_note n = { .type = MR_NOTE_PROGRAM };
+
+	if (q->type == MR_REQUEST_UPGRADE)
+		n.error = mr_programs_upgrade(d, q->words, n.words, sizeof(n.words));
+	else
+		n.error = mr_programs_rollback(d, n.words, sizeof(n.words));
+	if (n.error)
+		mr_warn("XDP program stays as it is: %s", n.words);
+	mr_note_send(d, &n, -1);
+}
+
 void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 {
 	switch ((enum mr_request_type)q->type) {
@@ -162,6 +175,10 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 		return;
 	case MR_REQUEST_UNLISTEN:
 		request_unlisten(d, q);
+		return;
+	case MR_REQUEST_UPGRADE:
+	case MR_REQUEST_ROLLBACK:
+		request_program(d, q);
 		return;
 	case MR_REQUEST_SERVING:
 	case MR_REQUEST_FAILED:

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "user/daemon/attach.h"
+#include "user/daemon/attach_way.h"
 #include "user/daemon/bpf.h"
 #include "user/daemon/daemon.h"
 #include "user/daemon/lanes.h"
@@ -65,6 +66,7 @@ static int prepare(struct mr_daemon *d)
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	d->bpf.pin_lock = d->bpf.active = d->lock = d->control = d->child_socket = -1;
 	d->worker_log[0] = d->worker_log[1] = -1;
+	d->bpf.program[0] = d->bpf.program[1] = d->bpf.previous[0] = d->bpf.previous[1] = -1;
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++)
 		d->bpf.map[i] = d->bpf.reader[i] = -1;
 	for (unsigned int i = 0; i < MR_MAX_DIRECTORIES; i++)
@@ -122,6 +124,8 @@ static int attach_all(struct mr_daemon *d)
 
 	for (uint32_t i = 0; !err && i < d->n_links; i++)
 		err = mr_attach(d, &d->links[i]);
+	if (!err)
+		mr_attach_sweep_links(d);
 	return err;
 }
 
