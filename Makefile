@@ -35,13 +35,13 @@ asan    = $(patsubst %.c,$(B)/asan/%.o,$(wildcard $(1)))
 LANE_OBJ   := $(foreach d,$(LANE_DIRS),$(call obj,user/$(d)/*.c))
 WORKER_OBJ := $(call obj,user/worker/*.c)
 DAEMON_OBJ := $(call obj,user/daemon/*.c)
-CLI_OBJ    := $(call obj,user/cli/*.c)
+CLI_OBJ    := $(call obj,user/cli/*.c) $(call obj,user/wire/pcapng.c)
 # the daemon opens sockets and arenas, no more of the lane than that
 DAEMON_LANE_OBJ := $(call obj,user/port/xsk*.c) $(call obj,user/frame/arena.c)
 
 WORKER_LIBS := -lseccomp
 DAEMON_LIBS := -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lseccomp
-CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo
+CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo -lpcap
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
 MAN      := $(B)/man/millrace-maps.7 $(B)/man/millrace-tlv.5

@@ -138,4 +138,26 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } mr1_lane SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mr_tap);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_tap SEC(".maps");
+
+/* Empty but while somebody captures: no memory is held for it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_RINGBUF);
+			__uint(max_entries, MR_TAP_RING_TEMPLATE);
+		});
+} mr1_tapring SEC(".maps");
+
 #endif

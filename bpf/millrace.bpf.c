@@ -12,6 +12,7 @@
 #include "parse.h"
 #include "rules.h"
 #include "steer.h"
+#include "tap.h"
 
 /*
  * The verdicts of one action, a bit each. A switch would become a table in .rodata, which is a
@@ -56,8 +57,15 @@ static __always_inline const struct mr_interface *interface_of(const struct rule
 	return bpf_map_lookup_elem(&mr1_if, &ifindex);
 }
 
+/* What was found out about a frame, beside its verdict. */
+struct found {
+	const struct mr_rule *rule; /* NULL: none */
+	__u32 slot;		    /* MR_TAP_NONE: for no lane */
+};
+
 /* What needs no byte of the frame comes first: other interfaces, and no rules, stay cheap. */
-static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_bytes, __u32 *slot)
+static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_bytes,
+					     struct found *found)
 {
 	struct cursor c = {
 		.pos = (void *)(long)ctx->data,
@@ -86,6 +94,7 @@ static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_byt
 	if (!is_for_a_lane(v))
 		return v;
 	rule = find_rule(&rules, &f);
+	found->rule = rule;
 	if (rules.none && !ifc->port_hi)
 		return MR_V_NO_RULES;
 	v = claim(&f, rule, ifc, frame_bytes, v);
@@ -93,25 +102,44 @@ static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_byt
 		return v;
 	if (ctx->rx_queue_index >= ifc->n_queues)
 		return MR_V_NO_QUEUE;
-	*slot = ifc->slot_base + ctx->rx_queue_index;
-	return steer(&f, rule, cfg, *slot, v);
+	found->slot = ifc->slot_base + ctx->rx_queue_index;
+	return steer(&f, rule, cfg, found->slot, v);
 }
 
-static __always_inline int handle(struct xdp_md *ctx, __u32 frame_bytes)
+static __always_inline int decide(struct xdp_md *ctx, __u32 frame_bytes, bool tapped)
 {
-	__u32 slot = 0;
-	enum mr_verdict v = judge(ctx, frame_bytes, &slot);
+	struct found found = { .slot = MR_TAP_NONE };
+	enum mr_verdict v = judge(ctx, frame_bytes, &found);
 	int action = XDP_PASS;
 
 	if (is_one_of(v, verdicts_that(XDP_REDIRECT))) {
-		action = bpf_redirect_map(&mr1_xsk, slot, XDP_PASS);
+		action = bpf_redirect_map(&mr1_xsk, found.slot, XDP_PASS);
 		if (action != XDP_REDIRECT)
 			v = MR_V_NO_SOCKET;
 	} else if (is_one_of(v, verdicts_that(XDP_DROP))) {
 		action = XDP_DROP;
 	}
 	count(&mr1_verdict, v, frame_bytes);
+	if (tapped)
+		mr_tap(ctx, v | action << 16, found.rule ? found.rule->rule_id : MR_TAP_NONE,
+		       found.slot, frame_bytes);
 	return action;
+}
+
+/*
+ * The same while somebody captures. A function of its own, so that what the capture wants to know
+ * need not be kept while nobody does; and not static, so that it is verified by itself.
+ */
+__noinline int mr_tapped(struct xdp_md *ctx, __u32 frame_bytes)
+{
+	return decide(ctx, frame_bytes, true);
+}
+
+static __always_inline int handle(struct xdp_md *ctx, __u32 frame_bytes)
+{
+	if (__builtin_expect(is_tapped(), 0))
+		return mr_tapped(ctx, frame_bytes);
+	return decide(ctx, frame_bytes, false);
 }
 
 SEC("xdp")

@@ -25,7 +25,8 @@ types=(
 	"struct frag_hdr"
 	"struct tcphdr" "struct udphdr" "struct icmphdr" "enumerator IPPROTO_IP"
 	"struct xdp_md" "enum xdp_action"
-	"enum bpf_map_type" "enumerator BPF_ANY" "enumerator BPF_F_NO_PREALLOC"
+	"enum bpf_map_type" "enumerator BPF_ANY" "enumerator BPF_F_NO_PREALLOC" "enumerator BPF_RB_NO_WAKEUP"
+	"enumerator BPF_RB_AVAIL_DATA"
 )
 
 header() {

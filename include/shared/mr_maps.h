@@ -23,6 +23,9 @@
  * mr1_verdict   PERCPU_ARRAY MR_VERDICT_COUNT    u32 verdict       struct mr_count
  * mr1_rstat     PERCPU_ARRAY MR_MAX_RULES        u32 rule id       struct mr_count
  * mr1_lane      ARRAY|MMAPABLE MR_MAX_SLOTS      u32 slot          struct mr_lane_stats (mr_lane.h)
+ * mr1_tap       ARRAY|MMAPABLE 1                 u32               struct mr_tap
+ * mr1_tapring   ARRAY_OF_MAPS 1                  u32               of whoever captures:
+ *   (inner)     RINGBUF of any size                                struct mr_tap_frame, bytes
  *
  * A slot is one receive queue of one interface: mr_interface.slot_base + queue.
  */
@@ -206,5 +209,42 @@ struct mr_count {
 	__u64 packets;
 	__u64 bytes;
 };
+
+enum {
+	MR_TAP_COPY_MOST = 16384 - 48, /* bytes of a frame that a capture can have */
+	MR_TAP_RING_TEMPLATE = 65536,  /* bytes; a capture's own ring may have any size */
+};
+
+/*
+ * Whether somebody captures frames, and what of them. The capturer puts a ring of its own into
+ * mr1_tapring and writes here through a mapping: owner by compare-and-swap, until_ns last. It keeps
+ * until_ns ahead of the clock; when it dies the time passes, and the program clears the word.
+ */
+struct mr_tap {
+	__u64 until_ns;	  /* CLOCK_MONOTONIC; 0: nobody captures */
+	__u64 owner;	  /* a number that no other capturer has; 0: nobody */
+	__u32 ifindex;	  /* frames of this interface alone; 0: of all */
+	__u32 copy_bytes; /* at most so many of each, up to MR_TAP_COPY_MOST */
+	__u32 wake_bytes; /* wake the reader when so many wait in the ring */
+	__u32 pad;
+	__u64 lost;	   /* frames that found no room; counted by the program */
+	__u64 reserved[3]; /* a cache line */
+};
+
+/* A frame in the ring; `copied` bytes of it follow. */
+struct mr_tap_frame {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 ifindex;
+	__u32 queue;
+	__u32 frame_bytes;
+	__u32 copied;
+	__u32 rule_id; /* MR_TAP_NONE: no rule names it, or none was looked for */
+	__u32 slot;    /* of its lane; MR_TAP_NONE: it is for none */
+	__u16 verdict; /* enum mr_verdict */
+	__u16 action;  /* enum xdp_action */
+	__u32 pad[3];
+};
+
+#define MR_TAP_NONE 0xffffffffu
 
 #endif

@@ -8,5 +8,6 @@ int run_buffer_cases(const char *name); /* of xdp.frags only */
 int run_icmp_cases(const char *name);
 int run_rule_cases(const char *name);
 int run_lane_cases(const char *name);
+int run_tap_cases(const char *name);
 
 #endif

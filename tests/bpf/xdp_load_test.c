@@ -66,6 +66,8 @@ static const struct map_layout {
 	{ "mr1_rstat", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct mr_count), MR_MAX_RULES, 0 },
 	{ "mr1_lane", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_lane_stats), MR_MAX_SLOTS,
 	  BPF_F_MMAPABLE },
+	{ "mr1_tap", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_tap), 1, BPF_F_MMAPABLE },
+	{ "mr1_tapring", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 1, 0 },
 };
 
 enum { N_MAPS = sizeof(layouts) / sizeof(layouts[0]) };

@@ -31,10 +31,9 @@ int main(void)
 		const char *name;
 		int (*run)(const char *name);
 	} groups[] = {
-		{ "headers", run_parse_cases },
-		{ "ICMP errors", run_icmp_cases },
-		{ "rules", run_rule_cases },
-		{ "lanes", run_lane_cases },
+		{ "headers", run_parse_cases }, { "ICMP errors", run_icmp_cases },
+		{ "rules", run_rule_cases },	{ "lanes", run_lane_cases },
+		{ "captures", run_tap_cases },
 	};
 	int failed = 0;
 

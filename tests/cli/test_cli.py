@@ -37,6 +37,10 @@ USAGE_ERRORS = [
     ["conn", "list", "--port", "0"], ["conn", "list", "--state", "CLOSED"],
     ["conn", "list", "--state", "x" * 100], ["conn", "list", "--lane", "x"],
     ["conn", "list", "--lane", "x" * 200 + ":0"], ["conn", "show"], ["stats", "show", "--all=1"], ["stats", "--all"],
+    ["capture"], ["capture", "-w", ""], ["capture", "tcp", "prot", "-w", "x"],
+    ["capture", "-w", "x", "-c", "0"], ["capture", "-w", "x", "--snaplen", "13"],
+    ["capture", "-w", "x", "--buffer", "2000"], ["capture", "-w", "x", "y" * 5000],
+    ["-j", "capture", "-w", "x"],
     ["-s"], ["-s", ""], ["lane", "list", "-s"], ["x"] * 100, [""], ["-x"],
 ]
 
@@ -70,7 +74,7 @@ def test_man_page_has_every_line_of_the_grammar():
     macros = re.sub(r"^\.(It|Xo|Xc|Op|Cm)\b|\b(Op|Oo|Oc|Fl|Ar|Cm|Xo)\b", " ", page, flags=re.M)
     words = " ".join(macros.split())
     for line in re.findall(r"^  millrace (.*)$", call("help").out, re.M):
-        plain = line.replace("[--", "-").replace("[-", "").replace("]", "")
+        plain = re.sub(r"\[-?|\]", "", line)
         assert " ".join(plain.split()) in words, line
 
 

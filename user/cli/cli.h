@@ -17,6 +17,7 @@ enum {
 	MR_CLI_USAGE = 2,
 
 	MR_CLI_ARGUMENTS = 16, /* most that one verb takes */
+	MR_CLI_REST = 64,     /* most words of an argument that is written NAME... */
 };
 
 /* What holds for the whole call. Strings are borrowed from argv and the environment. */
@@ -35,6 +36,8 @@ struct mr_arguments {
 		size_t name_len;
 		const char *value; /* "" for an option without a value */
 	} list[MR_CLI_ARGUMENTS];
+	int n_rest; /* words of the argument that is written [NAME...] */
+	const char *rest[MR_CLI_REST];
 };
 
 /** mr_arguments_find() - value of argument @name, or NULL if it was not given */
@@ -80,5 +83,6 @@ int mr_cli_stats_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_config_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_config_check(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_check(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_capture(struct mr_cli *cli, const struct mr_arguments *a);
 
 #endif

@@ -12,8 +12,8 @@
 
 /*
  * The grammar. Lower case: said as it stands. Upper case: an argument. In brackets: an option, with
- * its value if a second word follows. Usage and `millrace help` print it, the parser below reads
- * it.
+ * its value if a second word follows, or, upper case with dots, all words that are left. Usage and
+ * `millrace help` print it, the parser below reads it.
  */
 struct verb {
 	const char *grammar;
@@ -25,6 +25,9 @@ static int help(struct mr_cli *cli, const struct mr_arguments *a);
 
 static const struct verb verbs[] = {
 	/* clang-format off */
+	{ "capture [FILTER...] [-w FILE] [-i INTERFACE] [-c COUNT] [--seconds N] [--snaplen BYTES]"
+	  " [--buffer MIB] [--pins DIRECTORY]",	mr_cli_capture,
+	  "frames with what became of them, into a pcapng file; FILTER as tcpdump has it" },
 	{ "check INTERFACE [--probe]",	mr_cli_check,
 	  "what an interface can do, and what the daemon made of it" },
 	{ "config check FILE",		mr_cli_config_check,
@@ -230,12 +233,24 @@ static int read_option(struct mr_arguments *a, const char *grammar, char *const 
 	return add_argument(a, option, len, words[(*i)++]);
 }
 
-/* The next upper-case word of *@at, which moves behind it; 0: there is none. */
+/* The next upper-case word of *@at, which moves behind it; 0: there is none before the options. */
 static size_t next_positional(const char **at, const char **name)
 {
 	size_t len = next_word(at, name);
 
-	return len && **name != '[' ? len : 0;
+	if (!len || **name != '[')
+		return len;
+	*at = *name;
+	return 0;
+}
+
+/* A word that no other argument takes. */
+static int add_rest(struct mr_arguments *a, const char *grammar, const char *word)
+{
+	if (!strstr(grammar, "...]") || a->n_rest == MR_CLI_REST)
+		return -E2BIG;
+	a->rest[a->n_rest++] = word;
+	return 0;
 }
 
 /* Words behind the verb's own, by @grammar. Returns 0 or -errno with *@wrong the word at fault. */
@@ -252,7 +267,9 @@ static int read_arguments(struct mr_arguments *a, const char *grammar, char *con
 			err = read_option(a, grammar, words, n, &i);
 		} else {
 			len = next_positional(&at, &name);
-			err = len ? add_argument(a, name, len, words[i++]) : -E2BIG;
+			err = len ? add_argument(a, name, len, words[i])
+				  : add_rest(a, grammar, words[i]);
+			i++;
 		}
 		if (err)
 			return err;

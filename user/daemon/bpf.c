@@ -120,6 +120,7 @@ static int value_bytes(enum mr_map map)
 		return sizeof(struct mr_interface);
 	case MR_MAP_XSK:
 	case MR_MAP_RULES:
+	case MR_MAP_TAPRING:
 		return sizeof(uint32_t);
 	case MR_MAP_BEAT:
 		return sizeof(struct mr_beat);
@@ -136,6 +137,8 @@ static int value_bytes(enum mr_map map)
 		return sizeof(struct mr_count);
 	case MR_MAP_LANE:
 		return sizeof(struct mr_lane_stats);
+	case MR_MAP_TAP:
+		return sizeof(struct mr_tap);
 	case MR_MAP_COUNT:
 		break;
 	}

@@ -42,7 +42,9 @@ enum {
 	M(KFLOWS, "mr1_kflows")                                                                    \
 	M(VERDICT, "mr1_verdict")                                                                  \
 	M(RSTAT, "mr1_rstat")                                                                      \
-	M(LANE, "mr1_lane")
+	M(LANE, "mr1_lane")                                                                        \
+	M(TAP, "mr1_tap")                                                                          \
+	M(TAPRING, "mr1_tapring")
 
 enum mr_map {
 #define M(name, text) MR_MAP_##name,

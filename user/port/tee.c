@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A tee: hands every call on to the port below and notes the frames that pass in a pcapng file
- * (draft-ietf-opsawg-pcapng): a section header, one interface, an enhanced packet block a frame.
- * Blocks are in the byte order of this machine, as the format wants it; all are multiples of four
- * bytes. A file that several tees have appended to is a file of several sections.
+ * A tee: hands every call on to the port below and notes the frames that pass in a pcapng file: a
+ * section header, one interface, a packet block a frame. A file that several tees have appended to
+ * is a file of several sections.
  */
 #include "user/port/tee.h"
 
@@ -13,28 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/wire/pcapng.h"
+
 enum {
-	BLOCK_SECTION = 0x0a0d0d0a,
-	BLOCK_INTERFACE = 1,
-	BLOCK_ENHANCED_PACKET = 6,
-
-	BYTE_ORDER_MAGIC = 0x1a2b3c4d,
-	LINKTYPE_ETHERNET = 1,
-
-	OPTION_END = 0,
-	OPTION_SHB_USERAPPL = 4,
-	OPTION_IF_NAME = 2,
-	OPTION_IF_TSRESOL = 9,
-	OPTION_EPB_FLAGS = 2,
-
-	TSRESOL_NANOSECONDS = 9, /* stamps are in units of 10^-9 s */
-
-	FLAG_INBOUND = 1, /* lowest two bits of epb_flags */
-	FLAG_OUTBOUND = 2,
-
 	BUFFER_BYTES = 1 << 18,
-	PACKET_OVERHEAD = 64, /* at least what a packet block has beside the frame */
-	NAME_MAX_BYTES = 64,
 };
 
 struct tee {
@@ -45,7 +26,7 @@ struct tee {
 	int error; /* 0, or -errno that ended the recording */
 	uint64_t (*clock_ns)(void *arg);
 	void *clock_arg;
-	uint32_t used; /* of buffer */
+	struct mr_pcapng blocks; /* in buffer */
 	uint8_t buffer[BUFFER_BYTES];
 };
 
@@ -59,131 +40,43 @@ static const struct tee *const_tee_of(const struct mr_port *p)
 	return (const struct tee *)p;
 }
 
-/* ----- writing blocks ----- */
+/* ----- what is written ----- */
 
 static void write_out(struct tee *t)
 {
 	uint32_t done = 0;
 
-	while (done < t->used && !t->error) {
-		ssize_t n = write(t->fd, t->buffer + done, t->used - done);
+	while (done < t->blocks.used && !t->error) {
+		ssize_t n = write(t->fd, t->buffer + done, t->blocks.used - done);
 
 		if (n >= 0)
 			done += (uint32_t)n;
 		else if (errno != EINTR)
 			t->error = -errno;
 	}
-	t->used = 0;
+	t->blocks.used = 0;
 }
 
-static void put(struct tee *t, const void *bytes, uint32_t len)
+/* A frame is never longer than the buffer: it lies in one frame of the UMEM. */
+static void put_packet(struct tee *t, const struct mr_span *s, uint64_t now_ns,
+		       enum mr_pcapng_direction direction)
 {
-	memcpy(t->buffer + t->used, bytes, len);
-	t->used += len;
-}
+	const struct mr_pcapng_packet packet = {
+		.time_ns = now_ns,
+		.bytes = t->umem + s->addr,
+		.captured = s->len,
+		.original = s->len,
+		.direction = direction,
+	};
 
-static void put_padded(struct tee *t, const void *bytes, uint32_t len)
-{
-	static const uint8_t zeros[4];
-
-	put(t, bytes, len);
-	put(t, zeros, -len & 3);
-}
-
-static void put_u32(struct tee *t, uint32_t v)
-{
-	put(t, &v, sizeof(v));
-}
-
-static void put_u16(struct tee *t, uint16_t v)
-{
-	put(t, &v, sizeof(v));
-}
-
-static void put_option(struct tee *t, uint16_t code, const void *value, uint16_t len)
-{
-	put_u16(t, code);
-	put_u16(t, len);
-	put_padded(t, value, len);
-}
-
-static void put_end_of_options(struct tee *t)
-{
-	put_u16(t, OPTION_END);
-	put_u16(t, 0);
-}
-
-/* Type and length; the length is known when the block ends. */
-static uint32_t begin_block(struct tee *t, uint32_t type)
-{
-	uint32_t start = t->used;
-
-	put_u32(t, type);
-	put_u32(t, 0);
-	return start;
-}
-
-static void end_block(struct tee *t, uint32_t start)
-{
-	uint32_t len = t->used + 4 - start;
-
-	put_u32(t, len);
-	memcpy(t->buffer + start + 4, &len, sizeof(len));
-}
-
-/* pcapng 4.1: version 1.0, length of the section not known. */
-static void put_section(struct tee *t)
-{
-	static const char program[] = "millrace";
-	uint32_t start = begin_block(t, BLOCK_SECTION);
-
-	put_u32(t, BYTE_ORDER_MAGIC);
-	put_u16(t, 1);
-	put_u16(t, 0);
-	put_u32(t, UINT32_MAX);
-	put_u32(t, UINT32_MAX);
-	put_option(t, OPTION_SHB_USERAPPL, program, sizeof(program) - 1);
-	put_end_of_options(t);
-	end_block(t, start);
-}
-
-/* pcapng 4.2: link type, reserved, no snap length. */
-static void put_interface(struct tee *t, const char *ifname)
-{
-	static const uint8_t resolution = TSRESOL_NANOSECONDS;
-	uint32_t start = begin_block(t, BLOCK_INTERFACE);
-
-	put_u16(t, LINKTYPE_ETHERNET);
-	put_u16(t, 0);
-	put_u32(t, 0);
-	put_option(t, OPTION_IF_NAME, ifname, (uint16_t)strnlen(ifname, NAME_MAX_BYTES));
-	put_option(t, OPTION_IF_TSRESOL, &resolution, sizeof(resolution));
-	put_end_of_options(t);
-	end_block(t, start);
-}
-
-/* pcapng 4.3. A frame is never longer than the buffer: it lies in one frame of the UMEM. */
-static void put_packet(struct tee *t, const struct mr_span *s, uint64_t now_ns, uint32_t direction)
-{
-	uint32_t start;
-
-	if (s->len > BUFFER_BYTES - PACKET_OVERHEAD)
+	if (mr_pcapng_packet(&t->blocks, &packet))
 		return;
-	if (t->used + s->len + PACKET_OVERHEAD > BUFFER_BYTES)
-		write_out(t);
-	start = begin_block(t, BLOCK_ENHANCED_PACKET);
-	put_u32(t, 0); /* interface */
-	put_u32(t, (uint32_t)(now_ns >> 32));
-	put_u32(t, (uint32_t)now_ns);
-	put_u32(t, s->len);
-	put_u32(t, s->len);
-	put_padded(t, t->umem + s->addr, s->len);
-	put_option(t, OPTION_EPB_FLAGS, &direction, sizeof(direction));
-	put_end_of_options(t);
-	end_block(t, start);
+	write_out(t);
+	mr_pcapng_packet(&t->blocks, &packet);
 }
 
-static void record(struct tee *t, const struct mr_span *spans, uint32_t n, uint32_t direction)
+static void record(struct tee *t, const struct mr_span *spans, uint32_t n,
+		   enum mr_pcapng_direction direction)
 {
 	uint64_t now_ns;
 
@@ -201,7 +94,7 @@ static uint32_t tee_receive(struct mr_port *p, struct mr_span *spans, uint32_t m
 	struct tee *t = tee_of(p);
 	uint32_t n = t->below->ops->receive(t->below, spans, max);
 
-	record(t, spans, n, FLAG_INBOUND);
+	record(t, spans, n, MR_PCAPNG_INBOUND);
 	return n;
 }
 
@@ -213,7 +106,7 @@ static uint32_t tee_transmit(struct mr_port *p, const struct mr_span *spans, uin
 
 	if (n > room)
 		n = room;
-	record(t, spans, n, FLAG_OUTBOUND);
+	record(t, spans, n, MR_PCAPNG_OUTBOUND);
 	return t->below->ops->transmit(t->below, spans, n);
 }
 
@@ -318,9 +211,9 @@ struct mr_port *mr_tee_new(struct mr_port *below, const uint8_t *umem, int fd, c
 	t->error = 0;
 	t->clock_ns = clock_ns;
 	t->clock_arg = clock_arg;
-	t->used = 0;
-	put_section(t);
-	put_interface(t, ifname);
+	t->blocks = (struct mr_pcapng){ .bytes = t->buffer, .room = sizeof(t->buffer) };
+	mr_pcapng_section(&t->blocks, "millrace");
+	mr_pcapng_interface(&t->blocks, ifname, 0, NULL);
 	return &t->port;
 }
 
