@@ -261,9 +261,49 @@ static int climb(struct mr_daemon *d, struct mr_link *l)
 	return try_rung(d, l, false, MR_SECTION_XDP);
 }
 
+/* Our program that the lanes' frames come by now; -1: it is not there. */
+static int standing_ours(struct mr_daemon *d, struct mr_link *l, struct standing *s)
+{
+	enum former verdict;
+
+	if (query(l, s) || identify(d, l, s, &verdict) || verdict != DEAD) {
+		mr_close_fd(&s->fd);
+		return -ENOENT;
+	}
+	l->section = strcmp(s->name, "mr_xdp_frags") ? MR_SECTION_XDP : MR_SECTION_FRAGS;
+	return 0;
+}
+
+/* In place of the program of a daemon that died, with the same maps: no frame sees neither. */
+static int succeed(struct mr_daemon *d, struct mr_link *l)
+{
+	struct bpf_xdp_attach_opts opts;
+	struct standing s;
+	int err = standing_ours(d, l, &s);
+
+	if (err)
+		return err;
+	memset(&opts, 0, sizeof(opts));
+	opts.sz = sizeof(opts);
+	opts.old_prog_fd = s.fd;
+	err = bpf_xdp_attach((int)l->ifindex, d->bpf.program[l->section],
+			     mode_flag(s.native) | XDP_FLAGS_REPLACE, &opts);
+	mr_close_fd(&s.fd);
+	if (!err)
+		err = read_back(d, l, s.native);
+	l->attached = !err;
+	if (!err)
+		mr_info("%s: XDP program %u takes the place of %u", l->name, l->program_id, s.id);
+	return err;
+}
+
 int mr_attach(struct mr_daemon *d, struct mr_link *l)
 {
-	int err = make_room(d, l);
+	int err;
+
+	if (d->adopting && succeed(d, l) == 0)
+		return 0;
+	err = make_room(d, l);
 
 	if (err)
 		return err;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "shared/mr_verdict.h"
+#include "user/daemon/estate.h"
 #include "user/daemon/log.h"
 #include "user/daemon/pins.h"
 
@@ -231,7 +232,8 @@ static int write_constants(struct mr_daemon *d)
 int mr_bpf_load(struct mr_daemon *d)
 {
 	static int (*const steps[])(struct mr_daemon *) = {
-		open_object, load_object, open_maps, open_programs, write_constants,
+		open_object,   load_object,	open_maps,
+		open_programs, write_constants, mr_estate_rules,
 	};
 	int err;
 

@@ -46,7 +46,9 @@ static const char *name_of(struct mr_child *c, const struct mr_ward *w)
 
 const char *mr_exit_words(int status, char *out)
 {
-	if (WIFSIGNALED(status))
+	if (status == MR_STATUS_UNKNOWN)
+		snprintf(out, 48, "how is not known");
+	else if (WIFSIGNALED(status))
 		snprintf(out, 48, "killed by signal %d", WTERMSIG(status));
 	else if (WEXITSTATUS(status) == 125)
 		snprintf(out, 48, "could not give up its privileges");
@@ -331,6 +333,7 @@ int mr_supervise_init(struct mr_child *c)
 		}
 		l->socket = -1;
 	}
+	report_start(c); /* of lanes that ran before the daemon, it may be complete */
 	return 0;
 }
 
