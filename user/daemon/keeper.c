@@ -121,7 +121,7 @@ static void let_go(struct mr_held *held, int n)
 
 int mr_keeper_fetch(int keeper, struct mr_held *held)
 {
-	struct mr_keeper_message m;
+	struct mr_keeper_message m = { 0 };
 	int n = 0, fd, err = say(keeper, MR_KEEPER_LIST, "", -1);
 
 	while (!err) {

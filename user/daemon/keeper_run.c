@@ -140,7 +140,7 @@ static int list(int client)
 /* One message of a client: 0, or not: its connection ends. */
 static int obey(int client)
 {
-	struct mr_keeper_message m;
+	struct mr_keeper_message m = { 0 };
 	int fd, err = mr_keeper_receive(client, &m, &fd);
 
 	if (err == -EAGAIN || err == -EINTR)
