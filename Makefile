@@ -40,7 +40,8 @@ CLI_OBJ    := $(call obj,user/cli/*.c) $(call obj,user/wire/pcapng.c)
 DAEMON_LANE_OBJ := $(call obj,user/port/xsk*.c) $(call obj,user/frame/arena.c)
 
 WORKER_LIBS := -lseccomp
-DAEMON_LIBS := -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lseccomp
+DAEMON_LIBS := -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lseccomp \
+	-lsystemd
 CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo -lpcap
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o

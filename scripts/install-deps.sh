@@ -8,6 +8,7 @@ packages=(
 	gcc make clang llvm bpftool pkg-config linux-libc-dev
 	libbpf-dev libxdp-dev libelf-dev zlib1g-dev
 	libcyaml-dev libyaml-dev libjansson-dev libmicrohttpd-dev libmnl-dev libseccomp-dev
+	libsystemd-dev
 	libcurl4-openssl-dev libncurses-dev libpcap-dev
 	# run: what the scripts and the demo call
 	iproute2 ethtool procps util-linux curl ca-certificates

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 
 import lib
 
@@ -149,6 +150,57 @@ class Daemon:
 
     def __exit__(self, *_):
         self.end()
+
+
+@contextlib.contextmanager
+def connections(pair, n):
+    with contextlib.ExitStack() as stack:
+        made = [stack.enter_context(lib.connect(lib.ECHO, 4 + 2 * (i % 2), ns=pair.client))
+                for i in range(n)]
+        for i, s in enumerate(made):
+            lib.echo_once(s, i, b"first")
+        yield made
+
+
+def all_echo(made, value):
+    for i, s in enumerate(made):
+        lib.echo_once(s, i & 0xffff, value)
+
+
+class Load:
+    """Messages on all connections, again and again, until stop(); each must come back intact."""
+
+    def __init__(self, made):
+        self._stop = threading.Event()
+        self.rounds = 0
+        self._made = made
+        self._thread = lib.Background(self._run)
+
+    def _run(self):
+        while not self._stop.is_set():
+            value = os.urandom(1 + self.rounds % 900)
+            for i, s in enumerate(self._made):
+                s.sendall(lib.tlv(i & 0xffff, value))
+            for i, s in enumerate(self._made):
+                assert lib.read_tlv(s) == (i & 0xffff, value)
+            self.rounds += 1
+
+    def more(self):
+        before = self.rounds
+        lib.wait_for(lambda: self.rounds >= before + 2, 10, "messages to come back")
+
+    def stop(self):
+        self._stop.set()
+        self._thread.result(20)
+
+
+@contextlib.contextmanager
+def load(made):
+    running = Load(made)
+    try:
+        yield running
+    finally:
+        running.stop()
 
 
 def processes():

@@ -29,10 +29,14 @@ def test_lane_list():
 
 def test_lane_list_for_people():
     """Without -j a table: a line a lane with its process, its state and its mode."""
-    text = figures.millrace("lane", "list").stdout
-    for pid in figures.pids():
-        line = next(line for line in text.splitlines() if str(pid) in line.split())
-        assert "serving" in line and "mrs0" in line
+    def is_complete():
+        text = figures.millrace("lane", "list").stdout
+        lines = [line for line in text.splitlines() if pids & set(line.split())]
+        assert len(lines) == len(pids) and all("mrs0" in line for line in lines), text
+        return all("serving" in line for line in lines)
+
+    pids = {str(pid) for pid in figures.pids()}
+    lib.wait_for(is_complete, 5, "both lanes serving")
 
 
 def test_lane_show():

@@ -196,7 +196,8 @@ def test_second_daemon_on_the_same_interface(pair, tmp_path):
         line = refused(pair, other)
         assert scratch.INTERFACE in line and "another millraced" in line
         assert pair.program() == program
-        assert all(lane["state"] == "serving" for lane in first.lanes())
+        lib.wait_for(lambda: all(lane["state"] == "serving" for lane in first.lanes()), 5,
+                     "all lanes serving")
         with lib.connect(lib.ECHO, ns=pair.client) as s:
             lib.echo_once(s, 1, b"still")
     nothing_left(pair)

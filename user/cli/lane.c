@@ -126,6 +126,7 @@ static const struct {
 	{ "state", "state" },
 	{ "epoch", "epoch" },
 	{ "restarts", "restarts" },
+	{ "times stale", "stales" },
 	{ "last exit", "last_exit" },
 	{ "attached", "attach" },
 	{ "bound", "bind" },

@@ -59,7 +59,7 @@ void mr_api_program_note(struct mr_child *c, const struct mr_note *n);
 /** mr_lane_stats_read() - a copy of a lane's counters */
 void mr_lane_stats_read(const struct mr_child *c, uint32_t lane, struct mr_lane_stats *out);
 
-/** mr_lane_state_text() - "starting", "serving", "stopping", "dead" */
+/** mr_lane_state_text() - "starting", "serving", "stale", "stopping", "dead" */
 const char *mr_lane_state_text(const struct mr_child *c, uint32_t lane);
 
 /** mr_lane_beat() - "fresh", "stale", "gone" or "none"; @age_ns out, with the first three */

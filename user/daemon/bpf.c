@@ -14,6 +14,7 @@
 
 #include "shared/mr_verdict.h"
 #include "user/daemon/adopt.h"
+#include "user/daemon/estate.h"
 #include "user/daemon/log.h"
 #include "user/daemon/pins.h"
 
@@ -221,7 +222,7 @@ int mr_bpf_load(struct mr_daemon *d)
 {
 	static int (*const steps[])(struct mr_daemon *) = {
 		open_object,	  mr_adopt_maps,       load_object,	open_maps,
-		mr_programs_open, mr_adopt_generation, write_constants,
+		mr_programs_open, mr_adopt_generation, write_constants, mr_estate_rules,
 	};
 	int err;
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "user/daemon/api.h"
+#include "user/daemon/beats.h"
 #include "user/daemon/log.h"
 #include "user/daemon/paths.h"
 #include "user/daemon/privileges.h"
@@ -198,7 +199,7 @@ static void serve(struct mr_child *c)
 	struct epoll_event events[EVENTS];
 
 	while (!c->stopping) {
-		int wait = mr_api_timeout(c, TICK_MS);
+		int wait = mr_beats_wait_ms(c, mr_api_timeout(c, TICK_MS));
 		int n = epoll_wait(c->epoll, events, EVENTS, wait);
 
 		for (int i = 0; i < n; i++) {

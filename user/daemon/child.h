@@ -46,8 +46,14 @@ struct mr_ward {
 	uint32_t backoff_ms;
 	uint32_t failures; /* ends before READY, in a row */
 	bool killed;	   /* for its silence; the exit is to come */
-	bool waits_words;  /* the log has said that it is late */
-	uint32_t bad;	   /* messages that made no sense; the log has the first few */
+	/* beats.c */
+	bool stale;	 /* serving, and its heartbeat is older than stale_ms */
+	uint32_t stales; /* how often it became so */
+	uint32_t stale_looks;
+	uint64_t looked_ns;
+	uint64_t stale_logged_ns;
+	bool waits_words; /* the log has said that it is late */
+	uint32_t bad;	  /* messages that made no sense; the log has the first few */
 };
 
 struct MHD_Connection;

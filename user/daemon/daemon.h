@@ -55,6 +55,8 @@ enum mr_map {
 
 struct bpf_object;
 struct xdp_program;
+struct mr_held;
+struct mr_estate_record;
 
 /* The loaded object; bpf.c. */
 struct mr_bpf {
@@ -132,12 +134,20 @@ struct mr_lane {
 	int doorbell;
 	int capture;
 	/* the worker that runs now */
-	pid_t pid;  /* 0: none */
-	int socket; /* our end of its pair, -1: none */
+	pid_t pid;     /* 0: none */
+	int pidfd;     /* of it or of the last one; parent only */
+	int socket;    /* our end of its pair, -1: none */
+	bool outdated; /* it runs with another configuration than @config */
+	bool adopted;  /* a daemon before us started it: not our child */
 	uint32_t epoch;
 	uint32_t restarts;
 	int last_status; /* of waitpid() */
 	bool has_exited;
+};
+
+enum {
+	MR_STATUS_UNKNOWN =
+		-1, /* in last_status: how an adopted worker ended only its parent knew */
 };
 
 /* A listener that an application asked for; the parent's truth. */
@@ -181,6 +191,14 @@ struct mr_daemon {
 	pid_t child;
 	int child_socket; /* SOCK_SEQPACKET, each side's own end */
 	bool stopping;
+	/* what outlives us, and what a daemon before us left; parent only, estate.c */
+	bool fresh;    /* it is not wanted */
+	bool adopting; /* lanes that run are taken up */
+	int keeper;    /* connection, -1: none */
+	int record_fd;
+	struct mr_estate_record *record;
+	struct mr_held *held; /* until taken */
+	int n_held;
 };
 
 /**
@@ -217,6 +235,9 @@ int mr_daemon_start(struct mr_daemon *d);
 
 /** mr_daemon_stop() - workers ended, program detached, pins and sockets gone: as it was before */
 void mr_daemon_stop(struct mr_daemon *d);
+
+/** mr_daemon_leave() - after a failed start: the lanes that ran before it go on as they did */
+void mr_daemon_leave(struct mr_daemon *d);
 
 /**
  * mr_parent_serve() - run until SIGTERM, SIGINT or a start-up that fails

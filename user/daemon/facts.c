@@ -41,7 +41,7 @@ const char *mr_lane_state_text(const struct mr_child *c, uint32_t lane)
 	case MR_WORKER_STARTING:
 		return "starting";
 	case MR_WORKER_SERVING:
-		return "serving";
+		return c->wards[lane].stale ? "stale" : "serving";
 	case MR_WORKER_STOPPING:
 		return "stopping";
 	}

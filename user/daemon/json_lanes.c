@@ -124,6 +124,7 @@ static void put_identity(json_t *o, struct mr_child *c, uint32_t i)
 	json_object_set_new(o, "state", json_string(mr_lane_state_text(c, i)));
 	set(o, "epoch", l->epoch);
 	set(o, "restarts", l->restarts);
+	set(o, "stales", c->wards[i].stales);
 	json_object_set_new(o, "last_exit",
 			    json_string(l->has_exited ? mr_exit_words(l->last_status, words) : ""));
 	json_object_set_new(o, "cpu", l->cpu >= 0 ? json_integer(l->cpu) : json_null());

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "user/daemon/bpf.h"
+#include "user/daemon/estate.h"
 #include "user/daemon/log.h"
 #include "user/frame/arena.h"
 
@@ -21,8 +22,7 @@ enum {
 	RING_LEAST = 64,
 };
 
-/* Shared memory of a fixed size that nobody can shrink under the others. */
-static int make_memory(const char *name, uint64_t bytes)
+int mr_memory_make(const char *name, uint64_t bytes)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int err;
@@ -37,8 +37,7 @@ static int make_memory(const char *name, uint64_t bytes)
 	return err;
 }
 
-/* The same memory through a descriptor that cannot write. */
-static int reader_of(int fd)
+int mr_memory_reader(int fd)
 {
 	char path[32];
 	int reader;
@@ -52,7 +51,7 @@ static int open_mailbox(struct mr_daemon *d, struct mr_link *l)
 {
 	struct mr_mailbox_header *h;
 
-	l->mailbox = make_memory("mr-mailbox", MR_MAILBOX_BYTES(l->n_queues));
+	l->mailbox = mr_memory_make("mr-mailbox", MR_MAILBOX_BYTES(l->n_queues));
 	if (l->mailbox < 0)
 		return mr_fail(d, l->mailbox, "%s: no memory for mailboxes: %s", l->name,
 			       strerror(-l->mailbox));
@@ -68,8 +67,8 @@ static int open_paths(struct mr_daemon *d, struct mr_link *l)
 {
 	struct mr_path_table *t;
 
-	l->paths = make_memory("mr-paths", sizeof(struct mr_path_table));
-	l->paths_reader = l->paths < 0 ? l->paths : reader_of(l->paths);
+	l->paths = mr_memory_make("mr-paths", sizeof(struct mr_path_table));
+	l->paths_reader = l->paths < 0 ? l->paths : mr_memory_reader(l->paths);
 	if (l->paths_reader < 0)
 		return mr_fail(d, l->paths_reader, "%s: no memory for paths: %s", l->name,
 			       strerror(-l->paths_reader));
@@ -81,6 +80,16 @@ static int open_paths(struct mr_daemon *d, struct mr_link *l)
 	memcpy(t->mac, l->mac, sizeof(t->mac));
 	l->path_table = t;
 	return 0;
+}
+
+static int open_link(struct mr_daemon *d, struct mr_link *l)
+{
+	int err;
+
+	if (d->adopting)
+		return mr_estate_link(d, l);
+	err = open_mailbox(d, l);
+	return err ? err : open_paths(d, l);
 }
 
 static struct mr_arena_sizes arena_sizes(const struct mr_daemon *d, const struct mr_link *k)
@@ -155,7 +164,7 @@ static int open_arena(struct mr_daemon *d, struct mr_lane *l)
 			       "%s queue %u: no memory for the arena: %s; make lanes smaller",
 			       k->name, l->index, strerror(-err));
 	memcpy(&l->layout, a.base, sizeof(l->layout));
-	l->arena_reader = reader_of(l->arena);
+	l->arena_reader = mr_memory_reader(l->arena);
 	size_rings(d, &l->rings);
 	err = l->arena_reader < 0 ? l->arena_reader : open_socket(d, l, &a);
 	/* The kernel keeps the pages of the UMEM; the parent has no use for the bytes. */
@@ -198,7 +207,7 @@ static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct 
 	memcpy(c->mac, k->mac, sizeof(c->mac));
 }
 
-static int open_config(struct mr_daemon *d, struct mr_lane *l)
+int mr_lane_configure(struct mr_daemon *d, struct mr_lane *l)
 {
 	struct mr_lane_config c;
 	int fd = memfd_create("mr-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -235,10 +244,13 @@ static int open_capture(struct mr_daemon *d, struct mr_lane *l)
 
 static int open_lane(struct mr_daemon *d, struct mr_lane *l)
 {
-	int err = open_arena(d, l);
+	int err;
 
+	if (d->adopting)
+		return mr_estate_lane(d, l);
+	err = open_arena(d, l);
 	if (!err)
-		err = open_config(d, l);
+		err = mr_lane_configure(d, l);
 	if (!err)
 		err = open_capture(d, l);
 	if (err)
@@ -279,6 +291,7 @@ static void prepare(struct mr_daemon *d, uint32_t link, uint32_t queue, uint32_t
 		.doorbell = -1,
 		.capture = -1,
 		.socket = -1,
+		.pidfd = -1,
 	};
 	if (s->n_cpus)
 		l->cpu = (int32_t)s->cpus[n % s->n_cpus];
@@ -298,6 +311,8 @@ int mr_lanes_prepare(struct mr_daemon *d)
 	for (uint32_t i = 0; i < d->n_links; i++)
 		for (uint32_t q = 0; q < d->links[i].n_queues; q++)
 			prepare(d, i, q, n++);
+	if (d->adopting) /* the secrets that the lanes have */
+		return 0;
 	if (getrandom(d->isn_secret, sizeof(d->isn_secret), 0) != sizeof(d->isn_secret) ||
 	    getrandom(d->hash_secret, sizeof(d->hash_secret), 0) != sizeof(d->hash_secret) ||
 	    getrandom(d->fast_open_secret, sizeof(d->fast_open_secret), 0) !=
@@ -330,11 +345,8 @@ int mr_lanes_open(struct mr_daemon *d)
 {
 	int err = open_directories(d);
 
-	for (uint32_t i = 0; !err && i < d->n_links; i++) {
-		err = open_mailbox(d, &d->links[i]);
-		if (!err)
-			err = open_paths(d, &d->links[i]);
-	}
+	for (uint32_t i = 0; !err && i < d->n_links; i++)
+		err = open_link(d, &d->links[i]);
 	for (uint32_t i = 0; !err && i < d->n_lanes; i++)
 		err = open_lane(d, &d->lanes[i]);
 	return err;
@@ -349,6 +361,7 @@ static void close_lane(struct mr_lane *l)
 	mr_close_fd(&l->capture);
 	mr_close_fd(&l->doorbell);
 	mr_close_fd(&l->socket);
+	mr_close_fd(&l->pidfd);
 }
 
 void mr_lanes_close(struct mr_daemon *d)

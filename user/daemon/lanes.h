@@ -3,6 +3,7 @@
 #ifndef MR_DAEMON_LANES_H
 #define MR_DAEMON_LANES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct mr_daemon;
@@ -17,6 +18,16 @@ int mr_lanes_open(struct mr_daemon *d);
 /** mr_lanes_close() - the sockets leave their queues, the memory goes */
 void mr_lanes_close(struct mr_daemon *d);
 
+/** mr_memory_make() - shared memory that nobody can shrink under the others; descriptor or -errno
+ */
+int mr_memory_make(const char *name, uint64_t bytes);
+
+/** mr_memory_reader() - the same memory through a descriptor that cannot write, or -errno */
+int mr_memory_reader(int fd);
+
+/** mr_lane_configure() - what its next worker is told of the configuration: @l->config */
+int mr_lane_configure(struct mr_daemon *d, struct mr_lane *l);
+
 /**
  * mr_worker_spawn() - start the worker of a lane that has none
  *
@@ -25,6 +36,12 @@ void mr_lanes_close(struct mr_daemon *d);
  * Return: 0 or -errno
  */
 int mr_worker_spawn(struct mr_daemon *d, struct mr_lane *l);
+
+/** mr_worker_has_ended() - without waiting; *@status then as of waitpid(), or MR_STATUS_UNKNOWN */
+bool mr_worker_has_ended(const struct mr_lane *l, int *status);
+
+/** mr_worker_kill() - SIGKILL, if it has a worker */
+void mr_worker_kill(const struct mr_lane *l);
 
 /** mr_workers_end() - STOP to all, SIGKILL after a second, all reaped */
 void mr_workers_end(struct mr_daemon *d);

@@ -66,13 +66,17 @@ static int check_queues(struct mr_daemon *d, struct mr_link *l, uint32_t there)
 
 static void size_frames(const struct mr_settings_lanes *s, struct mr_link *l)
 {
-	uint32_t room;
+	uint32_t fitting = l->mtu + LINK_HEADER + HEADROOM <= FRAME_SMALL ? FRAME_SMALL
+									  : FRAME_LARGE;
 
-	l->frame_bytes = s->frame_bytes;
-	if (!l->frame_bytes)
-		l->frame_bytes = l->mtu + LINK_HEADER + HEADROOM <= FRAME_SMALL ? FRAME_SMALL
-										: FRAME_LARGE;
-	room = l->frame_bytes - HEADROOM - LINK_HEADER;
+	mr_links_fit(l, s->frame_bytes ? s->frame_bytes : fitting);
+}
+
+void mr_links_fit(struct mr_link *l, uint32_t frame_bytes)
+{
+	uint32_t room = frame_bytes - HEADROOM - LINK_HEADER;
+
+	l->frame_bytes = frame_bytes;
 	l->lane_mtu = l->mtu < room ? l->mtu : room;
 	if (l->lane_mtu < l->mtu)
 		mr_warn("%s: MTU %u, a frame of %u bytes holds %u; lanes announce that much",

@@ -7,9 +7,13 @@
 #include <stdint.h>
 
 struct mr_daemon;
+struct mr_link;
 
 /** mr_links_find() - index, MAC, MTU and queues of every interface; slots and lanes are counted */
 int mr_links_find(struct mr_daemon *d);
+
+/** mr_links_fit() - frames of so many bytes, and the MTU that they hold */
+void mr_links_fit(struct mr_link *l, uint32_t frame_bytes);
 
 /** mr_links_locals() - write the addresses that stand on our interfaces into mr1_local */
 int mr_links_locals(struct mr_daemon *d);

@@ -21,12 +21,14 @@ struct options {
 	bool check;
 	bool foreground;
 	bool debug;
+	bool fresh;
 };
 
 static const struct argp_option option_table[] = {
 	{ "config", 'c', "FILE", 0, "configuration, default " DEFAULT_FILE, 0 },
 	{ "check", 'n', NULL, 0, "check the configuration and stop", 0 },
 	{ "foreground", 'f', NULL, 0, "stay in the foreground and log to stderr", 0 },
+	{ "fresh", 'F', NULL, 0, "end lanes that an earlier daemon left, do not take them up", 0 },
 	{ "debug", 'd', NULL, 0, "log debug lines too", 0 },
 	{ 0 },
 };
@@ -44,6 +46,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'f':
 		o->foreground = true;
+		return 0;
+	case 'F':
+		o->fresh = true;
 		return 0;
 	case 'd':
 		o->debug = true;
@@ -147,7 +152,10 @@ static int run(struct mr_daemon *d, struct outcome *o)
 
 	if (!err)
 		err = mr_parent_serve(d, into_background, o);
-	mr_daemon_stop(d);
+	if (err && d->adopting)
+		mr_daemon_leave(d);
+	else
+		mr_daemon_stop(d);
 	if (err) {
 		mr_error("%s", d->error[0] ? d->error : strerror(-err));
 		return EXIT_FAILURE;
@@ -175,6 +183,7 @@ int main(int argc, char *argv[])
 		return EXIT_SUCCESS;
 	}
 	d.foreground = o.foreground;
+	d.fresh = o.fresh;
 	find_self(&d);
 	make_absolute(&d.settings.file);
 	if (!o.foreground) {

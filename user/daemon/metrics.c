@@ -74,7 +74,7 @@ static void put_interfaces(struct text *t)
 
 static void put_lane_states(struct text *t)
 {
-	static const char *const states[] = { "starting", "serving", "stopping", "dead" };
+	static const char *const states[] = { "starting", "serving", "stale", "stopping", "dead" };
 	uint32_t n = t->c->d->n_lanes;
 
 	head(t, "lane_state", "gauge", "1 for the state that the lane is in.");
@@ -100,6 +100,10 @@ static void put_lane_facts(struct text *t)
 	head(t, "lane_restarts_total", "counter", "Workers that were started again.");
 	for (uint32_t i = 0; i < n; i++)
 		lane_value(t, "lane_restarts_total", i, t->c->d->lanes[i].restarts);
+	head(t, "lane_stale_total", "counter",
+	     "Times that the heartbeat grew older than stale_ms.");
+	for (uint32_t i = 0; i < n; i++)
+		lane_value(t, "lane_stale_total", i, t->c->wards[i].stales);
 	head(t, "lane_beat_age_seconds", "gauge", "Time since the lane's last heartbeat.");
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t age_ns;

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -14,9 +15,12 @@
 #include "user/daemon/bpf.h"
 #include "user/daemon/child.h"
 #include "user/daemon/daemon.h"
+#include "user/daemon/estate.h"
+#include "user/daemon/lanes.h"
 #include "user/daemon/log.h"
 #include "user/daemon/request.h"
 #include "user/daemon/run_directory.h"
+#include "user/daemon/service.h"
 
 enum {
 	CHILD_RESTART_MS = 1000,
@@ -29,8 +33,33 @@ struct parent {
 	void (*on_started)(void *arg);
 	void *arg;
 	uint64_t child_died_ns;
+	int adopted; /* epoll: ends of workers that are not our children */
+	int watchdog_ms;
 	int error; /* the start has failed */
 };
+
+static void report_ready(const struct mr_daemon *d)
+{
+	char words[64];
+
+	snprintf(words, sizeof(words), "serving: %u lanes, %u rules", d->n_lanes,
+		 d->settings.n_rules);
+	mr_service_ready(words);
+}
+
+/* Workers that another daemon started with another configuration. */
+static void replace_outdated(struct mr_daemon *d)
+{
+	for (uint32_t i = 0; i < d->n_lanes; i++) {
+		const struct mr_lane *l = &d->lanes[i];
+
+		if (!l->outdated || l->pid <= 0)
+			continue;
+		mr_info("%s queue %u: the configuration has changed, worker %d is replaced",
+			mr_lane_link(d, l)->name, l->index, (int)l->pid);
+		mr_worker_kill(l);
+	}
+}
 
 static void start_is_complete(struct parent *p)
 {
@@ -39,7 +68,10 @@ static void start_is_complete(struct parent *p)
 	if (p->started)
 		return;
 	p->started = true;
-	mr_info("serving: %u lanes, %u rules", p->d->n_lanes, p->d->settings.n_rules);
+	mr_info("serving: %u lanes, %u rules%s", p->d->n_lanes, p->d->settings.n_rules,
+		p->d->adopting ? ", taken up as they ran" : "");
+	report_ready(p->d);
+	replace_outdated(p->d);
 	p->on_started(p->arg);
 	if (!p->d->foreground)
 		mr_note_send(p->d, &n, STDIN_FILENO); /* which is /dev/null now */
@@ -58,6 +90,8 @@ static void request(struct parent *p, struct mr_request *q)
 		p->error = mr_fail(d, -ECHILD, "%s", q->words);
 	else
 		mr_request_serve(d, q);
+	if (q->type == MR_REQUEST_LISTEN || q->type == MR_REQUEST_UNLISTEN)
+		mr_estate_note(d);
 }
 
 static void read_requests(struct parent *p)
@@ -145,6 +179,33 @@ static void worker_exited(struct mr_daemon *d, uint32_t lane, int status)
 	mr_dynamic_close_lane(d, lane, mr_note_unlistened);
 	mr_note_send(d, &n, -1);
 	mr_leftovers_note(d);
+	mr_estate_note(d);
+}
+
+/* Adopted workers are no children of ours: their ends show in their pidfds. */
+static void watch_adopted(struct parent *p)
+{
+	struct mr_daemon *d = p->d;
+
+	p->adopted = epoll_create1(EPOLL_CLOEXEC);
+	for (uint32_t i = 0; p->adopted >= 0 && i < d->n_lanes; i++) {
+		struct epoll_event e = { .events = EPOLLIN, .data.u32 = i };
+
+		if (d->lanes[i].adopted && d->lanes[i].pid > 0)
+			epoll_ctl(p->adopted, EPOLL_CTL_ADD, d->lanes[i].pidfd, &e);
+	}
+}
+
+static void adopted_ended(struct parent *p)
+{
+	struct epoll_event e;
+
+	while (epoll_wait(p->adopted, &e, 1, 0) == 1) {
+		const struct mr_lane *l = &p->d->lanes[e.data.u32];
+
+		epoll_ctl(p->adopted, EPOLL_CTL_DEL, l->pidfd, NULL);
+		worker_exited(p->d, e.data.u32, MR_STATUS_UNKNOWN);
+	}
 }
 
 static void reap(struct parent *p)
@@ -157,7 +218,7 @@ static void reap(struct parent *p)
 		if (pid == d->child)
 			child_exited(p, status);
 		for (uint32_t i = 0; i < d->n_lanes; i++)
-			if (d->lanes[i].pid == pid)
+			if (d->lanes[i].pid == pid && !d->lanes[i].adopted)
 				worker_exited(d, i, status);
 	}
 }
@@ -172,6 +233,7 @@ static bool read_signal(struct parent *p)
 			reap(p);
 		} else if (s.ssi_signo != SIGHUP) {
 			mr_info("stopping, signal %u", s.ssi_signo);
+			mr_service_stopping();
 			return true;
 		}
 	}
@@ -197,17 +259,35 @@ static void end_child(struct mr_daemon *d)
 	}
 }
 
+/* Until the next thing that is due; -1: there is none. */
+static int wait_ms(const struct parent *p)
+{
+	int alive = p->watchdog_ms;
+
+	if (!p->child_died_ns)
+		return alive;
+	return alive >= 0 && alive < CHILD_RESTART_MS ? alive : CHILD_RESTART_MS;
+}
+
 static void serve(struct parent *p)
 {
 	while (!p->error) {
-		struct pollfd fds[2] = {
+		struct pollfd fds[4] = {
 			{ .fd = p->signals, .events = POLLIN },
 			{ .fd = p->d->child_socket, .events = POLLIN },
+			{ .fd = p->adopted, .events = POLLIN },
+			{ .fd = p->d->keeper, .events = POLLIN },
 		};
 
-		poll(fds, 2, p->child_died_ns ? CHILD_RESTART_MS : -1);
+		poll(fds, 4, wait_ms(p));
+		if (p->watchdog_ms >= 0)
+			mr_service_alive();
 		if (fds[1].revents)
 			read_requests(p);
+		if (fds[2].revents)
+			adopted_ended(p);
+		if (fds[3].revents)
+			mr_estate_keeper_spoke(p->d);
 		if (fds[0].revents && read_signal(p))
 			return;
 		if (!p->error && p->child_died_ns &&
@@ -225,9 +305,12 @@ int mr_parent_serve(struct mr_daemon *d, void (*started)(void *arg), void *arg)
 	p.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (p.signals < 0)
 		return mr_fail(d, -errno, "signals: %s", strerror(errno));
+	p.watchdog_ms = mr_service_watchdog_ms();
 	start_child(&p);
+	watch_adopted(&p);
 	serve(&p);
 	end_child(d);
+	mr_close_fd(&p.adopted);
 	close(p.signals);
 	return p.error;
 }

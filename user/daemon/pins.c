@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "user/daemon/bpf.h"
+#include "user/daemon/estate.h"
 #include "user/daemon/log.h"
 
 #define BPF_MOUNT "/sys/fs/bpf"
@@ -124,6 +125,8 @@ int mr_pins_open(struct mr_daemon *d)
 	if (err)
 		return err;
 	note_former(d);
+	if (d->adopting)
+		return mr_estate_maps(d);
 	remove_pins(d);
 	return 0;
 }

@@ -66,8 +66,7 @@ static void request_spawn(struct mr_daemon *d, const struct mr_request *q)
 
 static void request_kill(struct mr_daemon *d, const struct mr_request *q)
 {
-	if (d->lanes[q->lane].pid > 0)
-		kill(d->lanes[q->lane].pid, SIGKILL);
+	mr_worker_kill(&d->lanes[q->lane]);
 }
 
 static bool is_our_link(const struct mr_daemon *d, uint32_t ifindex)

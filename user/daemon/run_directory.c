@@ -68,7 +68,7 @@ int mr_run_directory_open(struct mr_daemon *d)
 
 void mr_run_directory_close(struct mr_daemon *d)
 {
-	static const char *const names[] = { "control.sock", "lanes", "lock" };
+	static const char *const names[] = { "control.sock", "keeper", "lanes", "lock" };
 	char path[PATH_BYTES];
 
 	if (d->lock < 0)
@@ -150,6 +150,15 @@ void mr_leftovers_note(struct mr_daemon *d)
 				start_time(d->lanes[i].pid));
 	if (fclose(out) != 0 || rename(temporary, path_of(d, "lanes", path)) < 0)
 		mr_warn("%s: cannot be written: %s", path, strerror(errno));
+}
+
+void mr_control_unlink(struct mr_daemon *d)
+{
+	char path[PATH_BYTES];
+
+	if (d->control >= 0)
+		unlink(path_of(d, "control.sock", path));
+	mr_close_fd(&d->control);
 }
 
 int mr_control_listen(struct mr_daemon *d)

@@ -20,4 +20,7 @@ void mr_leftovers_note(struct mr_daemon *d);
 /** mr_control_listen() - the control socket, mode 0660, root and the group of the user */
 int mr_control_listen(struct mr_daemon *d);
 
+/** mr_control_unlink() - nobody listens there any more; safe when nobody did */
+void mr_control_unlink(struct mr_daemon *d);
+
 #endif

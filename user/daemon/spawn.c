@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "user/daemon/daemon.h"
+#include "user/daemon/estate.h"
 #include "user/daemon/lanes.h"
 #include "user/daemon/log.h"
 #include "user/daemon/privileges.h"
@@ -122,6 +124,39 @@ static void become_worker(const struct mr_daemon *d, int worker, int socket, int
 	_exit(126);
 }
 
+/*
+ * The worker is given nothing before the next daemon would find it: if we die first, its socket
+ * ends and so does it. Two workers of one lane would spoil its rings.
+ */
+static void note_worker(struct mr_daemon *d, struct mr_lane *l, pid_t pid, int socket)
+{
+	mr_close_fd(&l->socket);
+	mr_close_fd(&l->pidfd);
+	l->socket = socket;
+	l->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	l->pid = pid;
+	l->adopted = l->outdated = false;
+	mr_estate_worker(d, l);
+}
+
+bool mr_worker_has_ended(const struct mr_lane *l, int *status)
+{
+	struct pollfd p = { .fd = l->pidfd, .events = POLLIN };
+
+	if (!l->adopted)
+		return waitpid(l->pid, status, WNOHANG) != 0;
+	*status = MR_STATUS_UNKNOWN;
+	return poll(&p, 1, 0) == 1;
+}
+
+void mr_worker_kill(const struct mr_lane *l)
+{
+	if (l->pid > 0 && l->adopted)
+		syscall(SYS_pidfd_send_signal, l->pidfd, SIGKILL, NULL, 0);
+	else if (l->pid > 0)
+		kill(l->pid, SIGKILL);
+}
+
 int mr_worker_spawn(struct mr_daemon *d, struct mr_lane *l)
 {
 	int log = d->worker_log[1] >= 0 ? d->worker_log[1] : STDERR_FILENO;
@@ -140,9 +175,6 @@ int mr_worker_spawn(struct mr_daemon *d, struct mr_lane *l)
 	}
 	l->epoch++;
 	snprintf(label, sizeof(label), "%s:%u", mr_lane_link(d, l)->name, l->index);
-	err = send_hello(d, l, pair[0]);
-	if (err)
-		goto undo_pair;
 	pid = fork();
 	if (pid < 0) {
 		err = -errno;
@@ -153,10 +185,11 @@ int mr_worker_spawn(struct mr_daemon *d, struct mr_lane *l)
 	close(worker);
 	close(pair[1]);
 	fcntl(pair[0], F_SETFL, O_NONBLOCK);
-	mr_close_fd(&l->socket);
-	l->socket = pair[0];
-	l->pid = pid;
-	return 0;
+	note_worker(d, l, pid, pair[0]);
+	err = send_hello(d, l, l->socket);
+	if (err)
+		kill(pid, SIGKILL);
+	return 0; /* it is told like any other end */
 
 undo_pair:
 	close(pair[0]);
@@ -174,36 +207,40 @@ static bool any_runs(const struct mr_daemon *d)
 	return false;
 }
 
-static void reap(struct mr_daemon *d, int flags)
+static void reap(struct mr_daemon *d)
 {
 	int status;
 
 	for (uint32_t i = 0; i < d->n_lanes; i++)
-		if (d->lanes[i].pid > 0 && waitpid(d->lanes[i].pid, &status, flags) != 0)
+		if (d->lanes[i].pid > 0 && mr_worker_has_ended(&d->lanes[i], &status))
 			d->lanes[i].pid = 0;
+}
+
+static void reap_until(struct mr_daemon *d, uint64_t until)
+{
+	reap(d);
+	while (any_runs(d) && mr_now_ns() < until) {
+		poll(NULL, 0, 5);
+		reap(d);
+	}
 }
 
 void mr_workers_end(struct mr_daemon *d)
 {
 	struct mr_message stop = { MR_WORKER_MAGIC, MR_MSG_STOP, sizeof(stop) };
-	uint64_t until = mr_now_ns() + STOP_MS * 1000000ull;
 
 	if (!d->lanes)
 		return;
 	for (uint32_t i = 0; i < d->n_lanes; i++)
 		if (d->lanes[i].pid > 0 && d->lanes[i].socket >= 0)
 			send(d->lanes[i].socket, &stop, sizeof(stop), MSG_NOSIGNAL);
-	reap(d, WNOHANG);
-	while (any_runs(d) && mr_now_ns() < until) {
-		poll(NULL, 0, 5);
-		reap(d, WNOHANG);
-	}
+	reap_until(d, mr_now_ns() + STOP_MS * 1000000ull);
 	for (uint32_t i = 0; i < d->n_lanes; i++)
 		if (d->lanes[i].pid > 0) {
 			mr_warn("%s queue %u: worker %d did not stop within %d ms: killed",
 				mr_lane_link(d, &d->lanes[i])->name, d->lanes[i].index,
 				(int)d->lanes[i].pid, STOP_MS);
-			kill(d->lanes[i].pid, SIGKILL);
+			mr_worker_kill(&d->lanes[i]);
 		}
-	reap(d, 0);
+	reap_until(d, UINT64_MAX); /* nothing survives SIGKILL */
 }

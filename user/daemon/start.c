@@ -14,6 +14,7 @@
 #include "user/daemon/attach_way.h"
 #include "user/daemon/bpf.h"
 #include "user/daemon/daemon.h"
+#include "user/daemon/estate.h"
 #include "user/daemon/lanes.h"
 #include "user/daemon/links.h"
 #include "user/daemon/log.h"
@@ -65,6 +66,7 @@ static int prepare(struct mr_daemon *d)
 	sigaddset(&mask, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	d->bpf.pin_lock = d->bpf.active = d->lock = d->control = d->child_socket = -1;
+	d->keeper = d->record_fd = -1;
 	d->worker_log[0] = d->worker_log[1] = -1;
 	d->bpf.program[0] = d->bpf.program[1] = d->bpf.previous[0] = d->bpf.previous[1] = -1;
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++)
@@ -102,7 +104,8 @@ static int find_parts(struct mr_daemon *d)
 
 static int clear_leftovers(struct mr_daemon *d)
 {
-	mr_leftovers_end(d);
+	if (!d->adopting)
+		mr_leftovers_end(d);
 	mr_privileges_raise_limits();
 	return 0;
 }
@@ -110,7 +113,7 @@ static int clear_leftovers(struct mr_daemon *d)
 /* In the background the workers' words go to syslog by way of the child. */
 static int open_worker_log(struct mr_daemon *d)
 {
-	if (d->foreground)
+	if (d->foreground || d->worker_log[0] >= 0)
 		return 0;
 	if (pipe2(d->worker_log, O_CLOEXEC) < 0)
 		return mr_fail(d, -errno, "pipe: %s", strerror(errno));
@@ -147,10 +150,24 @@ static int fill_maps(struct mr_daemon *d)
 int mr_daemon_start(struct mr_daemon *d)
 {
 	static int (*const steps[])(struct mr_daemon *) = {
-		prepare,	 mr_privileges_check, find_parts,	mr_run_directory_open,
-		clear_leftovers, mr_links_find,	      mr_lanes_prepare, mr_bpf_load,
-		attach_all,	 mr_ports_reserve,    mr_lanes_open,	fill_maps,
-		open_worker_log, mr_control_listen,
+		prepare,
+		mr_privileges_check,
+		find_parts,
+		mr_run_directory_open,
+		mr_estate_find,
+		mr_links_find,
+		mr_estate_check,
+		clear_leftovers,
+		mr_lanes_prepare,
+		mr_bpf_load,
+		attach_all,
+		mr_ports_reserve,
+		mr_estate_listeners,
+		mr_lanes_open,
+		fill_maps,
+		open_worker_log,
+		mr_control_listen,
+		mr_estate_deposit,
 	};
 	int err = 0;
 
@@ -159,9 +176,17 @@ int mr_daemon_start(struct mr_daemon *d)
 	return err;
 }
 
+/* What the lanes have is in keeping; what is only ours ends with us. */
+void mr_daemon_leave(struct mr_daemon *d)
+{
+	mr_control_unlink(d);
+	mr_settings_free(&d->settings);
+}
+
 void mr_daemon_stop(struct mr_daemon *d)
 {
 	mr_workers_end(d);
+	mr_estate_end(d);
 	for (uint32_t i = 0; i < d->n_links; i++)
 		mr_detach(d, &d->links[i]);
 	mr_lanes_close(d);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "user/daemon/beats.h"
 #include "user/daemon/child.h"
 #include "user/daemon/log.h"
 #include "user/daemon/paths.h"
@@ -19,7 +20,7 @@ enum {
 	START_MS = 10000,
 	START_FAILURES = 3,
 	BAD_LOGGED = 5,
-	GRACES = 4, /* silent for the grace time and three more: it hangs */
+	GRACES = 4, /* a start may take so many grace times between two heartbeats */
 };
 
 /* Any message that a worker may send. */
@@ -46,7 +47,9 @@ static const char *name_of(struct mr_child *c, const struct mr_ward *w)
 
 const char *mr_exit_words(int status, char *out)
 {
-	if (WIFSIGNALED(status))
+	if (status == MR_STATUS_UNKNOWN)
+		snprintf(out, 48, "how is not known");
+	else if (WIFSIGNALED(status))
 		snprintf(out, 48, "killed by signal %d", WTERMSIG(status));
 	else if (WEXITSTATUS(status) == 125)
 		snprintf(out, 48, "could not give up its privileges");
@@ -254,30 +257,6 @@ void mr_supervise_note(struct mr_child *c, const struct mr_note *n, int fd)
 	worker_spawned(c, &c->wards[n->lane], n, fd);
 }
 
-/* When the lane's worker last gave a sign of life. */
-static uint64_t last_sign(struct mr_child *c, const struct mr_ward *w)
-{
-	const struct mr_lane *l = lane_of(c, w);
-	const volatile struct mr_beat *b = &c->d->bpf.beats[l->slot];
-	uint64_t beat = b->epoch == l->epoch ? b->beat_ns : 0;
-
-	return beat > w->since_ns ? beat : w->since_ns;
-}
-
-static void watch_beat(struct mr_child *c, struct mr_ward *w, uint64_t now)
-{
-	uint64_t limit = c->d->settings.grace_ms * GRACES * 1000000ull;
-	struct mr_request q = { .type = MR_REQUEST_KILL, .lane = w->lane };
-	uint64_t last = last_sign(c, w);
-
-	if (w->killed || last > now || now - last < limit)
-		return;
-	w->killed = true;
-	mr_warn("%s: worker %d gives no heartbeat for %u ms: killed", name_of(c, w),
-		(int)lane_of(c, w)->pid, (unsigned int)((now - last) / 1000000));
-	mr_child_ask(c, &q);
-}
-
 static void check_start(struct mr_child *c, struct mr_ward *w, uint64_t now)
 {
 	if (w->waits_words || now - w->since_ns < START_MS * 1000000ull)
@@ -300,11 +279,11 @@ void mr_supervise_tick(struct mr_child *c, uint64_t now)
 			break;
 		case MR_WORKER_STARTING:
 			check_start(c, w, now);
-			watch_beat(c, w, now);
+			mr_beats_look(c, w, GRACES * c->d->settings.grace_ms, now);
 			break;
 		case MR_WORKER_SERVING:
 		case MR_WORKER_STOPPING:
-			watch_beat(c, w, now);
+			mr_beats_look(c, w, c->d->settings.grace_ms, now);
 			break;
 		case MR_WORKER_ASKED:
 			break;
@@ -331,6 +310,7 @@ int mr_supervise_init(struct mr_child *c)
 		}
 		l->socket = -1;
 	}
+	report_start(c); /* of lanes that ran before the daemon, it may be complete */
 	return 0;
 }
 

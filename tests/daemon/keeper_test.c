@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* user/daemon/keeper.h: what a process that is killed had held outlives it. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "user/daemon/keeper.h"
+#include "user/daemon/keeper_run.h"
+
+static char directory[] = "/tmp/mr-keeper-XXXXXX";
+static struct mr_held held[MR_HELD_MOST];
+
+static int make_directory(void **state)
+{
+	(void)state;
+	return mkdtemp(directory) ? 0 : -1;
+}
+
+static int remove_directory(void **state)
+{
+	char path[sizeof(directory) + 16];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/keeper", directory);
+	unlink(path);
+	return rmdir(directory);
+}
+
+static int text_file(const char *text)
+{
+	int fd = memfd_create("text", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	return fd;
+}
+
+static void assert_text(int fd, const char *text)
+{
+	char found[32] = "";
+
+	assert_true(pread(fd, found, sizeof(found) - 1, 0) >= 0);
+	assert_string_equal(found, text);
+	close(fd);
+}
+
+static int fetch(void)
+{
+	int keeper = mr_keeper_connect(directory), n;
+
+	assert_true(keeper >= 0);
+	n = mr_keeper_fetch(keeper, held);
+	close(keeper);
+	return n;
+}
+
+static void end(void)
+{
+	mr_keeper_end(mr_keeper_connect(directory));
+	waitpid(-1, NULL, 0);
+	assert_int_equal(mr_keeper_connect(directory), -ECONNREFUSED);
+}
+
+static void no_keeper_is_said(void **state)
+{
+	(void)state;
+	assert_int_equal(mr_keeper_connect(directory), -ENOENT);
+	assert_int_equal(mr_keeper_put(-1, "a", 0), -ENOTCONN);
+}
+
+static void killed_owner_leaves_its_descriptors(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		int keeper = mr_keeper_start(directory), fd = text_file("kept");
+
+		if (keeper >= 0 && mr_keeper_put(keeper, "a", fd) == 0)
+			raise(SIGKILL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(fetch(), 1);
+	assert_string_equal(held[0].name, "a");
+	assert_text(held[0].fd, "kept");
+	assert_int_equal(fetch(), 1); /* it goes on holding it */
+	close(held[0].fd);
+	mr_keeper_end(mr_keeper_connect(directory));
+}
+
+static void same_name_is_replaced(void **state)
+{
+	int keeper = mr_keeper_start(directory), one = text_file("one"), two = text_file("two");
+
+	(void)state;
+	assert_int_equal(mr_keeper_put(keeper, "a", one), 0);
+	assert_int_equal(mr_keeper_put(keeper, "b", one), 0);
+	assert_int_equal(mr_keeper_put(keeper, "a", two), 0);
+	assert_int_equal(mr_keeper_fetch(keeper, held), 2);
+	assert_text(held[0].fd, "two");
+	assert_text(held[1].fd, "one");
+	close(one);
+	close(two);
+	close(keeper);
+	end();
+}
+
+static void nonsense_ends_the_connection_alone(void **state)
+{
+	int keeper = mr_keeper_start(directory), other = mr_keeper_connect(directory);
+	struct mr_keeper_message unknown = { .op = 77 };
+	int fd = text_file("kept");
+	char byte;
+
+	(void)state;
+	assert_int_equal(mr_keeper_put(keeper, "a", fd), 0);
+	assert_int_equal(send(other, "x", 1, 0), 1);
+	assert_int_equal(recv(other, &byte, 1, 0), 0);
+	close(other);
+	other = mr_keeper_connect(directory);
+	assert_int_equal(mr_keeper_send(other, &unknown, fd), 0);
+	assert_int_equal(recv(other, &byte, 1, 0), 0);
+	close(other);
+	assert_int_equal(fetch(), 1);
+	assert_text(held[0].fd, "kept");
+	close(fd);
+	close(keeper);
+	end();
+}
+
+static void hundreds_are_kept(void **state)
+{
+	int keeper = mr_keeper_start(directory), fd = text_file("kept"), n;
+	char name[MR_HELD_NAME];
+
+	(void)state;
+	for (int i = 0; i < 500; i++) {
+		snprintf(name, sizeof(name), "lane%d.arena", i);
+		assert_int_equal(mr_keeper_put(keeper, name, fd), 0);
+	}
+	n = mr_keeper_fetch(keeper, held);
+	assert_int_equal(n, 500);
+	while (n-- > 0)
+		close(held[n].fd);
+	close(fd);
+	close(keeper);
+	end();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_keeper_is_said),
+		cmocka_unit_test(killed_owner_leaves_its_descriptors),
+		cmocka_unit_test(same_name_is_replaced),
+		cmocka_unit_test(nonsense_ends_the_connection_alone),
+		cmocka_unit_test(hundreds_are_kept),
+	};
+
+	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}

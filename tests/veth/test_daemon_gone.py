@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: MIT
+"""The daemon is killed: lanes go on, and the next daemon takes them up as they run."""
+import contextlib
+import os
+import signal
+import socket
+
+import pytest
+
+import lib
+import scratch
+from scratch import Daemon, all_echo, config, connections, load
+
+pytestmark = [pytest.mark.scratch, pytest.mark.limit(60)]
+
+RULES = scratch.RULE + """\
+  - name: drill
+    protocol: tcp
+    port: 7006
+    app: drill
+"""
+
+
+@pytest.fixture
+def pair():
+    scratch.leave_nothing()
+    with scratch.Pair() as made:
+        yield made
+    scratch.leave_nothing()
+
+
+def workers(daemon):
+    return [(lane["pid"], lane["epoch"]) for lane in daemon.lanes()]
+
+
+def name_of(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="ascii") as f:
+        return f.read().strip()
+    return ""
+
+
+def named(name):
+    return [pid for pid in scratch.processes() if name_of(pid) == name]
+
+
+def nothing_left(pair):
+    assert pair.program() == {}
+    assert not os.path.exists(scratch.PINS)
+    assert not os.path.exists(scratch.RUN)
+    assert not scratch.processes()
+    with pair.server.socket(socket.AF_INET6, socket.SOCK_STREAM) as s:
+        s.bind(("::", 7000))
+
+
+def served_once(pair):
+    """One connection, whose queue may have no lane: then the kernel refuses it."""
+    try:
+        with lib.connect(lib.ECHO, ns=pair.client) as s:
+            lib.echo_once(s, 1, b"anew")
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def counters(daemon):
+    stats = daemon.tool("stats", "show")
+    packets = sum(verdict["packets"] for verdict in stats["verdicts"])
+    rules = sum(rule["packets"] for rule in daemon.tool("rule", "list")["rules"])
+    return (packets, rules, stats["counters"]["messages_in"], stats["counters"]["segments_in"])
+
+
+def restarted(pair, tmp_path, name, text=None):
+    (tmp_path / name).mkdir()
+    return Daemon(pair, tmp_path / name, text or config(RULES))
+
+
+def test_killed_and_restarted_under_load(pair, tmp_path):
+    """SIGKILL to parent and child with 1,000 connections under load: they go on while no daemon is
+    there; the next one takes up the same workers, lists the connections, counts on from where the
+    counters stood, changes rules again, and leaves nothing when it ends."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
+        made = stack.enter_context(connections(pair, 1000))
+        before, program = workers(first), pair.program()
+        with load(made) as running:
+            running.more()
+            counted = counters(first)
+            for pid in (first.pid, *named("millraced-child")):
+                os.kill(pid, signal.SIGKILL)
+            lib.wait_for(lambda: not named("millraced"), 5, "the daemon's end")
+            running.more()
+            assert pair.program()["id"] == program["id"]
+            second = stack.enter_context(restarted(pair, tmp_path, "second"))
+            assert workers(second) == before
+            assert all(n >= was for n, was in zip(counters(second), counted))
+            assert second.figure("gauges", "connections") == 1000
+            listed = second.tool("conn", "list", "--limit", "2000")["connections"]
+            assert {c["remote_port"] for c in listed} == {s.getsockname()[1] for s in made}
+            generation = second.tool("rule", "list")["generation"]
+            with lib.connect(7006, ns=pair.client) as s:
+                s.sendall(b"B 7100\n")
+                lib.wait_for(lambda: second.tool("rule", "list")["generation"] > generation, 5,
+                             "a rule of an application")
+            running.more()
+        assert "taken up" in second.log.read_text()
+        assert second.terminate() == 0
+        nothing_left(pair)
+
+
+@pytest.mark.parametrize("times", [3])
+def test_killed_again_and_again(pair, tmp_path, times):
+    """An adopted lane can be adopted again."""
+    with contextlib.ExitStack() as stack:
+        daemon = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
+        made = stack.enter_context(connections(pair, 20))
+        before = workers(daemon)
+        for i in range(times):
+            daemon.kill()
+            all_echo(made, b"nobody there")
+            daemon = stack.enter_context(restarted(pair, tmp_path, str(i)))
+            assert workers(daemon) == before
+            all_echo(made, b"somebody there")
+        assert daemon.terminate() == 0
+        nothing_left(pair)
+
+
+def test_child_killed(pair, tmp_path):
+    """SIGKILL to the child alone: the parent starts another, the same workers serve."""
+    with Daemon(pair, tmp_path, config(RULES)) as daemon, connections(pair, 20) as made:
+        before, child = workers(daemon), named("millraced-child")
+        os.kill(child[0], signal.SIGKILL)
+        all_echo(made, b"without it")
+        lib.wait_for(lambda: named("millraced-child") not in ([], child), 5, "another child")
+        lib.wait_for(lambda: workers(daemon) == before, 5, "the same workers")
+        all_echo(made, b"with it")
+        assert daemon.figure("gauges", "connections") == 20
+        assert daemon.terminate() == 0
+        nothing_left(pair)
+
+
+def test_keeper_killed(pair, tmp_path):
+    """SIGKILL to the keeper: another one takes its place, and the daemon can be killed then."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
+        made = stack.enter_context(connections(pair, 10))
+        before, keeper = workers(first), named("millraced-keep")
+        os.kill(keeper[0], signal.SIGKILL)
+        lib.wait_for(lambda: named("millraced-keep") not in ([], keeper), 5, "another keeper")
+        lib.wait_for(lambda: "another takes its place" in first.log.read_text(), 5, "a log line")
+        first.kill()
+        second = stack.enter_context(restarted(pair, tmp_path, "second"))
+        assert workers(second) == before
+        all_echo(made, b"still")
+        assert second.terminate() == 0
+        nothing_left(pair)
+
+
+def test_worker_died_while_no_daemon_was_there(pair, tmp_path):
+    """The lane of that worker is served anew, the other one's connections go on."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
+        made = stack.enter_context(connections(pair, 40))
+        before = workers(first)
+        queue = {c["remote_port"]: c["queue"] for c in first.tool("conn", "list")["connections"]}
+        first.kill()
+        os.kill(before[0][0], signal.SIGKILL)
+        second = stack.enter_context(restarted(pair, tmp_path, "second"))
+        lanes = second.lanes()
+        assert lanes[0]["pid"] != before[0][0] and lanes[0]["epoch"] == before[0][1] + 1
+        assert (lanes[1]["pid"], lanes[1]["epoch"]) == before[1]
+        all_echo([s for s in made if queue[s.getsockname()[1]] == 1], b"untouched")
+        with connections(pair, 10) as more:
+            all_echo(more, b"new ones")
+        assert second.terminate() == 0
+        nothing_left(pair)
+
+
+def test_adopted_worker_is_supervised(pair, tmp_path):
+    """A worker that another daemon started is replaced when it dies."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
+        first.kill()
+        second = stack.enter_context(restarted(pair, tmp_path, "second"))
+        old = second.lanes()[0]["pid"]
+        os.kill(old, signal.SIGKILL)
+        lib.wait_for(lambda: second.lanes()[0]["pid"] not in (old, None) and
+                     second.lanes()[0]["state"] == "serving", 5, "another worker")
+        assert second.lanes()[0]["restarts"] == 1
+        with connections(pair, 10) as made:
+            all_echo(made, b"served")
+        assert second.terminate() == 0
+        nothing_left(pair)
+
+
+def test_listener_of_an_application_outlives_the_daemon(pair, tmp_path):
+    """A port that an application listens on is reserved and steered still."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
+        s = stack.enter_context(lib.connect(7006, ns=pair.client))
+        s.sendall(b"B 7100\n")
+        lib.wait_for(lambda: any(r["dynamic"] for r in first.tool("rule", "list")["rules"]), 5,
+                     "the listener")
+        first.kill()
+        second = stack.enter_context(restarted(pair, tmp_path, "second"))
+        rule = next(r for r in second.tool("rule", "list")["rules"] if r["dynamic"])
+        assert rule["port"] == 7100
+        with pair.server.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
+            with pytest.raises(OSError):
+                other.bind((lib.SERVER[4], 7100))
+        assert second.terminate() == 0
+        nothing_left(pair)
+
+
+def test_other_interfaces_are_refused(pair, tmp_path):
+    """A configuration with other lanes than those that run: one line with the cure, and they go on.
+    With --fresh they are ended and others begin."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
+        made = stack.enter_context(connections(pair, 10))
+        before = sorted(named("millrace-worker"))
+        first.kill()
+        path = tmp_path / "one.yaml"
+        path.write_text(config(RULES).replace("queues: 2", "queues: 1"))
+        line = scratch.refused(pair, path)
+        assert "--fresh" in line and "\n" not in line
+        all_echo(made, b"go on")
+        assert sorted(named("millrace-worker")) == before
+        done = pair.server.run(scratch.DAEMON, "--fresh", "-c", path)
+        assert done.returncode == 0
+        assert not set(before) & set(named("millrace-worker"))
+        assert lib.wait_for(lambda: served_once(pair), 5, "a connection on the queue with a lane")
+        os.kill(min(named("millraced")), signal.SIGTERM)
+        lib.wait_for(lambda: not scratch.processes(), 10, "ended")
+        nothing_left(pair)
+
+
+def test_changed_rules_are_in_force_after_a_restart(pair, tmp_path):
+    """A configuration with one rule more: the workers are replaced, and serve it."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, config()))
+        before = workers(first)
+        first.kill()
+        second = stack.enter_context(restarted(pair, tmp_path, "second"))
+        lib.wait_for(lambda: [epoch for _, epoch in workers(second)] ==
+                     [epoch + 1 for _, epoch in before] and
+                     all(lane["state"] == "serving" for lane in second.lanes()), 5, "new workers")
+        for family in (4, 6):
+            with lib.connect(7006, family, ns=pair.client) as s:
+                s.sendall(b"B 7100\n")
+                assert lib.recv_line(s) == "0"
+        assert second.terminate() == 0
+        nothing_left(pair)
+
+
+def test_failed_restart_leaves_the_lanes(pair, tmp_path):
+    """A restart that fails, because another program took the rule's port meanwhile, ends nothing."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
+        made = stack.enter_context(connections(pair, 10))
+        before = workers(first)
+        first.kill()
+        with lib.listen(4, pair.server, 7000):
+            path = tmp_path / "again.yaml"
+            path.write_text(config(RULES))
+            assert "7000" in scratch.refused(pair, path)
+        all_echo(made, b"go on")
+        second = stack.enter_context(restarted(pair, tmp_path, "second"))
+        assert workers(second) == before
+        all_echo(made, b"and on")
+        assert second.terminate() == 0
+        nothing_left(pair)
+
+
+def test_second_daemon_is_refused(pair, tmp_path):
+    """While one lives, another is refused, and takes nothing."""
+    with Daemon(pair, tmp_path, config(RULES)) as daemon, connections(pair, 4) as made:
+        path = tmp_path / "second.yaml"
+        path.write_text(config(RULES))
+        assert str(daemon.pid) in scratch.refused(pair, path)
+        all_echo(made, b"go on")
+        assert daemon.terminate() == 0
+        nothing_left(pair)
