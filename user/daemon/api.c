@@ -164,20 +164,16 @@ static bool post(struct mr_child *c, struct MHD_Connection *http, const char *ur
 	unsigned int status = MHD_HTTP_OK;
 
 	*answered = MHD_YES;
+	if (!mr_api_program_is(url))
+		return false;
 	if (!*state || *data_bytes) {
 		*state = &begun;
 		*data_bytes = 0;
 		return true;
 	}
 	mr_client_asked(mr_client_of(http));
-	switch (mr_api_program_post(c, http, url, state, &status, &words)) {
-	case MR_POST_UNKNOWN:
-		return false;
-	case MR_POST_WAITS:
+	if (mr_api_program_post(c, http, url, state, &status, &words) == MR_POST_WAITS)
 		return true;
-	case MR_POST_ANSWER:
-		break;
-	}
 	*answered = words ? reply_error(http, status, words)
 			  : reply_json(http, status, mr_json_programs(c));
 	return true;

@@ -35,10 +35,12 @@ char *mr_metrics_text(struct mr_child *c, size_t *bytes);
 /* ----- changes: api_program.c ----- */
 
 enum mr_post {
-	MR_POST_UNKNOWN, /* no such page */
-	MR_POST_WAITS,	 /* it is called again when there is an answer */
+	MR_POST_WAITS, /* it is called again when there is an answer */
 	MR_POST_ANSWER,
 };
+
+/** mr_api_program_is() - is a page one of those of mr_api_program_post()? */
+bool mr_api_program_is(const char *url);
 
 /**
  * mr_api_program_post() - POST /v1/programs/upgrade, /v1/programs/rollback

@@ -107,21 +107,28 @@ static const char *ask(struct mr_child *c, struct MHD_Connection *http, bool upg
 	return NULL;
 }
 
+static bool is_upgrade(const char *url)
+{
+	return !strcmp(url, "/v1/programs/upgrade");
+}
+
+bool mr_api_program_is(const char *url)
+{
+	return is_upgrade(url) || !strcmp(url, "/v1/programs/rollback");
+}
+
 enum mr_post mr_api_program_post(struct mr_child *c, struct MHD_Connection *http, const char *url,
 				 void **state, unsigned int *status, const char **words)
 {
 	static char waiting;
 	struct mr_program_wait *w = &c->program_wait;
-	bool upgrade = !strcmp(url, "/v1/programs/upgrade");
 
-	if (!upgrade && strcmp(url, "/v1/programs/rollback"))
-		return MR_POST_UNKNOWN;
 	if (*state == &waiting) {
 		*status = w->error ? MHD_HTTP_CONFLICT : MHD_HTTP_OK;
 		*words = w->error ? w->words : NULL;
 		return MR_POST_ANSWER;
 	}
-	*words = ask(c, http, upgrade, status);
+	*words = ask(c, http, is_upgrade(url), status);
 	if (*words)
 		return MR_POST_ANSWER;
 	*w = (struct mr_program_wait){ .http = http };

@@ -67,6 +67,23 @@ const char *mr_bpf_words(void)
 	return last;
 }
 
+/* libbpf forgets them when the object is loaded. */
+static void note_inner_maps(struct mr_daemon *d)
+{
+	for (unsigned int i = 0; i < MR_MAP_COUNT; i++) {
+		struct bpf_map *m = bpf_object__find_map_by_name(d->bpf.object,
+								 mr_bpf_map_name((enum mr_map)i));
+		const struct bpf_map *inner = m ? bpf_map__inner_map(m) : NULL;
+
+		if (inner)
+			d->bpf.inner[i] = (struct mr_inner){
+				.flags = bpf_map__map_flags(inner),
+				.key_bytes = bpf_map__key_size(inner),
+				.value_bytes = bpf_map__value_size(inner),
+			};
+	}
+}
+
 static int open_object(struct mr_daemon *d)
 {
 	struct bpf_object_open_opts opts;
@@ -85,11 +102,9 @@ static int open_object(struct mr_daemon *d)
 		return mr_fail(d, -EINVAL,
 			       "%s: has no map of rule generations; it belongs to another version",
 			       d->object_path);
-	d->bpf.inner_flags = bpf_map__map_flags(inner);
+	note_inner_maps(d);
 	d->bpf.inner_key_type = bpf_map__btf_key_type_id(inner);
 	d->bpf.inner_value_type = bpf_map__btf_value_type_id(inner);
-	d->bpf.inner_key_bytes = bpf_map__key_size(inner);
-	d->bpf.inner_value_bytes = bpf_map__value_size(inner);
 	return 0;
 }
 

@@ -58,6 +58,13 @@ struct xdp_program;
 struct mr_held;
 struct mr_estate_record;
 
+/* What stands in a map of maps. */
+struct mr_inner {
+	uint32_t flags;
+	uint32_t key_bytes;
+	uint32_t value_bytes;
+};
+
 /* The loaded object; bpf.c. */
 struct mr_bpf {
 	struct bpf_object *object;
@@ -65,9 +72,8 @@ struct mr_bpf {
 	int previous[2];	  /* those before them, -1: none */
 	int map[MR_MAP_COUNT];	  /* parent's, writable; -1 in the child */
 	int reader[MR_MAP_COUNT]; /* read only, for the child; -1: none */
-	uint32_t inner_flags;	  /* of a rule generation */
-	uint32_t inner_key_type, inner_value_type;
-	uint32_t inner_key_bytes, inner_value_bytes;
+	struct mr_inner inner[MR_MAP_COUNT];
+	uint32_t inner_key_type, inner_value_type; /* of a rule generation */
 	struct mr_generation generation;
 	int active;			   /* its inner map; parent only, -1: none yet */
 	const struct mr_beat *beats;	   /* mapped, MR_MAX_SLOTS */

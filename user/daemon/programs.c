@@ -181,14 +181,19 @@ static bool is_same_layout(const struct bpf_map *a, const struct bpf_map *b)
 	       bpf_map__map_flags(a) == bpf_map__map_flags(b);
 }
 
-/* What stands in a map of maps; libbpf forgets it of an object that is loaded. */
 static bool has_same_inner(const struct mr_daemon *d, struct bpf_map *m)
 {
 	const struct bpf_map *inner = bpf_map__inner_map(m);
 
-	return !inner || (bpf_map__key_size(inner) == d->bpf.inner_key_bytes &&
-			  bpf_map__value_size(inner) == d->bpf.inner_value_bytes &&
-			  bpf_map__map_flags(inner) == d->bpf.inner_flags);
+	for (unsigned int i = 0; inner && i < MR_MAP_COUNT; i++) {
+		const struct mr_inner *ours = &d->bpf.inner[i];
+
+		if (!strcmp(mr_bpf_map_name((enum mr_map)i), bpf_map__name(m)))
+			return bpf_map__key_size(inner) == ours->key_bytes &&
+			       bpf_map__value_size(inner) == ours->value_bytes &&
+			       bpf_map__map_flags(inner) == ours->flags;
+	}
+	return !inner;
 }
 
 /* Each map of the new object is one of ours, and each of ours is in it. */

@@ -21,7 +21,7 @@ static int create_inner(const struct mr_daemon *d)
 
 	memset(&opts, 0, sizeof(opts)); /* libbpf wants zeros in the padding too */
 	opts.sz = sizeof(opts);
-	opts.map_flags = d->bpf.inner_flags;
+	opts.map_flags = d->bpf.inner[MR_MAP_RULES].flags;
 	opts.btf_fd = (uint32_t)bpf_object__btf_fd(d->bpf.object);
 	opts.btf_key_type_id = d->bpf.inner_key_type;
 	opts.btf_value_type_id = d->bpf.inner_value_type;
