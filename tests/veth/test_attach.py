@@ -171,7 +171,8 @@ def test_libxdp_says_when_the_kernel_refuses(pair, tmp_path):
     what to do; never a program that stands there alone."""
     path = tmp_path / "millraced.yaml"
     path.write_text(attach("libxdp"))
-    done = pair.server.run("timeout", "3", scratch.DAEMON, "-f", "-c", path, check=False)
+    done = pair.server.run("timeout", "--preserve-status", "20", scratch.DAEMON, "-f", "-c", path,
+                           check=False)
     if done.returncode == 1:
         line = done.stderr.splitlines()[-1]
         assert "freplace" in line and "attach: netlink or link" in line, done.stderr
