@@ -47,7 +47,7 @@ struct mr_request {
 	uint32_t lane;	  /* index in mr_daemon.lanes */
 	uint32_t ifindex; /* LOCAL_*, NEIGHBOUR */
 	uint16_t port;	  /* LISTEN, UNLISTEN */
-	uint16_t pad;
+	uint16_t fresh;	  /* SPAWN: what the last worker left is not to be believed */
 	uint8_t addr[16]; /* v4 mapped */
 	uint64_t cookie;  /* comes back */
 	char words[256];  /* FAILED, UPGRADE */

@@ -53,6 +53,7 @@ static void request_spawn(struct mr_daemon *d, const struct mr_request *q)
 	struct mr_lane *l = &d->lanes[q->lane];
 	struct mr_note n = { .type = MR_NOTE_SPAWNED, .lane = q->lane };
 
+	l->fresh = q->fresh;
 	n.error = mr_worker_spawn(d, l);
 	if (!n.error) {
 		n.pid = l->pid;

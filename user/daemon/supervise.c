@@ -16,7 +16,8 @@
 enum {
 	BACKOFF_FIRST_MS = 100,
 	BACKOFF_MOST_MS = 5000,
-	STEADY_MS = 10000, /* a worker that lived so long starts at once again */
+	STEADY_MS = 100, /* a worker that served so long is replaced at once */
+	FRESH_AFTER = 2, /* starts in a row that failed: what the last worker left is the cause */
 	START_MS = 10000,
 	START_FAILURES = 3,
 	BAD_LOGGED = 5,
@@ -77,7 +78,9 @@ static void forget_socket(struct mr_child *c, struct mr_ward *w)
 
 static void ask_spawn(struct mr_child *c, struct mr_ward *w)
 {
-	struct mr_request q = { .type = MR_REQUEST_SPAWN, .lane = w->lane };
+	struct mr_request q = { .type = MR_REQUEST_SPAWN,
+				.lane = w->lane,
+				.fresh = w->failures >= FRESH_AFTER };
 
 	if (c->spawns_asked == MR_SPAWNS_AT_ONCE)
 		return; /* the next tick tries again */
@@ -193,7 +196,7 @@ static void adopt_socket(struct mr_child *c, struct mr_ward *w, int fd)
 		mr_close_fd(&w->watch.fd);
 }
 
-/* At once the first time; then slower and slower, until one lasts. */
+/* At once when it served; slower and slower while they do not come up. */
 static void plan_restart(struct mr_ward *w, uint64_t lived_ms)
 {
 	if (lived_ms >= STEADY_MS)
@@ -224,6 +227,8 @@ static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_
 	if (!served && ++w->failures >= START_FAILURES)
 		report_failure(c, w, words);
 	set_state(w, MR_WORKER_DEAD);
+	if (mr_now_ns() >= w->next_try_ns) /* its connections wait */
+		ask_spawn(c, w);
 }
 
 static void worker_spawned(struct mr_child *c, struct mr_ward *w, const struct mr_note *n, int fd)

@@ -196,7 +196,10 @@ int main(void)
 	mr_lane_turn(w.lane); /* it beats: who hears READY finds the lane fresh */
 	worker_send(&w, &ready, MR_MSG_READY, sizeof(ready));
 	serve(&w);
-	mr_lane_free(w.lane);
+	if (w.leave)
+		mr_lane_leave(w.lane);
+	else
+		mr_lane_free(w.lane);
 	worker_send(&w, &ready, MR_MSG_STOPPED, sizeof(ready));
 	w.port->ops->close(w.port);
 	return 0;
