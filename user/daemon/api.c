@@ -162,6 +162,8 @@ static bool post(struct mr_child *c, struct MHD_Connection *http, const char *ur
 	static char begun;
 	const char *words = NULL;
 	unsigned int status = MHD_HTTP_OK;
+	json_t *(*body)(struct mr_child * child);
+	enum mr_post done;
 
 	*answered = MHD_YES;
 	if (!*state || *data_bytes) {
@@ -170,7 +172,13 @@ static bool post(struct mr_child *c, struct MHD_Connection *http, const char *ur
 		return true;
 	}
 	mr_client_asked(mr_client_of(http));
-	switch (mr_api_program_post(c, http, url, state, &status, &words)) {
+	done = mr_api_program_post(c, http, url, state, &status, &words);
+	body = mr_json_programs;
+	if (done == MR_POST_UNKNOWN) {
+		done = mr_api_lane_post(c, http, url, state, &status, &words);
+		body = mr_json_lanes;
+	}
+	switch (done) {
 	case MR_POST_UNKNOWN:
 		return false;
 	case MR_POST_WAITS:
@@ -178,8 +186,7 @@ static bool post(struct mr_child *c, struct MHD_Connection *http, const char *ur
 	case MR_POST_ANSWER:
 		break;
 	}
-	*answered = words ? reply_error(http, status, words)
-			  : reply_json(http, status, mr_json_programs(c));
+	*answered = words ? reply_error(http, status, words) : reply_json(http, status, body(c));
 	return true;
 }
 

@@ -154,6 +154,14 @@ static void request_program(struct mr_daemon *d, const struct mr_request *q)
 	mr_note_send(d, &n, -1);
 }
 
+static void request_probe(struct mr_daemon *d, const struct mr_request *q)
+{
+	struct mr_note n = { .type = MR_NOTE_PROBED, .lane = q->lane };
+
+	n.error = mr_worker_probe(d, &d->lanes[q->lane], n.words, sizeof(n.words));
+	mr_note_send(d, &n, -1);
+}
+
 void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 {
 	switch ((enum mr_request_type)q->type) {
@@ -162,6 +170,9 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 		return;
 	case MR_REQUEST_KILL:
 		request_kill(d, q);
+		return;
+	case MR_REQUEST_PROBE:
+		request_probe(d, q);
 		return;
 	case MR_REQUEST_LOCAL_ADD:
 	case MR_REQUEST_LOCAL_DELETE:

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "user/daemon/api.h"
 #include "user/daemon/beats.h"
 #include "user/daemon/child.h"
 #include "user/daemon/log.h"
@@ -124,6 +125,7 @@ static void worker_is_ready(struct mr_child *c, struct mr_ward *w)
 		l->zero_copy ? "zero-copy" : "copy", l->bind_why[0] ? ", " : "", l->bind_why);
 	mr_listeners_greet(c, w->lane);
 	report_start(c);
+	mr_api_restart_ready(c, w->lane);
 }
 
 /* A worker that talks nonsense must not fill the log with it. */
@@ -219,11 +221,20 @@ static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_
 	l->last_status = n->status;
 	forget_socket(c, w);
 	mr_exit_words(n->status, words);
+	if (w->leaving) { /* it served, and did what it was asked */
+		served = true;
+		lived_ms = STEADY_MS;
+		l->has_exited = false; /* no failure: another follows at once */
+	}
 	plan_restart(w, served ? lived_ms : 0);
-	mr_warn("%s: worker %d ended, %s%s; starting another in %u ms", name_of(c, w), n->pid,
-		words, w->killed ? ", after its silence" : "",
-		(unsigned int)((w->next_try_ns - mr_now_ns() + 500000) / 1000000));
+	if (w->leaving)
+		mr_info("%s: worker %d left; another goes on", name_of(c, w), n->pid);
+	else
+		mr_warn("%s: worker %d ended, %s%s; starting another in %u ms", name_of(c, w),
+			n->pid, words, w->killed ? ", after its silence" : "",
+			(unsigned int)((w->next_try_ns - mr_now_ns() + 500000) / 1000000));
 	w->killed = false;
+	w->leaving = false;
 	if (!served && ++w->failures >= START_FAILURES)
 		report_failure(c, w, words);
 	set_state(w, MR_WORKER_DEAD);
