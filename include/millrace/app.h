@@ -40,7 +40,9 @@ enum mr_app_verdict {
  * @name:	as the configuration names it
  * @messages:	true: a TLV application, @message is called; false: bytes
  * @conn_bytes:	size of the per-connection state that mr_conn_state() gives;
- *		zeroed at open, freed after @closed. 0: none
+ *		zeroed at open, freed after @closed. 0: none; 256 at most. The bytes outlive
+ *		the worker: no pointers. A connection that was being served when its worker
+ *		was killed is reset, and @closed is not called for it
  * @start:	once a lane and rule, before any connection; @args is the rule's own
  *		settings, valid for the life of the lane. Returns 0 or -errno with
  *		nothing started. May be NULL

@@ -16,7 +16,7 @@
 #include "mr_endian.h"
 
 enum {
-	MR_ARENA_LAYOUT = 7,	    /* raise it with any change of a record below */
+	MR_ARENA_LAYOUT = 8,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
 	MR_SACK_RUNS = 16,	    /* runs out of order that are remembered to be reported */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
@@ -34,6 +34,8 @@ enum mr_arena_area {
 	MR_AREA_ACTIVE,	       /* struct mr_active */
 	MR_AREA_MESSAGES,      /* message store: blocks of MR_MESSAGE_BLOCK bytes */
 	MR_AREA_MESSAGE_MAP,   /* one byte a block: the buddy order */
+	MR_AREA_APP_STATES,    /* an application's bytes of each connection */
+	MR_AREA_HAND,	       /* struct mr_hand, one */
 	MR_AREA_COUNT
 };
 
@@ -548,6 +550,45 @@ _Static_assert(sizeof(struct mr_session) == 64, "session record");
 
 enum {
 	MR_MESSAGE_BLOCK = 4096,
+	MR_APP_STATE_BYTES = 256, /* most that an application may keep of a connection */
+};
+
+/* A frame's bytes in the UMEM. */
+struct mr_span {
+	uint64_t addr;
+	uint32_t len;
+	uint32_t options; /* 0; XDP_PKT_CONTD never passes a port */
+};
+
+enum {
+	MR_HAND_BATCH = 64,
+	MR_COOKIES_SEEN = 1024, /* accepted cookies that are remembered */
+	MR_PORT_COUNTS = 256,	/* counters of RFC 6056, algorithm 4 */
+	MR_LISTENERS = 64,	/* that applications asked for, all lanes of an interface */
+};
+
+/*
+ * What a lane has in hand, and what it must not forget beside its records. A worker may be killed
+ * between any two instructions: the next one drops what is named here, and whatever is not named
+ * was left whole. The compiler keeps the order of the stores; no CPU barrier is needed, for whoever
+ * reads them comes after the writer's end. Indexes, MR_NONE: none.
+ */
+struct mr_hand {
+	uint32_t conn;	/* the connection that is being changed */
+	uint32_t other; /* one that its application changes meanwhile */
+	uint32_t half;	/* the half-open record that is being made, or becomes a connection */
+	uint32_t wait;	/* the TIME-WAIT record that a connection becomes */
+	/* Frames collected for the transmit ring, and that ring's producer index before them: when
+	 * it stands there still, they were not handed over. */
+	uint32_t n_out;
+	uint32_t tx_index;
+	struct mr_span out[MR_HAND_BATCH];
+	uint32_t cookie_ms;   /* when the last SYN cookie was sent, 0: never */
+	uint32_t state_bytes; /* of an application's state in MR_AREA_APP_STATES */
+	uint64_t port_steps;
+	uint64_t cookie_seen[MR_COOKIES_SEEN]; /* those that opened a connection */
+	uint64_t listening[MR_LISTENERS];      /* ids of connections that own listeners */
+	uint16_t port_count[MR_PORT_COUNTS];   /* where each group of destinations stands */
 };
 
 #endif

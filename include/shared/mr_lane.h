@@ -83,7 +83,9 @@
 	C(mtu_lowered, "connections whose segments became smaller")                                \
 	C(mtu_probes, "larger segments sent to probe the path")                                    \
 	C(mtu_probes_lost, "probes that were lost")                                                \
-	C(black_holes, "connections whose full segments never arrived")
+	C(black_holes, "connections whose full segments never arrived")                            \
+	C(taken_over, "connections that went on with a new worker")                                \
+	C(rebuild_us, "microseconds that new workers took to rebuild what they took over")
 
 /* Levels, now. */
 #define MR_LANE_GAUGES(C)                                                                          \

@@ -10,7 +10,7 @@
  *   PATH_ANSWER			PATH_ASK
  *   LISTEN_ANSWER			LISTEN_ASK, UNLISTEN
  *   LISTENER, UNLISTENER (to every lane)
- *   STOP				STOPPED
+ *   STOP (reset all and end), LEAVE	STOPPED
  *
  * A worker whose socket closes (the daemon died) goes on serving.
  */
@@ -23,7 +23,7 @@
 
 enum {
 	MR_WORKER_FD = 3,
-	MR_WORKER_VERSION = 3,
+	MR_WORKER_VERSION = 4,
 	MR_WORKER_MAGIC = 0x4d52574b,
 	MR_MAX_LANES = 64,
 	MR_RULE_NAME_BYTES = 32,
@@ -49,6 +49,7 @@ enum mr_message_type {
 	MR_MSG_UNLISTENER,
 	MR_MSG_STOP,
 	MR_MSG_STOPPED,
+	MR_MSG_LEAVE, /* end behind the turn; another worker goes on with what is left */
 };
 
 struct mr_message {
@@ -85,6 +86,7 @@ struct mr_hello {
 	uint32_t queue;
 	uint32_t epoch;	    /* worker generation of this lane, from 1 */
 	uint32_t zero_copy; /* 1: bound zero-copy */
+	uint32_t fresh;	    /* 1: reset what an earlier worker left, do not go on with it */
 	uint32_t rx_size, tx_size, fill_size, completion_size; /* ring entries */
 	uint8_t fds[MR_HELLO_FD_COUNT];			       /* 1: sent */
 };
@@ -334,7 +336,7 @@ struct mr_listener_message {
 	uint32_t pad;
 };
 
-/* READY, STOP, STOPPED are a struct mr_message alone. */
+/* READY, STOP, LEAVE, STOPPED are a struct mr_message alone. */
 
 /* ----- mailbox between the lanes of one interface ----- */
 
@@ -408,13 +410,19 @@ static inline uint8_t *mr_mailbox_flows(struct mr_mailbox_header *h, uint32_t n_
 	return (uint8_t *)h + MR_MAILBOX_FLOWS(n_lanes, lane);
 }
 
-/** mr_mailbox_forget() - a lane's worker is gone, and with it what it had and was about to open */
-static inline void mr_mailbox_forget(struct mr_mailbox_header *h, uint32_t n_lanes, uint32_t lane)
+/** mr_mailbox_unclaim() - a lane's worker is gone, and with it what it was about to open */
+static inline void mr_mailbox_unclaim(struct mr_mailbox_header *h, uint32_t lane)
 {
-	__builtin_memset(mr_mailbox_flows(h, n_lanes, lane), 0, MR_MAIL_FLOWS);
 	for (uint32_t i = 0; i < MR_MAIL_CLAIMS; i++)
 		if (__atomic_load_n(&h->claim[i], __ATOMIC_RELAXED) == (uint8_t)(lane + 1))
 			__atomic_store_n(&h->claim[i], 0, __ATOMIC_RELAXED);
+}
+
+/** mr_mailbox_forget() - the same, and what it had */
+static inline void mr_mailbox_forget(struct mr_mailbox_header *h, uint32_t n_lanes, uint32_t lane)
+{
+	__builtin_memset(mr_mailbox_flows(h, n_lanes, lane), 0, MR_MAIL_FLOWS);
+	mr_mailbox_unclaim(h, lane);
 }
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker dies and another takes its arena over: the old connections are reset, every frame is
- * accounted for, the statistics go on, and new connections work at once.
+ * A worker dies and another takes its arena over without believing what stands there: the old
+ * connections are reset, every frame is accounted for, the statistics go on, and new connections
+ * work at once.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,44 +15,6 @@
 #include "tests/lane/raw.h"
 #include "tests/lane/talk.h"
 #include "user/lane/internal.h"
-
-/* What SIGKILL leaves: the arena and the port, nothing said to anybody. */
-static void kill_lane(struct pair_end *e)
-{
-	lane_rules_fini(e->lane);
-	mr_table_fini(&e->lane->table);
-	free(e->lane);
-	e->lane = NULL;
-}
-
-/* As the worker finds out: by the records of what was sent, and by the fill and receive rings. */
-static uint8_t *find_held(const struct pair_end *e)
-{
-	uint32_t n;
-	const struct mr_frame *record = mr_arena_area(&e->arena, MR_AREA_FRAME_RECORDS, &n);
-	uint8_t *held = calloc(n, 1);
-
-	for (uint32_t i = 0; i < n; i++) {
-		if (record[i].in_tx)
-			held[i] = MR_FRAME_CTL;
-		else if (record[i].state == MR_FRAME_FILL)
-			held[i] = MR_FRAME_FILL;
-	}
-	return held;
-}
-
-static void new_lane(struct pair_end *e)
-{
-	char error[256] = "";
-	uint8_t *held = find_held(e);
-
-	e->setup.epoch++;
-	e->setup.held = held;
-	e->lane = mr_lane_new(&e->setup, error, sizeof(error));
-	assert_string_equal(error, "");
-	assert_non_null(e->lane);
-	free(held);
-}
 
 /* Turns of the server are over at any place: @steps decides where. */
 static void dies_after(unsigned int steps)
@@ -75,8 +38,9 @@ static void dies_after(unsigned int steps)
 		mr_memory_advance(p.wire, 5000);
 	}
 	open = (uint32_t)server->stats.connections;
-	kill_lane(server);
-	new_lane(server);
+	pair_kill(&p, PAIR_SERVER);
+	server->setup.fresh = true;
+	pair_replace(&p, PAIR_SERVER);
 	assert_int_equal(server->stats.epoch, 2);
 	assert_int_equal(server->stats.connections, 0);
 	assert_int_equal(server->stats.half_open, 0);
@@ -114,8 +78,9 @@ static void idle_peer_is_told_at_once(void **state)
 	talk_start(&p, "echo-bytes", PAIR_OPTIONS);
 	talk_begin(&p, &t, 7000, false);
 	pair_run(&p, 1000, NULL, NULL);
-	kill_lane(&p.end[PAIR_SERVER]);
-	new_lane(&p.end[PAIR_SERVER]);
+	pair_kill(&p, PAIR_SERVER);
+	p.end[PAIR_SERVER].setup.fresh = true;
+	pair_replace(&p, PAIR_SERVER);
 	assert_true(pair_run(&p, 10, talk_is_closed, &t));
 	assert_int_equal(t.reason, MR_CLOSE_RESET_BY_PEER);
 	talk_end(&p);
@@ -138,8 +103,9 @@ static void connections_beyond_the_ring_are_reset_when_they_speak(void **state)
 		pair_run(&p, 1, NULL, NULL);
 	}
 	assert_int_equal(p.end[PAIR_SERVER].stats.connections, N);
-	kill_lane(&p.end[PAIR_SERVER]);
-	new_lane(&p.end[PAIR_SERVER]);
+	pair_kill(&p, PAIR_SERVER);
+	p.end[PAIR_SERVER].setup.fresh = true;
+	pair_replace(&p, PAIR_SERVER);
 	assert_int_equal(p.end[PAIR_SERVER].stats.closed.worker_died, N);
 	pair_run(&p, 100, NULL, NULL);
 	for (int i = 0; i < N; i++) {
@@ -169,8 +135,9 @@ static void old_ids_are_dead(void **state)
 	pair_run(&p, 100, NULL, NULL);
 	old = conn_id(server->lane, &server->lane->conns[0]);
 	assert_int_equal(mr_resume(mr_lane_host(server->lane), old), 0);
-	kill_lane(server);
-	new_lane(server);
+	pair_kill(&p, PAIR_SERVER);
+	server->setup.fresh = true;
+	pair_replace(&p, PAIR_SERVER);
 	talk_begin(&p, &u, 7000, false);
 	pair_run(&p, 100, NULL, NULL);
 	assert_int_equal(server->stats.connections, 1);

@@ -68,6 +68,7 @@ static uint32_t spread_transmit(struct mr_port *p, const struct mr_span *spans, 
 		unsigned int which = s->which(s->net, s->umem + spans[i].addr, spans[i].len);
 
 		s->net->sent++;
+		s->queued++;
 		assert_int_equal(s->half[which]->ops->transmit(s->half[which], &spans[i], 1), 1);
 	}
 	return n;
@@ -161,7 +162,7 @@ static void share_client(struct net *n, struct pair_options o)
 	n->p[1].wire = mr_memory_new(ends, o.delay_ns);
 	assert_non_null(n->p[1].wire);
 	n->spread = (struct spread){
-		.port = { &spread_ops },
+		.port = { &spread_ops, &n->spread.done, &n->spread.queued },
 		.half = { mr_memory_port(n->p[0].wire, 1), mr_memory_port(n->p[1].wire, 1) },
 		.which = net_alternate,
 		.net = n,

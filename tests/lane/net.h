@@ -20,6 +20,7 @@ struct net;
 /* The client's port: both wires behind one. */
 struct spread {
 	struct mr_port port;
+	uint32_t done, queued; /* its indexes */
 	struct mr_port *half[2];
 	unsigned int (*which)(struct net *n, const uint8_t *frame, uint32_t len);
 	struct net *net;

@@ -289,6 +289,51 @@ mr_conn_id pair_connect_with(struct pair *p, uint32_t client_rule, uint16_t port
 	return id;
 }
 
+void pair_kill(struct pair *p, int end)
+{
+	struct pair_end *e = &p->end[end];
+
+	lane_rules_fini(e->lane);
+	mr_sources_fini(&e->lane->sources);
+	mr_table_fini(&e->lane->table);
+	free(e->lane);
+	e->lane = NULL;
+}
+
+static void mark_held(void *arg, uint64_t addr)
+{
+	((uint8_t *)arg)[addr / 2048] = MR_FRAME_FILL;
+}
+
+/* As the worker finds out: by the records of what was sent, and by the fill and receive rings. */
+static uint8_t *find_held(struct pair_end *e)
+{
+	uint32_t n;
+	const struct mr_frame *record = mr_arena_area(&e->arena, MR_AREA_FRAME_RECORDS, &n);
+	uint8_t *held = calloc(n, 1);
+
+	check(held != NULL, "memory");
+	for (uint32_t i = 0; i < n; i++)
+		if (record[i].in_tx)
+			held[i] = MR_FRAME_CTL;
+	mr_memory_each(e->setup.port, mark_held, held);
+	return held;
+}
+
+void pair_replace(struct pair *p, int end)
+{
+	struct pair_end *e = &p->end[end];
+	char error[256] = "";
+	uint8_t *held = find_held(e);
+
+	mr_memory_adopt(e->setup.port);
+	e->setup.epoch++;
+	e->setup.held = held;
+	e->lane = mr_lane_new(&e->setup, error, sizeof(error));
+	check(e->lane != NULL, error);
+	free(held);
+}
+
 bool pair_frames_are_whole(const struct pair *p, int end, uint64_t *held)
 {
 	const struct mr_lane_stats *s = &p->end[end].stats;

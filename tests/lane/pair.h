@@ -89,6 +89,12 @@ mr_conn_id pair_connect(struct pair *p, uint32_t client_rule, uint16_t port, boo
 mr_conn_id pair_connect_with(struct pair *p, uint32_t client_rule, uint16_t port, bool ipv6,
 			     const void *text, size_t *len);
 
+/** pair_kill() - what SIGKILL leaves of a lane: arena and port, nothing said to anybody */
+void pair_kill(struct pair *p, int end);
+
+/** pair_replace() - another lane takes over what pair_kill() or mr_lane_leave() left */
+void pair_replace(struct pair *p, int end);
+
 /** pair_frames_are_whole() - frames of a lane in all states are its frames, none is held */
 bool pair_frames_are_whole(const struct pair *p, int end, uint64_t *held);
 

@@ -222,7 +222,7 @@ int sim_port_init(struct sim_lane *l, uint32_t ring)
 	struct sim_port *p = &l->port;
 	uint32_t frames;
 
-	p->port.ops = &port_ops;
+	p->port = (struct mr_port){ &port_ops, &p->done, &p->tx.tail };
 	p->lane = l;
 	p->umem = mr_arena_area(&l->arena, MR_AREA_FRAMES, &frames);
 	p->umem_bytes = (uint64_t)frames * SIM_FRAME_BYTES;

@@ -142,6 +142,7 @@ struct sim_fifo {
 /* The kernel's side of a lane's rings. */
 struct sim_port {
 	struct mr_port port; /* first */
+	uint32_t done;
 	struct sim_lane *lane;
 	uint8_t *umem;
 	uint64_t umem_bytes;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* millrace lane list, lane show */
+/* millrace lane list, lane restart, lane show */
 #include <string.h>
 
 #include "user/cli/callbacks.h"
@@ -81,11 +81,8 @@ static void print_notes(const json_t *lane)
 	mr_callbacks_print(json_object_get(lane, "callbacks"), "\t");
 }
 
-int mr_cli_lane_list(struct mr_cli *cli, const struct mr_arguments *a)
+static int print_list(struct mr_cli *cli, json_t *answer)
 {
-	json_t *answer = mr_client_get(cli, "/v1/lanes");
-
-	(void)a;
 	if (!answer)
 		return MR_CLI_ERROR;
 	if (cli->json)
@@ -95,6 +92,22 @@ int mr_cli_lane_list(struct mr_cli *cli, const struct mr_arguments *a)
 			       print_notes);
 	json_decref(answer);
 	return MR_CLI_OK;
+}
+
+int mr_cli_lane_list(struct mr_cli *cli, const struct mr_arguments *a)
+{
+	(void)a;
+	return print_list(cli, mr_client_get(cli, "/v1/lanes"));
+}
+
+int mr_cli_lane_restart(struct mr_cli *cli, const struct mr_arguments *a)
+{
+	const char *lane = mr_arguments_find(a, "--lane");
+	char path[MR_CLIENT_PATH] = "/v1/lanes/restart";
+
+	if (lane && !mr_client_append(path, '?', "lane", lane))
+		return mr_cli_error(cli, "%s: no such lane (see: millrace lane list)", lane);
+	return print_list(cli, mr_client_post(cli, path));
 }
 
 static json_t *find_lane(const json_t *answer, const char *interface, uint64_t queue)

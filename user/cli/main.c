@@ -43,6 +43,8 @@ static const struct verb verbs[] = {
 	  "one connection: LANE/ID as conn list prints them, or the peer's ADDRESS:PORT" },
 	{ "lane list",			mr_cli_lane_list,
 	  "lanes, their modes, drops and slow applications" },
+	{ "lane restart [--lane LANE]",	mr_cli_lane_restart,
+	  "another worker for a lane, or for all one by one; connections go on" },
 	{ "lane show INTERFACE QUEUE",	mr_cli_lane_show,
 	  "everything about one lane" },
 	{ "prog list",			mr_cli_prog_list,

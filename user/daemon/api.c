@@ -155,6 +155,18 @@ static const struct {
 	{ "/v1/programs", mr_json_programs, NULL }, { "/metrics", NULL, serve_metrics },
 };
 
+/* What changes something, and what is shown when it did. */
+static const struct {
+	const char *path;
+	enum mr_post (*post)(struct mr_child *c, struct MHD_Connection *http, const char *url,
+			     void **state, unsigned int *status, const char **words);
+	json_t *(*body)(struct mr_child *c);
+} changes[] = {
+	{ "/v1/programs/upgrade", mr_api_program_post, mr_json_programs },
+	{ "/v1/programs/rollback", mr_api_program_post, mr_json_programs },
+	{ "/v1/lanes/restart", mr_api_lane_post, mr_json_lanes },
+};
+
 /* Bodies are read past; parameters stand in the URL. False: no page of this kind has that name. */
 static bool post(struct mr_child *c, struct MHD_Connection *http, const char *url,
 		 size_t *data_bytes, void **state, enum MHD_Result *answered)
@@ -162,20 +174,23 @@ static bool post(struct mr_child *c, struct MHD_Connection *http, const char *ur
 	static char begun;
 	const char *words = NULL;
 	unsigned int status = MHD_HTTP_OK;
+	size_t i = 0;
 
-	*answered = MHD_YES;
-	if (!mr_api_program_is(url))
+	while (i < sizeof(changes) / sizeof(changes[0]) && strcmp(changes[i].path, url))
+		i++;
+	if (i == sizeof(changes) / sizeof(changes[0]))
 		return false;
+	*answered = MHD_YES;
 	if (!*state || *data_bytes) {
 		*state = &begun;
 		*data_bytes = 0;
 		return true;
 	}
 	mr_client_asked(mr_client_of(http));
-	if (mr_api_program_post(c, http, url, state, &status, &words) == MR_POST_WAITS)
+	if (changes[i].post(c, http, url, state, &status, &words) == MR_POST_WAITS)
 		return true;
 	*answered = words ? reply_error(http, status, words)
-			  : reply_json(http, status, mr_json_programs(c));
+			  : reply_json(http, status, changes[i].body(c));
 	return true;
 }
 

@@ -39,9 +39,6 @@ enum mr_post {
 	MR_POST_ANSWER,
 };
 
-/** mr_api_program_is() - is a page one of those of mr_api_program_post()? */
-bool mr_api_program_is(const char *url);
-
 /**
  * mr_api_program_post() - POST /v1/programs/upgrade, /v1/programs/rollback
  * @state:	of this request, MHD's
@@ -53,6 +50,21 @@ enum mr_post mr_api_program_post(struct mr_child *c, struct MHD_Connection *http
 
 /** mr_api_program_note() - the parent's answer to it */
 void mr_api_program_note(struct mr_child *c, const struct mr_note *n);
+
+/* ----- lane restart: api_lane.c ----- */
+
+/** mr_api_lane_post() - POST /v1/lanes/restart; as mr_api_program_post() */
+enum mr_post mr_api_lane_post(struct mr_child *c, struct MHD_Connection *http, const char *url,
+			      void **state, unsigned int *status, const char **words);
+
+/** mr_api_restart_probed() - the parent has asked the program; mr_api_restart_ready() - a worker
+ * serves; mr_api_restart_tick() - time goes on */
+void mr_api_restart_probed(struct mr_child *c, const struct mr_note *n);
+void mr_api_restart_ready(struct mr_child *c, uint32_t lane);
+void mr_api_restart_tick(struct mr_child *c, uint64_t now);
+
+/** mr_api_lane_named() - by INTERFACE:QUEUE; NULL, or what is wrong, @lane unchanged */
+const char *mr_api_lane_named(const struct mr_child *c, const char *text, uint32_t *lane);
 
 /* ----- what several bodies need: facts.c ----- */
 

@@ -112,11 +112,6 @@ static bool is_upgrade(const char *url)
 	return !strcmp(url, "/v1/programs/upgrade");
 }
 
-bool mr_api_program_is(const char *url)
-{
-	return is_upgrade(url) || !strcmp(url, "/v1/programs/rollback");
-}
-
 enum mr_post mr_api_program_post(struct mr_child *c, struct MHD_Connection *http, const char *url,
 				 void **state, unsigned int *status, const char **words)
 {

@@ -68,6 +68,9 @@ static void note(struct mr_child *c, const struct mr_note *n, int fd)
 	case MR_NOTE_PROGRAM:
 		mr_api_program_note(c, n);
 		break;
+	case MR_NOTE_PROBED:
+		mr_api_restart_probed(c, n);
+		break;
 	case MR_NOTE_STOPPING:
 		c->stopping = true;
 		break;
@@ -211,6 +214,7 @@ static void serve(struct mr_child *c)
 		}
 		mr_api_turn(c);
 		mr_supervise_tick(c, mr_now_ns());
+		mr_api_restart_tick(c, mr_now_ns());
 		mr_paths_tick(c, mr_now_ns());
 	}
 }

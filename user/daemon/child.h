@@ -46,6 +46,7 @@ struct mr_ward {
 	uint32_t backoff_ms;
 	uint32_t failures; /* ends before READY, in a row */
 	bool killed;	   /* for its silence; the exit is to come */
+	bool leaving;	   /* asked to, for another to go on */
 	/* beats.c */
 	bool stale;	 /* serving, and its heartbeat is older than stale_ms */
 	uint32_t stales; /* how often it became so */
@@ -65,6 +66,16 @@ struct mr_program_wait {
 	char words[MR_WORDS];
 };
 
+/* A client that waits for lanes to get another worker: one at a time. api_lane.c */
+struct mr_restart {
+	struct MHD_Connection *http; /* suspended meanwhile; NULL: none */
+	uint32_t lane, last;	     /* now, and at the end */
+	bool left;		     /* the old worker was asked to leave */
+	uint64_t since_ns;
+	unsigned int status;
+	char words[MR_WORDS];
+};
+
 struct mr_child {
 	struct mr_daemon *d;
 	int epoll;
@@ -76,6 +87,7 @@ struct mr_child {
 	struct MHD_Daemon *http;
 	struct mr_clients clients;		   /* of http */
 	struct mr_program_wait program_wait;
+	struct mr_restart restart;
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC]; /* the child's list of listeners */
 	unsigned int spawns_asked;  /* requests that the parent has not answered yet: few at a */
 	unsigned int listens_asked; /* time, so that neither side ever waits for the other */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/daemon/api.h"
 #include "user/daemon/conns.h"
 
 static bool parse_number(const char *text, uint32_t lo, uint32_t hi, uint32_t *out)
@@ -22,7 +23,7 @@ static bool parse_number(const char *text, uint32_t lo, uint32_t hi, uint32_t *o
 	return !errno && !*end && v >= lo && v <= hi;
 }
 
-static const char *set_lane(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+const char *mr_api_lane_named(const struct mr_child *c, const char *text, uint32_t *lane)
 {
 	const char *colon = strrchr(text, ':');
 	uint32_t queue;
@@ -34,11 +35,16 @@ static const char *set_lane(const struct mr_child *c, struct mr_conns_query *q, 
 
 		if (c->d->lanes[i].index == queue && strlen(name) == (size_t)(colon - text) &&
 		    !memcmp(name, text, strlen(name))) {
-			q->lane = i;
+			*lane = i;
 			return NULL;
 		}
 	}
 	return "lane: there is no such lane; write it as INTERFACE:QUEUE";
+}
+
+static const char *set_lane(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	return mr_api_lane_named(c, text, &q->lane);
 }
 
 static const char *set_limit(const struct mr_child *c, struct mr_conns_query *q, const char *text)

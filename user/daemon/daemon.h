@@ -149,6 +149,7 @@ struct mr_lane {
 	uint32_t restarts;
 	int last_status; /* of waitpid() */
 	bool has_exited;
+	bool fresh; /* the next worker resets what the last one left */
 };
 
 enum {

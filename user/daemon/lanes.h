@@ -4,6 +4,7 @@
 #define MR_DAEMON_LANES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct mr_daemon;
@@ -42,6 +43,14 @@ bool mr_worker_has_ended(const struct mr_lane *l, int *status);
 
 /** mr_worker_kill() - SIGKILL, if it has a worker */
 void mr_worker_kill(const struct mr_lane *l);
+
+/**
+ * mr_worker_probe() - would the worker program go on with the lane's arena? Takes a second at most
+ * @words:	out on error: one line, why not
+ *
+ * Return: 0, -EPROTO (other version), or -errno
+ */
+int mr_worker_probe(const struct mr_daemon *d, const struct mr_lane *l, char *words, size_t room);
 
 /** mr_workers_end() - STOP to all, SIGKILL after a second, all reaped */
 void mr_workers_end(struct mr_daemon *d);

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -147,19 +146,6 @@ static void child_exited(struct parent *p, int status)
 		p->error = mr_fail(p->d, -ECHILD, "the control process does not come up");
 }
 
-/* What it had the other lanes shall not ask it for any more, whether or not another comes. */
-static void forget_flows(struct mr_daemon *d, const struct mr_lane *l)
-{
-	const struct mr_link *link = mr_lane_link(d, l);
-	struct mr_mailbox_header *h = mmap(NULL, MR_MAILBOX_BYTES(link->n_queues),
-					   PROT_READ | PROT_WRITE, MAP_SHARED, link->mailbox, 0);
-
-	if (h == MAP_FAILED) /* SYNs that meet its counters are lost until it is replaced */
-		return;
-	mr_mailbox_forget(h, link->n_queues, l->index);
-	munmap(h, MR_MAILBOX_BYTES(link->n_queues));
-}
-
 static void worker_exited(struct mr_daemon *d, uint32_t lane, int status)
 {
 	struct mr_lane *l = &d->lanes[lane];
@@ -175,7 +161,6 @@ static void worker_exited(struct mr_daemon *d, uint32_t lane, int status)
 	l->last_status = status;
 	l->has_exited = true;
 	mr_close_fd(&l->socket);
-	forget_flows(d, l);
 	mr_dynamic_close_lane(d, lane, mr_note_unlistened);
 	mr_note_send(d, &n, -1);
 	mr_leftovers_note(d);

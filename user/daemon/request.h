@@ -16,6 +16,7 @@
  * FAILED	-					-
  * UPGRADE	a file of root's alone, ABI and maps as ours	error, words
  * ROLLBACK	there is a program before the current one	error, words
+ * PROBE	lane exists				error, words: does the worker program fit it?
  */
 #ifndef MR_DAEMON_REQUEST_H
 #define MR_DAEMON_REQUEST_H
@@ -39,6 +40,7 @@ enum mr_request_type {
 	MR_REQUEST_FAILED,  /* a lane does not come up; words say why */
 	MR_REQUEST_UPGRADE, /* words: path of an object, or "" */
 	MR_REQUEST_ROLLBACK,
+	MR_REQUEST_PROBE,
 };
 
 /* child -> parent */
@@ -47,7 +49,7 @@ struct mr_request {
 	uint32_t lane;	  /* index in mr_daemon.lanes */
 	uint32_t ifindex; /* LOCAL_*, NEIGHBOUR */
 	uint16_t port;	  /* LISTEN, UNLISTEN */
-	uint16_t pad;
+	uint16_t fresh;	  /* SPAWN: what the last worker left is not to be believed */
 	uint8_t addr[16]; /* v4 mapped */
 	uint64_t cookie;  /* comes back */
 	char words[256];  /* FAILED, UPGRADE */
@@ -61,6 +63,7 @@ enum mr_note_type {
 	MR_NOTE_BACKGROUND, /* log to syslog from now on; a descriptor of /dev/null comes with it */
 	MR_NOTE_STOPPING,
 	MR_NOTE_PROGRAM, /* error, words: what became of UPGRADE or ROLLBACK */
+	MR_NOTE_PROBED,	 /* error, words */
 };
 
 /* parent -> child */

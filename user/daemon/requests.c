@@ -53,6 +53,7 @@ static void request_spawn(struct mr_daemon *d, const struct mr_request *q)
 	struct mr_lane *l = &d->lanes[q->lane];
 	struct mr_note n = { .type = MR_NOTE_SPAWNED, .lane = q->lane };
 
+	l->fresh = q->fresh;
 	n.error = mr_worker_spawn(d, l);
 	if (!n.error) {
 		n.pid = l->pid;
@@ -153,6 +154,14 @@ static void request_program(struct mr_daemon *d, const struct mr_request *q)
 	mr_note_send(d, &n, -1);
 }
 
+static void request_probe(struct mr_daemon *d, const struct mr_request *q)
+{
+	struct mr_note n = { .type = MR_NOTE_PROBED, .lane = q->lane };
+
+	n.error = mr_worker_probe(d, &d->lanes[q->lane], n.words, sizeof(n.words));
+	mr_note_send(d, &n, -1);
+}
+
 void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 {
 	switch ((enum mr_request_type)q->type) {
@@ -161,6 +170,9 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 		return;
 	case MR_REQUEST_KILL:
 		request_kill(d, q);
+		return;
+	case MR_REQUEST_PROBE:
+		request_probe(d, q);
 		return;
 	case MR_REQUEST_LOCAL_ADD:
 	case MR_REQUEST_LOCAL_DELETE:

@@ -54,6 +54,7 @@ static void pack(const struct mr_daemon *d, const struct mr_lane *l, struct parc
 			.queue = l->index,
 			.epoch = l->epoch,
 			.zero_copy = l->zero_copy,
+			.fresh = l->fresh,
 			.rx_size = l->rings.rx,
 			.tx_size = l->rings.tx,
 			.fill_size = l->rings.fill,

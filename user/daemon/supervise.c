@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "user/daemon/api.h"
 #include "user/daemon/beats.h"
 #include "user/daemon/child.h"
 #include "user/daemon/log.h"
@@ -16,7 +17,8 @@
 enum {
 	BACKOFF_FIRST_MS = 100,
 	BACKOFF_MOST_MS = 5000,
-	STEADY_MS = 10000, /* a worker that lived so long starts at once again */
+	STEADY_MS = 100, /* a worker that served so long is replaced at once */
+	FRESH_AFTER = 2, /* starts in a row that failed: what the last worker left is the cause */
 	START_MS = 10000,
 	START_FAILURES = 3,
 	BAD_LOGGED = 5,
@@ -77,7 +79,9 @@ static void forget_socket(struct mr_child *c, struct mr_ward *w)
 
 static void ask_spawn(struct mr_child *c, struct mr_ward *w)
 {
-	struct mr_request q = { .type = MR_REQUEST_SPAWN, .lane = w->lane };
+	struct mr_request q = { .type = MR_REQUEST_SPAWN,
+				.lane = w->lane,
+				.fresh = w->failures >= FRESH_AFTER };
 
 	if (c->spawns_asked == MR_SPAWNS_AT_ONCE)
 		return; /* the next tick tries again */
@@ -121,6 +125,7 @@ static void worker_is_ready(struct mr_child *c, struct mr_ward *w)
 		l->zero_copy ? "zero-copy" : "copy", l->bind_why[0] ? ", " : "", l->bind_why);
 	mr_listeners_greet(c, w->lane);
 	report_start(c);
+	mr_api_restart_ready(c, w->lane);
 }
 
 /* A worker that talks nonsense must not fill the log with it. */
@@ -193,7 +198,7 @@ static void adopt_socket(struct mr_child *c, struct mr_ward *w, int fd)
 		mr_close_fd(&w->watch.fd);
 }
 
-/* At once the first time; then slower and slower, until one lasts. */
+/* At once when it served; slower and slower while they do not come up. */
 static void plan_restart(struct mr_ward *w, uint64_t lived_ms)
 {
 	if (lived_ms >= STEADY_MS)
@@ -216,14 +221,25 @@ static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_
 	l->last_status = n->status;
 	forget_socket(c, w);
 	mr_exit_words(n->status, words);
+	if (w->leaving) { /* it served, and did what it was asked */
+		served = true;
+		lived_ms = STEADY_MS;
+		l->has_exited = false; /* no failure: another follows at once */
+	}
 	plan_restart(w, served ? lived_ms : 0);
-	mr_warn("%s: worker %d ended, %s%s; starting another in %u ms", name_of(c, w), n->pid,
-		words, w->killed ? ", after its silence" : "",
-		(unsigned int)((w->next_try_ns - mr_now_ns() + 500000) / 1000000));
+	if (w->leaving)
+		mr_info("%s: worker %d left; another goes on", name_of(c, w), n->pid);
+	else
+		mr_warn("%s: worker %d ended, %s%s; starting another in %u ms", name_of(c, w),
+			n->pid, words, w->killed ? ", after its silence" : "",
+			(unsigned int)((w->next_try_ns - mr_now_ns() + 500000) / 1000000));
 	w->killed = false;
+	w->leaving = false;
 	if (!served && ++w->failures >= START_FAILURES)
 		report_failure(c, w, words);
 	set_state(w, MR_WORKER_DEAD);
+	if (mr_now_ns() >= w->next_try_ns) /* its connections wait */
+		ask_spawn(c, w);
 }
 
 static void worker_spawned(struct mr_child *c, struct mr_ward *w, const struct mr_note *n, int fd)

@@ -9,6 +9,7 @@
 #ifndef MR_ACTIVES_H
 #define MR_ACTIVES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,17 @@ struct mr_actives {
  */
 void mr_actives_init(struct mr_actives *a, struct mr_active *records, uint32_t count,
 		     struct mr_conn *conns);
+
+/**
+ * mr_actives_adopt() - take over records: those that a block names and that name the block
+ * @conns_used:	blocks to look at
+ *
+ * Called when every block that is left names its own or MR_NONE: all others are free.
+ */
+void mr_actives_adopt(struct mr_actives *a, uint32_t conns_used);
+
+/** mr_active_is_of() - is the record that @c names its own? */
+bool mr_active_is_of(const struct mr_actives *a, const struct mr_conn *c);
 
 /** mr_active_take() - a zeroed record for @c, which has none */
 struct mr_active *mr_active_take(struct mr_actives *a, struct mr_conn *c);

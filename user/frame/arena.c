@@ -75,6 +75,8 @@ static void lay_out(struct mr_arena_header *h, const struct mr_arena_sizes *s, u
 		[MR_AREA_ACTIVE] = { s->conns, sizeof(struct mr_active) }, /* sparse */
 		[MR_AREA_MESSAGES] = { blocks, MR_MESSAGE_BLOCK },
 		[MR_AREA_MESSAGE_MAP] = { blocks, 1 },
+		[MR_AREA_APP_STATES] = { s->conns, MR_APP_STATE_BYTES }, /* sparse */
+		[MR_AREA_HAND] = { 1, sizeof(struct mr_hand) },
 	};
 	uint64_t offset = round_up(sizeof(*h), align);
 
@@ -174,6 +176,10 @@ static bool is_record_bytes(enum mr_arena_area area, uint32_t bytes)
 		return bytes == MR_MESSAGE_BLOCK;
 	case MR_AREA_MESSAGE_MAP:
 		return bytes == 1;
+	case MR_AREA_APP_STATES:
+		return bytes == MR_APP_STATE_BYTES;
+	case MR_AREA_HAND:
+		return bytes == sizeof(struct mr_hand);
 	case MR_AREA_COUNT:
 		break;
 	}
@@ -207,7 +213,9 @@ static int check_header(const struct mr_arena_header *h, uint64_t file_bytes)
 	}
 	if (h->area[MR_AREA_FRAMES].count != h->area[MR_AREA_FRAME_RECORDS].count ||
 	    h->area[MR_AREA_MESSAGES].count != h->area[MR_AREA_MESSAGE_MAP].count ||
-	    h->area[MR_AREA_ACTIVE].count < h->area[MR_AREA_CONNS].count)
+	    h->area[MR_AREA_ACTIVE].count < h->area[MR_AREA_CONNS].count ||
+	    h->area[MR_AREA_APP_STATES].count < h->area[MR_AREA_CONNS].count ||
+	    h->area[MR_AREA_HAND].count < 1)
 		return -EBADMSG;
 	return 0;
 }

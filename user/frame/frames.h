@@ -50,6 +50,30 @@ void mr_frames_init(struct mr_frames *f, uint8_t *base, struct mr_frame *records
 		    uint32_t frame_bytes, const uint8_t *held, uint64_t *by_state);
 
 /**
+ * mr_frames_adopt() - take over the frames of an arena with what stands in them
+ *
+ * As mr_frames_init(); but every frame is in hand, for the caller to say whose it is by
+ * mr_frame_claim(), and mr_frames_adopted() ends it.
+ */
+void mr_frames_adopt(struct mr_frames *f, uint8_t *base, struct mr_frame *records, uint32_t count,
+		     uint32_t frame_bytes, uint64_t *by_state);
+
+/**
+ * mr_frame_claim() - @owner has a frame of an earlier generation; its record stays otherwise
+ * @held:	as mr_frames_init() has it
+ *
+ * Return: false: there is no such frame, somebody else has it, or the kernel receives into it
+ */
+bool mr_frame_claim(struct mr_frames *f, const uint8_t *held, uint32_t i, uint32_t owner,
+		    enum mr_frame_state state);
+
+/** mr_frames_unclaim() - @owner has none after all */
+void mr_frames_unclaim(struct mr_frames *f, uint32_t owner);
+
+/** mr_frames_adopted() - what nobody claimed is the kernel's, as @held says, or free */
+void mr_frames_adopted(struct mr_frames *f, const uint8_t *held);
+
+/**
  * mr_frames_end_limbo() - free the frames that an earlier generation sent and that never completed
  *
  * Its process may have died between marking them and handing them to the kernel.

@@ -42,7 +42,16 @@ static void unlink_free(struct mr_messages *m, uint32_t block, uint32_t order)
 	m->map[block] = MR_MESSAGE_INSIDE;
 }
 
-void mr_messages_init(struct mr_messages *m, uint8_t *base, uint8_t *map, uint64_t bytes)
+static uint32_t order_for(uint32_t bytes)
+{
+	uint32_t order = 0;
+
+	while (order < MR_MESSAGE_ORDERS && ((uint64_t)MR_MESSAGE_BLOCK << order) < bytes)
+		order++;
+	return order;
+}
+
+void mr_messages_adopt_begin(struct mr_messages *m, uint8_t *base, uint8_t *map, uint64_t bytes)
 {
 	*m = (struct mr_messages){
 		.base = base,
@@ -54,17 +63,63 @@ void mr_messages_init(struct mr_messages *m, uint8_t *base, uint8_t *map, uint64
 		m->free_head[i] = MR_NONE;
 	while ((1u << (m->max_order + 1)) <= m->n_blocks && m->max_order + 1 < MR_MESSAGE_ORDERS)
 		m->max_order++;
-	for (uint32_t b = 0; b + (1u << m->max_order) <= m->n_blocks; b += 1u << m->max_order)
-		push(m, b, m->max_order);
 }
 
-static uint32_t order_for(uint32_t bytes)
+/* Taken blocks are marked in all of their bytes meanwhile, so that one look finds a conflict. */
+bool mr_messages_adopt(struct mr_messages *m, uint32_t block, uint32_t bytes)
 {
-	uint32_t order = 0;
+	uint32_t order = order_for(bytes);
+	uint32_t n = 1u << order;
 
-	while (order < MR_MESSAGE_ORDERS && ((uint64_t)MR_MESSAGE_BLOCK << order) < bytes)
-		order++;
-	return order;
+	if (order > m->max_order || bytes != (uint32_t)MR_MESSAGE_BLOCK << order ||
+	    block >= m->n_blocks || block & (n - 1) || n > m->n_blocks - block)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (m->map[block + i] != MR_MESSAGE_INSIDE)
+			return false;
+	memset(m->map + block, (int)(MR_MESSAGE_USED | order), n);
+	m->used_blocks += n;
+	return true;
+}
+
+/* The free blocks from @block up to @end, each as large as its place allows. */
+static void push_free(struct mr_messages *m, uint32_t block, uint32_t end)
+{
+	while (block < end) {
+		uint32_t order = 0;
+
+		while (order < m->max_order && !(block & ((2u << order) - 1)) &&
+		       (2u << order) <= end - block)
+			order++;
+		push(m, block, order);
+		block += 1u << order;
+	}
+}
+
+void mr_messages_adopt_end(struct mr_messages *m)
+{
+	uint32_t block = 0;
+
+	while (block < m->n_blocks) {
+		uint32_t end = block;
+
+		while (end < m->n_blocks && !(m->map[end] & MR_MESSAGE_USED))
+			end++;
+		push_free(m, block, end);
+		block = end;
+		if (block < m->n_blocks) {
+			uint32_t n = 1u << (m->map[block] & ~(uint32_t)MR_MESSAGE_USED);
+
+			memset(m->map + block + 1, MR_MESSAGE_INSIDE, n - 1);
+			block += n;
+		}
+	}
+}
+
+void mr_messages_init(struct mr_messages *m, uint8_t *base, uint8_t *map, uint64_t bytes)
+{
+	mr_messages_adopt_begin(m, base, map, bytes);
+	mr_messages_adopt_end(m);
 }
 
 uint32_t mr_messages_take(struct mr_messages *m, uint32_t bytes, uint32_t *got)

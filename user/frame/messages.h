@@ -6,6 +6,7 @@
 #ifndef MR_MESSAGES_H
 #define MR_MESSAGES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shared/mr_arena.h"
@@ -31,6 +32,20 @@ struct mr_messages {
 
 /** mr_messages_init() - all of @bytes free; a power of two, at least one block */
 void mr_messages_init(struct mr_messages *m, uint8_t *base, uint8_t *map, uint64_t bytes);
+
+/**
+ * mr_messages_adopt_begin() - take over a store with what stands in it: nothing is in use yet
+ *
+ * mr_messages_adopt() for each block that is, then mr_messages_adopt_end(). Until then no byte of
+ * the store is written, for free blocks are linked through their own.
+ */
+void mr_messages_adopt_begin(struct mr_messages *m, uint8_t *base, uint8_t *map, uint64_t bytes);
+
+/** mr_messages_adopt() - @bytes at @block are in use; false: that is no block, or one of it is */
+bool mr_messages_adopt(struct mr_messages *m, uint32_t block, uint32_t bytes);
+
+/** mr_messages_adopt_end() - all else is free */
+void mr_messages_adopt_end(struct mr_messages *m);
 
 /**
  * mr_messages_take() - a block of at least @bytes

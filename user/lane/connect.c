@@ -206,8 +206,10 @@ static void answer_doubts(struct mr_lane *l, const uint8_t remote[16], const str
 		if (c && memcmp(c->remote, remote, 16) != 0)
 			continue;
 		l->path_doubt[i] = 0;
-		if (c && c->state != MR_CLOSED && path)
-			move_to(l, c, path);
+		if (!c || c->state == MR_CLOSED || !path)
+			continue;
+		lane_hold(l, conn_index(l, c));
+		move_to(l, c, path);
 	}
 }
 
@@ -236,9 +238,11 @@ uint32_t lane_follow_paths(struct mr_lane *l)
 	for (; l->follow_next < end && n < FOLLOW_BATCH; n++) {
 		struct mr_conn *c = &l->conns[l->follow_next++];
 
+		lane_hold(l, conn_index(l, c));
 		if (c->state != MR_CLOSED && !(c->flags & MR_CONN_PATH_ASKED))
 			mr_tcp_follow_mtu(&l->tcp, c, allowed_mtu(l, c->remote));
 	}
+	lane_hold(l, MR_NONE);
 	if (l->follow_next >= end)
 		l->follow_next = UINT32_MAX;
 	return n;
@@ -264,11 +268,13 @@ void mr_lane_path_answer(struct mr_lane *l, const uint8_t remote[16], int index_
 		forget_wait(l, i--);
 		if (!c || !(c->flags & MR_CONN_PATH_ASKED))
 			continue;
+		lane_hold(l, conn_index(l, c));
 		if (found)
 			open_over(l, c, &path);
 		else
 			fail(l, c, MR_CLOSE_UNREACHABLE);
 	}
+	lane_hold(l, MR_NONE);
 }
 
 /* Text that may go with the SYN. The block is on no list before it is being opened. */
@@ -317,21 +323,21 @@ int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *local,
 	c = lane_conn_take(l);
 	if (!c)
 		return -ENOBUFS;
+	lane_hold_in(&l->hand->other, conn_index(l, c));
 	mr_conn_init(&l->tcp, c, &tuple, &link);
 	c->rule = (uint16_t)rule;
 	mr_conn_choose_cc(c, l->rules[rule].config->cc, l->rules[rule].config->ecn);
 	*id = conn_id(l, c);
 	if (text && len)
 		queue_early(l, c, text, len);
-	if (lane_state_take(&l->rules[rule], c) < 0)
-		error = -ENOBUFS;
-	else if (path_to(l, tuple.remote, &path))
+	lane_state_take(l, c);
+	if (path_to(l, tuple.remote, &path))
 		open_over(l, c, &path);
 	else
 		error = ask_path(l, c);
 	if (error < 0) {
 		mr_tcp_drop_sent(&l->tcp, c);
-		lane_state_give(&l->rules[rule], c);
+		c->app_state = MR_NONE;
 		lane_conn_give(l, c);
 	}
 	return error;

@@ -19,7 +19,7 @@ void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const str
 		*drop = used ? MR_DROP_HALF_OPEN_FULL : MR_DROP_TCP_FLAGS;
 		return;
 	}
-	l->cookie_ms = l->tcp.now_ms;
+	l->hand->cookie_ms = l->tcp.now_ms;
 	if (l->s.mailbox)
 		__atomic_store_n(&l->s.mailbox->cookie_ms, l->tcp.now_ms, __ATOMIC_RELAXED);
 }
@@ -32,7 +32,7 @@ static bool is_recent(const struct mr_lane *l, uint32_t ms)
 /* Did any lane that shares our queues' flows send a cookie that may still come back? */
 bool lane_cookies_are_about(const struct mr_lane *l)
 {
-	if (is_recent(l, l->cookie_ms))
+	if (is_recent(l, l->hand->cookie_ms))
 		return true;
 	return l->s.mailbox &&
 	       is_recent(l, __atomic_load_n(&l->s.mailbox->cookie_ms, __ATOMIC_RELAXED));
@@ -41,7 +41,7 @@ bool lane_cookies_are_about(const struct mr_lane *l)
 static uint64_t *seen_at(struct mr_lane *l, uint64_t hash, uint32_t ack, uint64_t *mark)
 {
 	*mark = hash ^ ((uint64_t)ack << 32 | ack);
-	return &l->cookie_seen[*mark % COOKIES_SEEN];
+	return &l->hand->cookie_seen[*mark % MR_COOKIES_SEEN];
 }
 
 static bool was_seen(struct mr_lane *l, uint64_t hash, uint32_t ack)
@@ -94,6 +94,7 @@ void lane_cookie_open(struct mr_lane *l, const struct mr_half_open *half,
 		*drop = MR_DROP_NO_CONN;
 		return;
 	}
+	lane_hold(l, conn_index(l, c));
 	mr_half_open_expand(&l->tcp, half, c);
 	lane_limit_to_route(l, c);
 	if (lane_accept_is_full(l, c)) {

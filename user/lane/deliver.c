@@ -52,11 +52,8 @@ void lane_call_open(struct mr_lane *l, struct mr_conn *c)
 	c->flags |= MR_CONN_OPENED;
 	if (r->config->nodelay)
 		c->flags |= MR_CONN_NODELAY;
-	/* active opens have theirs since mr_connect() */
-	if (c->app_state == MR_NONE && lane_state_take(r, c) < 0) {
-		mr_tcp_abort_call(&l->tcp, c, MR_CLOSE_ABORTED);
-		return;
-	}
+	if (c->app_state == MR_NONE) /* active opens have theirs since mr_connect() */
+		lane_state_take(l, c);
 	call(l, c, r->app->open);
 }
 

@@ -52,6 +52,7 @@ static void conn_arrives(struct mr_lane *l, struct mr_conn *c, struct arrival *a
 {
 	uint32_t rcv_nxt = c->state == MR_SYN_SENT ? a->seg.seq : c->rcv_nxt;
 
+	lane_hold(l, conn_index(l, c));
 	if (c->state == MR_CLOSED && lane_has_others(l) && c->close_reason == MR_CLOSE_DONE) {
 		a->drop = MR_DROP_TCP_LATE;
 		return;
@@ -274,8 +275,10 @@ static void icmp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_m
 			a->drop = MR_DROP_ICMP_UNKNOWN;
 		return;
 	}
-	if (mr_entry_kind(entry) == MR_ENTRY_CONN)
-		mr_tcp_icmp_arrives(&l->tcp, &l->conns[mr_entry_index(entry)], &a->icmp);
+	if (mr_entry_kind(entry) != MR_ENTRY_CONN)
+		return;
+	lane_hold(l, mr_entry_index(entry));
+	mr_tcp_icmp_arrives(&l->tcp, &l->conns[mr_entry_index(entry)], &a->icmp);
 }
 
 void lane_dispatch(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail)

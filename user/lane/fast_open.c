@@ -39,6 +39,7 @@ bool lane_fast_open(struct mr_lane *l, const struct mr_segment *seg, uint64_t ha
 	c = lane_conn_take(l);
 	if (!c)
 		return false;
+	lane_hold(l, conn_index(l, c));
 	half.rule = (uint16_t)(rule - l->rules);
 	mr_half_open_choose_cc(&half, seg, rule->config->cc, rule->config->ecn);
 	half.flags &= (uint8_t) ~(MR_HALF_FAST_OPEN | MR_HALF_FAST_OPEN_EXP);

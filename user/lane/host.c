@@ -23,6 +23,8 @@ static struct mr_conn *usable(struct mr_host *h, mr_conn_id id)
 	if (!c || c->state == MR_CLOSED ||
 	    c->flags & (MR_CONN_ORPHAN | MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
 		return NULL;
+	if (conn_index(lane(h), c) != lane(h)->hand->conn)
+		lane_hold_in(&lane(h)->hand->other, conn_index(lane(h), c));
 	return c;
 }
 
@@ -32,7 +34,7 @@ void *mr_conn_state(struct mr_host *h, mr_conn_id id)
 
 	if (!c || c->app_state == MR_NONE)
 		return NULL;
-	return lane_state_at(rule_of(lane(h), c), c->app_state);
+	return lane_state_at(lane(h), c->app_state);
 }
 
 void *mr_rule_state(struct mr_host *h, mr_conn_id id)

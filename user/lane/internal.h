@@ -15,16 +15,13 @@
 #include "user/tlv/reader.h"
 
 enum {
-	BATCH = 64,
+	BATCH = MR_HAND_BATCH,
 	HALF_LISTS = 10,  /* half-open records by SYN-ACKs sent: equal time-outs in each */
 	PATH_WAITS = 256, /* active opens that wait for a path at a time */
 	PATH_HINTS = 256,
-	PATH_DOUBTS = 64,    /* connections whose next hop is asked for at a time */
-	LISTENERS_MAX = 64,  /* listeners that applications asked for, all lanes of an interface */
-	STATE_CHUNK = 256,   /* application states allocated at a time */
-	PORT_COUNTS = 256,   /* counters of RFC 6056, algorithm 4 */
-	COOKIES_SEEN = 1024, /* accepted cookies that are remembered */
-	LANE_SHIFT = 26,     /* of the lane's number in a connection id */
+	PATH_DOUBTS = 64, /* connections whose next hop is asked for at a time */
+	LISTENERS_MAX = MR_LISTENERS,
+	LANE_SHIFT = 26, /* of the lane's number in a connection id */
 };
 
 /* mr_conn.flags of a connection that is offered no text. */
@@ -44,11 +41,6 @@ struct lane_rule {
 	uint32_t shortest_ms; /* the shortest limit of the heartbeat, 0: none is on */
 	bool failed;	      /* the application refused to start */
 	uint32_t half_open;   /* connections of this rule that are not accepted yet */
-	/* per-connection states of the application */
-	uint8_t **chunk;
-	uint32_t n_chunks;
-	uint32_t free_state;
-	uint32_t states_used;
 };
 
 /* A port that an application listens on; the lane that asked owns it. */
@@ -103,7 +95,10 @@ struct mr_lane {
 	uint32_t n_sessions;
 	uint32_t free_session;
 	struct mr_actives actives;
+	uint8_t *states;      /* of applications, hand->state_bytes each, by connection */
+	uint32_t state_bytes; /* as the applications of the rules want it */
 	struct mr_pmtu_cache pmtu;
+	struct mr_hand *hand; /* what is being changed: see lane_hold() */
 
 	/* connections that want something in this turn, and those that wait for room */
 	struct fifo ready;
@@ -116,10 +111,6 @@ struct mr_lane {
 	struct listener listener[LISTENERS_MAX];
 	uint32_t n_listeners;
 
-	/* SYN cookies */
-	uint32_t cookie_ms;		    /* when the last was sent, 0: never */
-	uint64_t cookie_seen[COOKIES_SEEN]; /* those that opened a connection */
-
 	struct mr_sources sources;
 
 	/* Fast Open */
@@ -128,9 +119,7 @@ struct mr_lane {
 	uint32_t fast_open_reset_ms[MR_FAST_OPEN_PENDING_MOST]; /* ring of what was reset */
 	uint32_t fast_open_reset_from, fast_open_resets;
 
-	/* transmit: collected, then given to the port */
-	struct mr_span out[BATCH];
-	uint32_t n_out;
+	/* transmit: hand->out is collected, then given to the port */
 	uint32_t tx_room;
 	bool tx_refused; /* the kernel left frames in the ring */
 	uint16_t ip_id;
@@ -154,8 +143,6 @@ struct mr_lane {
 		uint32_t index; /* in the path table */
 		bool used;
 	} path_hint[PATH_HINTS];
-	uint16_t port_count[PORT_COUNTS]; /* ports.c: where each group of destinations stands */
-	uint64_t port_steps;
 
 	/* the path table's head, when it was last read */
 	uint32_t paths_seq;
@@ -207,8 +194,37 @@ static inline uint64_t lane_hash_ipv4(const struct mr_lane *l, const uint8_t *re
 			       (uint32_t)local_port.raw << 16 | remote_port.raw);
 }
 
+/*
+ * From now on @i is the connection in hand, until the next one is, or none (MR_NONE): a worker that
+ * takes over drops it, and believes all others. Everything that changes a connection comes behind
+ * this, in the order of the program: fences for the compiler, none for the CPU.
+ */
+static inline void lane_hold(struct mr_lane *l, uint32_t i)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	*(volatile uint32_t *)&l->hand->conn = i;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* The same for the records beside it. */
+static inline void lane_hold_in(uint32_t *place, uint32_t i)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	*(volatile uint32_t *)place = i;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* rebuild.c: the arena of an earlier worker */
+void lane_hand_clear(struct mr_hand *h);
+bool lane_rebuild(struct mr_lane *l);
+void lane_reset_all(struct mr_lane *l);
+
+/* lane.c */
+void lane_beat(struct mr_lane *l);
+
 /* records.c: blocks and records, their free lists and their places in the table */
 void lane_records_init(struct mr_lane *l);
+void lane_records_clear(struct mr_lane *l);
 struct mr_conn *lane_conn_take(struct mr_lane *l);
 void lane_conn_give(struct mr_lane *l, struct mr_conn *c);
 struct mr_conn *lane_conn_find(struct mr_lane *l, mr_conn_id id);
@@ -228,9 +244,10 @@ struct mr_session *lane_session(struct mr_lane *l, struct mr_conn *c);
 struct mr_session *lane_session_take(struct mr_lane *l, struct mr_conn *c);
 void lane_session_give_if_idle(struct mr_lane *l, struct mr_conn *c);
 void lane_session_give(struct mr_lane *l, struct mr_conn *c);
-int lane_state_take(struct lane_rule *r, struct mr_conn *c);
-void lane_state_give(struct lane_rule *r, struct mr_conn *c);
-void *lane_state_at(struct lane_rule *r, uint32_t i);
+void lane_state_take(struct mr_lane *l, struct mr_conn *c);
+void *lane_state_at(const struct mr_lane *l, uint32_t i);
+void lane_wait_append(struct mr_lane *l, uint32_t i);
+bool lane_wait_is_dead(const struct mr_time_wait *w);
 
 /* receive.c: frames in */
 unsigned int lane_receive(struct mr_lane *l);

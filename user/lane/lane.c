@@ -63,34 +63,7 @@ static void configure_tcp(struct mr_lane *l)
 	memcpy(l->mac, c->mac, sizeof(l->mac));
 }
 
-/* ----- taking over from an earlier generation ----- */
-
-/*
- * Connections of the earlier generation are reset: their applications' state died with it. The
- * peers learn it at once, as far as the transmit ring has room, the others with their next segment.
- */
-static void reset_old_connections(struct mr_lane *l)
-{
-	for (uint32_t i = 0; i < l->header->conns_used; i++) {
-		struct mr_conn *c = &l->conns[i];
-		struct mr_segment_out out = { .seq = c->snd_nxt,
-					      .ack = c->rcv_nxt,
-					      .flags = MR_RST | MR_ACK };
-		struct mr_link link = mr_conn_link(c);
-
-		if (c->state >= MR_SYN_RECEIVED && c->state < MR_TIME_WAIT && l->tx_room) {
-			l->stats->resets_out++;
-			lane_tcp_ops.reply(&l->tcp, mr_conn_tuple(c), &link, &out);
-		}
-		if (c->state != MR_CLOSED) {
-			l->stats->closes++;
-			l->stats->closed.worker_died++;
-		}
-		l->stats->connections++; /* lane_conn_give() takes it off again */
-		c->active = MR_NONE;	 /* of a pool that is new now */
-		lane_conn_give(l, c);
-	}
-}
+/* ----- making one ----- */
 
 static void zero_gauges(struct mr_lane_stats *s)
 {
@@ -99,21 +72,37 @@ static void zero_gauges(struct mr_lane_stats *s)
 #undef C
 }
 
-static void init_memory(struct mr_lane *l)
+/*
+ * Frames, records and store: as an earlier worker left them, or all free. Returns false when there
+ * is no memory to rebuild what it left.
+ */
+static bool init_memory(struct mr_lane *l)
 {
 	const struct mr_arena *a = l->s.arena;
 	const struct mr_arena_header *h = (const struct mr_arena_header *)(const void *)a->base;
-	uint32_t n_frames;
-	uint8_t *frames = mr_arena_area(a, MR_AREA_FRAMES, &n_frames);
+	bool takes_over = h->epoch && !l->s.fresh;
+	uint32_t n;
+	uint8_t *frames = mr_arena_area(a, MR_AREA_FRAMES, &n);
 
-	mr_frames_init(&l->frames, frames, mr_arena_area(a, MR_AREA_FRAME_RECORDS, NULL), n_frames,
-		       h->area[MR_AREA_FRAMES].record_bytes, l->s.held,
-		       (uint64_t *)&l->stats->frames);
-	mr_messages_init(&l->messages, mr_arena_area(a, MR_AREA_MESSAGES, NULL),
-			 mr_arena_area(a, MR_AREA_MESSAGE_MAP, NULL),
-			 h->area[MR_AREA_MESSAGES].bytes);
-	lane_records_init(l);
-	mr_wheel_init(&l->wheel, l->conns, l->tcp.now_ms);
+	mr_frames_adopt(&l->frames, frames, mr_arena_area(a, MR_AREA_FRAME_RECORDS, NULL), n,
+			h->area[MR_AREA_FRAMES].record_bytes, (uint64_t *)&l->stats->frames);
+	mr_messages_adopt_begin(&l->messages, mr_arena_area(a, MR_AREA_MESSAGES, NULL),
+				mr_arena_area(a, MR_AREA_MESSAGE_MAP, NULL),
+				h->area[MR_AREA_MESSAGES].bytes);
+	if (takes_over)
+		return lane_rebuild(l);
+	mr_frames_adopted(&l->frames, l->s.held);
+	mr_messages_adopt_end(&l->messages);
+	lane_records_clear(l);
+	memset(l->hand, 0, sizeof(*l->hand));
+	lane_hand_clear(l->hand);
+	l->hand->state_bytes = l->state_bytes;
+	l->hand->tx_index = *l->port->tx_index;
+	if (l->s.mailbox && h->epoch)
+		mr_mailbox_forget(l->s.mailbox, l->s.n_lanes, l->s.lane);
+	lane_transmit_begin(l);
+	lane_reset_all(l);
+	return true;
 }
 
 /* Without memory for it the lane serves all the same, and counts nobody. */
@@ -125,7 +114,16 @@ static void init_sources(struct mr_lane *l)
 		mr_sources_init(&l->sources, l->n_conns + l->n_halves, &l->hash_key);
 }
 
-struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size_t error_bytes)
+static void free_memory(struct mr_lane *l)
+{
+	lane_rules_fini(l);
+	mr_sources_fini(&l->sources);
+	mr_table_fini(&l->table);
+	free(l);
+}
+
+/* All but the memory of an earlier worker. */
+static struct mr_lane *make(const struct mr_lane_setup *setup, char *error, size_t error_bytes)
 {
 	struct mr_lane *l = calloc(1, sizeof(*l));
 
@@ -140,25 +138,39 @@ struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size
 	read_clock(l);
 	configure_tcp(l);
 	zero_gauges(l->stats);
-	init_memory(l);
-	if (l->s.mailbox && l->header->epoch)
-		mr_mailbox_forget(l->s.mailbox, l->s.n_lanes, l->s.lane);
-	l->s.held = NULL; /* the caller's again */
+	lane_records_init(l);
+	mr_wheel_init(&l->wheel, l->conns, l->tcp.now_ms);
 	init_sources(l);
-	lane_transmit_begin(l);
-	reset_old_connections(l);
+	return l;
+}
+
+struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size_t error_bytes)
+{
+	struct mr_lane *l = make(setup, error, error_bytes);
+	uint64_t begin_ns;
+
+	if (!l)
+		return NULL;
+	begin_ns = l->now_ns;
+	lane_beat(l);
+	if (lane_rules_init(l, error, error_bytes) < 0) {
+		free_memory(l);
+		return NULL;
+	}
+	if (!init_memory(l)) {
+		snprintf(error, error_bytes, "no memory to rebuild the lane");
+		free_memory(l);
+		return NULL;
+	}
+	l->s.held = NULL; /* the caller's again */
+	read_clock(l);
+	if (l->header->epoch && !setup->fresh)
+		l->stats->rebuild_us += (l->now_ns - begin_ns) / 1000;
 	l->limbo_until_ns = l->now_ns + LIMBO_MS * 1000000ull;
 	l->follow_next = UINT32_MAX;
 	l->header->epoch = setup->epoch;
 	l->stats->epoch = setup->epoch;
 	l->stats->started_ns = l->now_ns;
-	if (lane_rules_init(l, error, error_bytes) < 0) {
-		lane_rules_fini(l);
-		mr_sources_fini(&l->sources);
-		mr_table_fini(&l->table);
-		free(l);
-		return NULL;
-	}
 	lane_refill(l);
 	lane_transmit_end(l);
 	l->stats->state = MR_LANE_SERVING;
@@ -175,16 +187,20 @@ void mr_lane_free(struct mr_lane *l)
 			mr_tcp_abort_call(&l->tcp, &l->conns[i], MR_CLOSE_SHUTDOWN);
 	lane_run_ready(l);
 	lane_transmit_end(l);
-	lane_rules_fini(l);
-	mr_sources_fini(&l->sources);
-	mr_table_fini(&l->table);
 	l->stats->state = MR_LANE_OFF;
-	free(l);
+	free_memory(l);
+}
+
+void mr_lane_leave(struct mr_lane *l)
+{
+	lane_transmit_end(l);
+	l->stats->state = MR_LANE_STARTING;
+	free_memory(l);
 }
 
 /* ----- the turn ----- */
 
-static void beat(struct mr_lane *l)
+void lane_beat(struct mr_lane *l)
 {
 	if (!l->s.beat)
 		return;
@@ -267,7 +283,7 @@ unsigned int mr_lane_turn(struct mr_lane *l)
 	unsigned int n;
 
 	read_clock(l);
-	beat(l);
+	lane_beat(l);
 	n = lane_complete(l);
 	lane_transmit_begin(l);
 	follow_interface(l);
@@ -325,9 +341,5 @@ uint64_t mr_lane_texts(const struct mr_lane *l)
 
 uint64_t mr_lane_memory(const struct mr_lane *l)
 {
-	uint64_t bytes = sizeof(*l) + mr_table_bytes(&l->table);
-
-	for (uint32_t i = 0; i < l->n_rules; i++)
-		bytes += (uint64_t)l->rules[i].n_chunks * STATE_CHUNK * l->rules[i].app->conn_bytes;
-	return bytes;
+	return sizeof(*l) + mr_table_bytes(&l->table);
 }

@@ -47,6 +47,7 @@ struct mr_lane_asks {
  * @clock_ns:	CLOCK_MONOTONIC, or a virtual clock
  * @ticks_rate:	mr_ticks_rate(): callbacks are timed by the processor's counter; 0: by the clock
  * @held:	which frames the kernel holds for an earlier generation (mr_frames_init()), or NULL
+ * @fresh:	believe nothing that an earlier generation left but @held
  */
 struct mr_lane_setup {
 	const struct mr_arena *arena;
@@ -68,6 +69,7 @@ struct mr_lane_setup {
 	uint64_t ticks_rate;
 	const uint8_t *held;
 	bool zero_copy;
+	bool fresh;
 	uint32_t lane;
 	uint32_t n_lanes;
 	uint32_t epoch;
@@ -77,8 +79,9 @@ struct mr_lane_setup {
  * mr_lane_new() - make a lane over an arena
  * @error:	out: one line, what is wrong with the setup
  *
- * An arena that an earlier generation used is taken over: its connections are reset (counted as
- * MR_CLOSE_WORKER_DIED), frames that the kernel holds stay with it.
+ * An arena that an earlier generation used is taken over, however that one ended: its connections
+ * go on, but for what it had in hand, which is reset (counted as MR_CLOSE_WORKER_DIED). Frames that
+ * the kernel holds stay with it. With @setup->fresh all are reset.
  *
  * Return: the lane, or NULL
  */
@@ -89,6 +92,12 @@ uint64_t mr_lane_texts(const struct mr_lane *l);
 
 /** mr_lane_free() - reset all connections, stop the applications, free what is derived */
 void mr_lane_free(struct mr_lane *l);
+
+/**
+ * mr_lane_leave() - between two turns: stop the applications, free what is derived, and leave all
+ *		     else to the next generation
+ */
+void mr_lane_leave(struct mr_lane *l);
 
 /**
  * mr_lane_turn() - one turn: receive, deliver, send, timers, refill. Never blocks

@@ -71,6 +71,16 @@ static int start_rule(struct mr_lane *l, struct lane_rule *r, char *error, size_
 			 MR_RULE_NAME_BYTES, config->name, MR_APP_NAME_BYTES, config->app);
 		return -ENOENT;
 	}
+	if (r->app->conn_bytes > MR_APP_STATE_BYTES) {
+		snprintf(error, error_bytes,
+			 "rule %.*s: application %s keeps %zu bytes of a "
+			 "connection, %d are possible",
+			 MR_RULE_NAME_BYTES, config->name, r->app->name, r->app->conn_bytes,
+			 MR_APP_STATE_BYTES);
+		return -EMSGSIZE;
+	}
+	if (r->app->conn_bytes > l->state_bytes)
+		l->state_bytes = (uint32_t)(r->app->conn_bytes + 7) & ~7u;
 	read_settings(r);
 	wrong = r->app->messages ? mr_tlv_format_check(&r->format) : NULL;
 	if (!wrong && r->app->messages)
@@ -101,7 +111,6 @@ int lane_rules_init(struct mr_lane *l, char *error, size_t error_bytes)
 
 		r->config = &l->s.rules[i];
 		l->ip[i] = (struct mr_ip_settings){ r->config->ttl, r->config->dscp };
-		r->free_state = MR_NONE;
 		err = start_rule(l, r, error, error_bytes);
 		if (err < 0) {
 			r->failed = true;
@@ -120,9 +129,6 @@ void lane_rules_fini(struct mr_lane *l)
 
 		if (r->app->stop)
 			r->app->stop(mr_lane_host(l), r->state);
-		for (uint32_t n = 0; n < r->n_chunks; n++)
-			free(r->chunk[n]);
-		free(r->chunk);
 	}
 	free(l->rules);
 	free(l->ip);
@@ -212,6 +218,12 @@ static struct listener *free_listener(struct mr_lane *l)
 	return NULL;
 }
 
+static void forget(struct mr_lane *l, struct listener *x)
+{
+	x->used = false;
+	l->hand->listening[x - l->listener] = 0;
+}
+
 int lane_listen(struct mr_lane *l, struct mr_conn *c, uint16_t port, unsigned int backlog,
 		void (*answer)(struct mr_host *h, mr_conn_id c, int error))
 {
@@ -241,6 +253,8 @@ int lane_listen(struct mr_lane *l, struct mr_conn *c, uint16_t port, unsigned in
 	err = l->s.asks->listen(l->s.asks_arg, (uint64_t)(x - l->listener), x->addr, port);
 	if (err < 0)
 		x->used = false;
+	else
+		l->hand->listening[x - l->listener] = x->conn;
 	return err;
 }
 
@@ -255,7 +269,7 @@ void mr_lane_listen_answer(struct mr_lane *l, uint64_t cookie, int error)
 	x->asked = false;
 	c = lane_conn_find(l, x->conn);
 	if (error < 0)
-		x->used = false;
+		forget(l, x);
 	else
 		l->stats->listeners++;
 	if (!c) { /* who asked is gone */
@@ -263,6 +277,7 @@ void mr_lane_listen_answer(struct mr_lane *l, uint64_t cookie, int error)
 			lane_listener_drop(l, NULL);
 		return;
 	}
+	lane_hold(l, conn_index(l, c));
 	lane_callback_begin(l, &start);
 	x->answer(mr_lane_host(l), x->conn, error);
 	lane_callback_end(l, rule_of(l, c), start);
@@ -315,7 +330,7 @@ void lane_listener_drop(struct mr_lane *l, struct mr_conn *c)
 		lane_halves_drop(l, x->addr, x->port);
 		reset_waiting(l, x);
 		l->s.asks->unlisten(l->s.asks_arg, x->addr, x->port);
-		x->used = false;
+		forget(l, x);
 		l->stats->listeners--;
 	}
 }

@@ -135,8 +135,10 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 	if (!asked && !used && lane_fast_open(l, seg, hash, rule, frame, kept))
 		return true;
 	i = lane_half_take(l);
+	lane_hold_in(&l->hand->half, i);
 	if (!mr_tcp_listen_state(&l->tcp, seg, &l->halves[i])) {
 		lane_half_give(l, i);
+		lane_hold_in(&l->hand->half, MR_NONE);
 		*drop = MR_DROP_TCP_FLAGS;
 		return true;
 	}
@@ -152,6 +154,7 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 	mr_sources_add(&l->sources, seg->tuple.remote, MR_SOURCE_HALF_OPEN);
 	if (asked)
 		asked->n_half++;
+	lane_hold_in(&l->hand->half, MR_NONE);
 	return true;
 }
 
@@ -251,12 +254,15 @@ void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *s
 		*drop = MR_DROP_NO_CONN;
 		return;
 	}
+	lane_hold(l, conn_index(l, c));
+	lane_hold_in(&l->hand->half, i);
 	mr_half_open_expand(&l->tcp, h, c);
 	lane_limit_to_route(l, c);
 	if (seg->flags & MR_ACK && !(seg->flags & MR_RST) && lane_accept_is_full(l, c)) {
 		if (lane_accept_overflow(l, seg, drop))
 			lane_half_forget(l, i);
 		lane_conn_give(l, c);
+		lane_hold_in(&l->hand->half, MR_NONE);
 		return;
 	}
 	c->flags |=
@@ -268,9 +274,10 @@ void lane_half_arrives(struct mr_lane *l, uint32_t i, const struct mr_segment *s
 			l->frames.record[frame].owner = conn_index(l, c);
 		promote(l, i, c, hash);
 		lane_ready(l, c);
-		return;
+	} else {
+		throw_away(l, i, c);
 	}
-	throw_away(l, i, c);
+	lane_hold_in(&l->hand->half, MR_NONE);
 }
 
 /* ----- time ----- */

@@ -26,7 +26,7 @@ static uint64_t destination_hash(const struct mr_lane *l, const struct mr_tuple 
 
 static uint32_t random_step(struct mr_lane *l)
 {
-	uint64_t in[3] = { l->port_steps++, l->now_ns, 0x73746570 };
+	uint64_t in[3] = { l->hand->port_steps++, l->now_ns, 0x73746570 };
 
 	return 1 + (uint32_t)(mr_siphash24(&l->tcp_config.isn_key, in, sizeof(in)) % STEP_MOST);
 }
@@ -55,7 +55,7 @@ bool lane_port_choose(struct mr_lane *l, struct mr_tuple *tuple)
 	uint32_t lo = l->s.config->port_lo;
 	uint32_t n = l->s.config->port_hi - lo + 1u;
 	uint64_t hash = destination_hash(l, tuple);
-	uint16_t *count = &l->port_count[(hash >> 32) % PORT_COUNTS];
+	uint16_t *count = &l->hand->port_count[(hash >> 32) % MR_PORT_COUNTS];
 	struct mr_be16 other = { 0 };
 
 	if (!lo || l->s.config->port_hi < lo)

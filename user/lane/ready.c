@@ -62,6 +62,7 @@ void lane_timer_fires(void *arg, struct mr_conn *c)
 {
 	struct mr_lane *l = arg;
 
+	lane_hold(l, conn_index(l, c));
 	l->stats->timer_expiries++;
 	mr_tcp_timers(&l->tcp, c);
 	if (c->state != MR_CLOSED && take_deadline(l, c, MR_DEADLINE_APP))
@@ -106,15 +107,13 @@ static void leave_table(struct mr_lane *l, struct mr_conn *c)
 /* The application hears of it, everything borrowed goes back, the block is free. */
 static void finish(struct mr_lane *l, struct mr_conn *c, bool in_table)
 {
-	struct lane_rule *rule = rule_of(l, c);
-
 	lane_call_closed(l, c);
 	count_close(l, c);
 	leave_accept_queue(l, c);
 	if (c->flags & MR_CONN_PASSIVE)
 		mr_sources_sub(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
 	lane_listener_drop(l, c);
-	lane_state_give(rule, c);
+	c->app_state = MR_NONE;
 	lane_session_give(l, c);
 	mr_wheel_disarm(&l->wheel, c);
 	if (in_table)
@@ -134,6 +133,7 @@ static void compress(struct mr_lane *l, struct mr_conn *c)
 		c->close_reason = MR_CLOSE_DONE;
 	lane_wait_add(l, c);
 	finish(l, c, false);
+	lane_hold_in(&l->hand->wait, MR_NONE);
 }
 
 static void end(struct mr_lane *l, struct mr_conn *c)
@@ -200,6 +200,7 @@ static inline bool output(struct mr_lane *l, struct mr_conn *c)
 
 static bool run_one(struct mr_lane *l, struct mr_conn *c)
 {
+	lane_hold(l, conn_index(l, c));
 	if (c->state != MR_CLOSED)
 		application(l, c);
 	if (c->state != MR_CLOSED && c->flags & (MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
@@ -219,6 +220,7 @@ void lane_run_answers(struct mr_lane *l)
 
 		if (c->flags & MR_CONN_READY)
 			continue;
+		lane_hold(l, l->answers[i]);
 		if (c->state != MR_ESTABLISHED ||
 		    c->flags & (MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
 			lane_ready(l, c);
@@ -261,5 +263,8 @@ unsigned int lane_run_ready(struct mr_lane *l)
 			l->ready.tail = MR_NONE;
 		n += run_one(l, c);
 	}
+	if (l->hand->other != MR_NONE)
+		lane_hold_in(&l->hand->other, MR_NONE);
+	lane_hold(l, MR_NONE);
 	return n;
 }

@@ -130,9 +130,12 @@ unsigned int lane_receive(struct mr_lane *l)
 		check(l, &a[i]);
 	for (uint32_t i = 0; i < n; i++)
 		guess(l, &a[i]);
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		arrive(l, &a[i]);
+		mr_port_done(l->port);
+	}
 	lane_run_answers(l);
+	lane_hold(l, MR_NONE);
 	l->stats->rx_frames += n;
 	return n;
 }

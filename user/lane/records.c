@@ -22,23 +22,32 @@ void lane_records_init(struct mr_lane *l)
 	l->sessions = mr_arena_area(a, MR_AREA_SESSIONS, &l->n_sessions);
 	actives = mr_arena_area(a, MR_AREA_ACTIVE, &n_actives);
 	mr_actives_init(&l->actives, actives, n_actives, l->conns);
+	l->states = mr_arena_area(a, MR_AREA_APP_STATES, NULL);
+	l->hand = mr_arena_area(a, MR_AREA_HAND, NULL);
 	l->free_conn = MR_NONE;
 	l->free_half = MR_NONE;
-	for (uint32_t i = l->n_halves; i-- > 0; l->free_half = i) {
-		l->halves[i].flags = 0;
-		l->halves[i].next = l->free_half;
-	}
 	l->free_wait = MR_NONE;
-	for (uint32_t i = l->n_waits; i-- > 0; l->free_wait = i)
-		l->waits[i].next = l->free_wait;
 	l->free_session = MR_NONE;
-	for (uint32_t i = l->n_sessions; i-- > 0; l->free_session = i)
-		l->sessions[i].block = l->free_session;
 	for (uint32_t i = 0; i < HALF_LISTS; i++)
 		l->half_list[i] = (struct fifo){ MR_NONE, MR_NONE };
 	l->wait_list = (struct fifo){ MR_NONE, MR_NONE };
 	l->ready = (struct fifo){ MR_NONE, MR_NONE };
 	l->waiting = (struct fifo){ MR_NONE, MR_NONE };
+}
+
+/* All half-open, TIME-WAIT and session records are free. */
+void lane_records_clear(struct mr_lane *l)
+{
+	for (uint32_t i = l->n_halves; i-- > 0; l->free_half = i) {
+		l->halves[i].flags = 0;
+		l->halves[i].next = l->free_half;
+	}
+	for (uint32_t i = l->n_waits; i-- > 0; l->free_wait = i) {
+		l->waits[i].local_port.raw = 0; /* dead, also for who takes over */
+		l->waits[i].next = l->free_wait;
+	}
+	for (uint32_t i = l->n_sessions; i-- > 0; l->free_session = i)
+		l->sessions[i].block = l->free_session;
 }
 
 /* ----- keys ----- */
@@ -199,9 +208,10 @@ void lane_half_remove(struct mr_lane *l, uint32_t i)
 
 /* ----- TIME-WAIT records ----- */
 
-static bool wait_is_dead(const struct mr_time_wait *w)
+/* Its local port alone says so, for one store must: no connection has port 0. */
+bool lane_wait_is_dead(const struct mr_time_wait *w)
 {
-	return !w->local_port.raw && !w->remote_port.raw;
+	return !w->local_port.raw;
 }
 
 /* Out of the table; the record itself is freed when it comes to the list's head. */
@@ -211,7 +221,6 @@ void lane_wait_forget(struct mr_lane *l, uint32_t i)
 
 	lane_flow_remove(l, lane_hash_of(l, entry), entry);
 	l->waits[i].local_port.raw = 0;
-	l->waits[i].remote_port.raw = 0;
 	l->stats->time_wait--;
 }
 
@@ -231,7 +240,7 @@ void lane_wait_restarted(struct mr_lane *l, uint32_t i)
 	l->waits[i].next |= WAIT_RESTARTED;
 }
 
-static void wait_append(struct mr_lane *l, uint32_t i)
+void lane_wait_append(struct mr_lane *l, uint32_t i)
 {
 	uint32_t tail = l->wait_list.tail;
 
@@ -261,10 +270,10 @@ uint32_t lane_expire_waits(struct mr_lane *l, bool one_for_sure)
 	while (l->wait_list.head != MR_NONE) {
 		uint32_t i = l->wait_list.head;
 		struct mr_time_wait *w = &l->waits[i];
-		bool dead = wait_is_dead(w);
+		bool dead = lane_wait_is_dead(w);
 
 		if (!dead && w->next & WAIT_RESTARTED) {
-			wait_append(l, wait_pop(l));
+			lane_wait_append(l, wait_pop(l));
 			continue;
 		}
 		if (!dead && !one_for_sure && mr_time_wait_left_ms(&l->tcp, w))
@@ -291,8 +300,9 @@ void lane_wait_add(struct mr_lane *l, struct mr_conn *c)
 		lane_expire_waits(l, true);
 	i = l->free_wait;
 	l->free_wait = l->waits[i].next;
+	lane_hold_in(&l->hand->wait, i); /* until the block is free: end() */
 	mr_time_wait_compress(&l->tcp, c, &l->waits[i]);
-	wait_append(l, i);
+	lane_wait_append(l, i);
 	mr_table_replace(&l->table, hash, from, mr_entry(MR_ENTRY_TIME_WAIT, i));
 	l->stats->time_wait++;
 }
@@ -342,50 +352,17 @@ void lane_session_give_if_idle(struct mr_lane *l, struct mr_conn *c)
 		lane_session_give(l, c);
 }
 
-/* ----- application state: slabs, one a rule, grown by chunks that never move ----- */
+/* ----- application state: bytes of the arena, by the connection's index ----- */
 
-void *lane_state_at(struct lane_rule *r, uint32_t i)
+void *lane_state_at(const struct mr_lane *l, uint32_t i)
 {
-	return r->chunk[i / STATE_CHUNK] + (size_t)(i % STATE_CHUNK) * r->app->conn_bytes;
+	return l->states + (size_t)i * l->hand->state_bytes;
 }
 
-static int grow_states(struct lane_rule *r)
+void lane_state_take(struct mr_lane *l, struct mr_conn *c)
 {
-	uint8_t **chunk = realloc(r->chunk, (r->n_chunks + 1) * sizeof(*chunk));
-
-	if (!chunk)
-		return -ENOMEM;
-	r->chunk = chunk;
-	chunk[r->n_chunks] = calloc(STATE_CHUNK, r->app->conn_bytes);
-	if (!chunk[r->n_chunks])
-		return -ENOMEM;
-	r->n_chunks++;
-	return 0;
-}
-
-int lane_state_take(struct lane_rule *r, struct mr_conn *c)
-{
-	uint32_t i = r->free_state;
-
-	if (!r->app->conn_bytes)
-		return 0;
-	if (i != MR_NONE) {
-		memcpy(&r->free_state, lane_state_at(r, i), sizeof(r->free_state));
-	} else {
-		if (r->states_used == r->n_chunks * STATE_CHUNK && grow_states(r) < 0)
-			return -ENOMEM;
-		i = r->states_used++;
-	}
-	memset(lane_state_at(r, i), 0, r->app->conn_bytes);
-	c->app_state = i;
-	return 0;
-}
-
-void lane_state_give(struct lane_rule *r, struct mr_conn *c)
-{
-	if (c->app_state == MR_NONE)
+	if (!rule_of(l, c)->app->conn_bytes)
 		return;
-	memcpy(lane_state_at(r, c->app_state), &r->free_state, sizeof(r->free_state));
-	r->free_state = c->app_state;
-	c->app_state = MR_NONE;
+	c->app_state = conn_index(l, c);
+	memset(lane_state_at(l, c->app_state), 0, l->hand->state_bytes);
 }

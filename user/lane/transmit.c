@@ -10,37 +10,47 @@
 void lane_transmit_begin(struct mr_lane *l)
 {
 	/* what was sent between turns (an answer of the daemon opened a connection) still waits */
-	l->tx_room = l->port->ops->transmit_room(l->port) - l->n_out;
+	l->tx_room = l->port->ops->transmit_room(l->port) - l->hand->n_out;
 }
 
+/*
+ * A worker that takes over hands over what stands in the batch, unless the ring's index has moved
+ * on from where it was: therefore the batch is empty before the index is noted.
+ */
 void lane_transmit_flush(struct mr_lane *l)
 {
+	struct mr_hand *h = l->hand;
+	uint32_t n = h->n_out;
 	uint32_t taken;
 
-	if (!l->n_out)
+	if (!n)
 		return;
-	taken = l->port->ops->transmit(l->port, l->out, l->n_out);
-	for (uint32_t i = taken; i < l->n_out; i++) { /* cannot be: room was asked first */
+	taken = l->port->ops->transmit(l->port, h->out, n);
+	lane_hold_in(&h->n_out, 0);
+	lane_hold_in(&h->tx_index, *l->port->tx_index);
+	for (uint32_t i = taken; i < n; i++) { /* cannot be: room was asked first */
 		l->stats->tx_ring_full++;
-		mr_frame_completed(&l->frames, mr_frame_of(&l->frames, l->out[i].addr));
+		mr_frame_completed(&l->frames, mr_frame_of(&l->frames, h->out[i].addr));
 	}
-	l->n_out = 0;
 }
 
 /* The frame's headers are written: @len bytes go out, which end with its payload. */
 static inline void put_out(struct mr_lane *l, uint32_t frame, uint32_t len)
 {
 	struct mr_frame *r = &l->frames.record[frame];
+	struct mr_hand *h = l->hand;
+	uint32_t n = h->n_out;
 
 	r->in_tx = 1;
-	l->out[l->n_out++] = (struct mr_span){
+	h->out[n] = (struct mr_span){
 		.addr = mr_frame_addr(&l->frames, frame) + r->offset + r->len - len,
 		.len = len,
 	};
+	lane_hold_in(&h->n_out, n + 1);
 	l->tx_room--;
 	l->stats->tx_frames++;
 	l->stats->tx_bytes += len;
-	if (l->n_out == BATCH)
+	if (n + 1 == BATCH)
 		lane_transmit_flush(l);
 }
 

@@ -82,6 +82,7 @@ bool lane_usual_arrives(struct mr_lane *l, struct arrival *a)
 	if (!is_of(c, f, a->tcp))
 		return false;
 	mr_plain_read(f + a->tcp, a->text, &a->seg);
+	lane_hold(l, a->guess);
 	at_once = a->text && may_read(l, c);
 	if (at_once)
 		c->flags |= MR_CONN_READY;

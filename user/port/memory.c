@@ -44,6 +44,7 @@ struct end {
 	struct mr_memory_wire *wire;
 	struct mr_memory_end conf;
 	struct fifo rx, tx, fill, completion;
+	uint32_t taken;	      /* of rx: the lane has what stands before it, and may not be done */
 	struct flight *first; /* to arrive here, earliest first */
 	struct flight *last;
 	struct mr_port_statistics statistics;
@@ -256,11 +257,12 @@ static uint32_t memory_receive(struct mr_port *p, struct mr_span *spans, uint32_
 	struct end *e = end_of(p);
 	uint32_t n;
 
+	e->rx.head = e->taken;
 	arrivals(e);
 	n = minimum(fifo_count(&e->rx), max);
 	for (uint32_t i = 0; i < n; i++)
 		spans[i] = e->rx.slot[(e->rx.head + i) & (e->rx.size - 1)];
-	e->rx.head += n;
+	e->taken += n;
 	return n;
 }
 
@@ -273,6 +275,7 @@ static uint32_t memory_fill(struct mr_port *p, const uint64_t *addrs, uint32_t n
 {
 	struct end *e = end_of(p);
 
+	e->rx.head = e->taken;
 	n = minimum(n, fifo_room(&e->fill));
 	for (uint32_t i = 0; i < n; i++)
 		fifo_put(&e->fill, addrs[i], 0);
@@ -390,7 +393,7 @@ static int end_init(struct end *e, struct mr_memory_wire *w, const struct mr_mem
 {
 	struct fifo *ring[] = { &e->rx, &e->tx, &e->fill, &e->completion };
 
-	e->port.ops = &memory_ops;
+	e->port = (struct mr_port){ &memory_ops, &e->rx.head, &e->tx.tail };
 	e->wire = w;
 	e->conf = *conf;
 	for (unsigned int i = 0; i < sizeof(ring) / sizeof(ring[0]); i++) {
@@ -449,6 +452,23 @@ struct mr_port *mr_memory_port(struct mr_memory_wire *w, unsigned int end)
 	return &w->end[end].port;
 }
 
+void mr_memory_each(struct mr_port *p, void (*fn)(void *arg, uint64_t addr), void *arg)
+{
+	struct end *e = end_of(p);
+	const struct fifo *rings[] = { &e->fill, &e->rx };
+
+	for (unsigned int r = 0; r < 2; r++)
+		for (uint32_t i = rings[r]->head; i != rings[r]->tail; i++)
+			fn(arg, rings[r]->slot[i & (rings[r]->size - 1)].addr);
+}
+
+void mr_memory_adopt(struct mr_port *p)
+{
+	struct end *e = end_of(p);
+
+	e->taken = e->rx.head;
+}
+
 void mr_memory_set_fate(struct mr_memory_wire *w, mr_memory_fate fate, void *arg)
 {
 	w->fate = fate;
@@ -472,7 +492,7 @@ uint64_t mr_memory_next(const struct mr_memory_wire *w)
 	for (unsigned int i = 0; i < 2; i++) {
 		const struct end *e = &w->end[i];
 
-		if (fifo_count(&e->rx))
+		if (e->rx.tail != e->taken)
 			return w->now_ns;
 		if (e->first && e->first->arrive_ns < next_ns)
 			next_ns = e->first->arrive_ns;

@@ -43,6 +43,12 @@ struct mr_memory_wire *mr_memory_new(const struct mr_memory_end ends[2], uint64_
 /** mr_memory_port() - the port of end 0 or 1; lives as long as the wire */
 struct mr_port *mr_memory_port(struct mr_memory_wire *w, unsigned int end);
 
+/** mr_memory_each() - call @fn with the address of each frame in the fill and receive rings */
+void mr_memory_each(struct mr_port *p, void (*fn)(void *arg, uint64_t addr), void *arg);
+
+/** mr_memory_adopt() - another owner: what the last one was not done with is received again */
+void mr_memory_adopt(struct mr_port *p);
+
 /** mr_memory_set_fate() - impair; NULL: deliver all once */
 void mr_memory_set_fate(struct mr_memory_wire *w, mr_memory_fate fate, void *arg);
 

@@ -13,12 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A frame's bytes in the UMEM. */
-struct mr_span {
-	uint64_t addr;
-	uint32_t len;
-	uint32_t options; /* 0; XDP_PKT_CONTD never passes a port */
-};
+#include "shared/mr_arena.h" /* struct mr_span */
 
 /* Figures of XDP_STATISTICS; zeros where a port has none. */
 struct mr_port_statistics {
@@ -66,9 +61,26 @@ struct mr_port_ops {
 	void (*close)(struct mr_port *p);
 };
 
-/* First member of every port. */
+/**
+ * struct mr_port - first member of every port
+ * @rx_done:	index of the receive ring behind what the lane is done with; never NULL
+ * @tx_index:	index of the transmit ring behind what was queued
+ */
 struct mr_port {
 	const struct mr_port_ops *ops;
+	uint32_t *rx_done;
+	const uint32_t *tx_index;
 };
+
+/**
+ * mr_port_done() - the lane is done with the next frame of @receive, in the order of arrival
+ *
+ * A new owner of the rings finds those that stand behind it again.
+ */
+static inline void mr_port_done(struct mr_port *p)
+{
+	/* Release: what became of the frame is written before. */
+	__atomic_store_n(p->rx_done, *p->rx_done + 1, __ATOMIC_RELEASE);
+}
 
 #endif

@@ -204,7 +204,7 @@ struct mr_port *mr_tee_new(struct mr_port *below, const uint8_t *umem, int fd, c
 
 	if (!t)
 		return NULL;
-	t->port.ops = &tee_ops;
+	t->port = (struct mr_port){ &tee_ops, below->rx_done, below->tx_index };
 	t->below = below;
 	t->umem = umem;
 	t->fd = fd;

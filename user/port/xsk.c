@@ -4,9 +4,10 @@
  * and bound (xsk_open.c).
  *
  * Who a frame belongs to must be readable from the rings' own indexes, also after this process was
- * killed between any two instructions. So received entries are given back to the kernel only by
- * the next receive() or fill(): until then the batch in hand still stands in the receive ring,
- * where the next owner finds it. fill() gives back first, so no frame stands in both rings.
+ * killed between any two instructions. So received entries are given back to the kernel one by one,
+ * when the lane is done with each (mr_port_done()), the last of them by the next receive() or
+ * fill(): what was not looked at stands in the receive ring, where the next owner finds it. fill()
+ * gives back first, so no frame stands in both rings.
  */
 #include "user/port/xsk.h"
 
@@ -375,6 +376,8 @@ struct mr_port *mr_xsk_attach(int fd, const struct mr_xsk_sizes *sizes, uint32_t
 	err = map_rings(x, sizes, &off);
 	if (err < 0)
 		goto undo_map;
+	x->port.rx_done = x->ring[MR_XSK_RX].consumer;
+	x->port.tx_index = x->ring[MR_XSK_TX].producer;
 	return &x->port;
 
 undo_map:

@@ -95,6 +95,10 @@ static void obey(struct worker *w, const union message *m, size_t n)
 			mr_lane_listener(w->lane, m->listener.addr, m->listener.port,
 					 m->listener.lane, m->head.type == MR_MSG_LISTENER);
 		return;
+	case MR_MSG_LEAVE:
+		w->leave = true;
+		w->stop = true;
+		return;
 	case MR_MSG_STOP:
 		w->stop = true;
 		return;

@@ -173,12 +173,17 @@ static void serve(struct worker *w)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct worker w = { .control = MR_WORKER_FD };
 	struct mr_message ready = { 0 };
 	int error;
 
+	if (argc > 1 && !strcmp(argv[1], "--layout")) { /* millraced asks before it starts us */
+		printf("layout %u version %u\n", (unsigned int)MR_ARENA_LAYOUT,
+		       (unsigned int)MR_WORKER_VERSION);
+		return 0;
+	}
 	catch_signals();
 	prctl(PR_SET_NAME, "millrace-worker");
 	if (worker_receive_hello(&w) < 0 || worker_map(&w) < 0)
@@ -196,7 +201,10 @@ int main(void)
 	mr_lane_turn(w.lane); /* it beats: who hears READY finds the lane fresh */
 	worker_send(&w, &ready, MR_MSG_READY, sizeof(ready));
 	serve(&w);
-	mr_lane_free(w.lane);
+	if (w.leave)
+		mr_lane_leave(w.lane);
+	else
+		mr_lane_free(w.lane);
 	worker_send(&w, &ready, MR_MSG_STOPPED, sizeof(ready));
 	w.port->ops->close(w.port);
 	return 0;

@@ -250,6 +250,7 @@ int worker_make_lane(struct worker *w)
 		.clock_ns = clock_ns,
 		.ticks_rate = mr_ticks_rate(),
 		.zero_copy = w->hello.zero_copy,
+		.fresh = w->hello.fresh,
 		.lane = w->hello.lane,
 		.n_lanes = w->hello.n_lanes,
 		.epoch = w->hello.epoch,

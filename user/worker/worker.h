@@ -23,6 +23,7 @@ struct worker {
 	struct mr_port *port;
 	struct mr_lane *lane;
 	bool stop;
+	bool leave; /* stop, and let another worker go on */
 };
 
 /** worker_say() - one log line: "<prefix>lane N: ..." on standard error */

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * POST /v1/lanes/restart: lanes get another worker, one after the other, without losing anything.
+ *
+ *	the parent asks the program whether it fits -> LEAVE to the old worker -> it ends behind its
+ *	turn -> another is started on the same memory and rings -> READY -> the next lane
+ *
+ * The client's connection is suspended meanwhile. One restart at a time.
+ */
+#include <microhttpd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "user/daemon/api.h"
+#include "user/daemon/log.h"
+
+enum {
+	EACH_MS = 5000, /* from LEAVE to READY */
+};
+
+static void finish(struct mr_child *c, unsigned int status, const char *words)
+{
+	struct mr_restart *r = &c->restart;
+
+	r->status = status;
+	snprintf(r->words, sizeof(r->words), "%s", words);
+	MHD_resume_connection(r->http);
+	r->http = NULL;
+	MHD_run(c->http);
+}
+
+/* The parent looks at the program; mr_api_restart_probed() follows. */
+static void begin_lane(struct mr_child *c)
+{
+	struct mr_request q = { .type = MR_REQUEST_PROBE, .lane = c->restart.lane };
+
+	c->restart.left = false;
+	c->restart.since_ns = mr_now_ns();
+	mr_child_ask(c, &q);
+}
+
+static const char *begin(struct mr_child *c, struct MHD_Connection *http, unsigned int *status)
+{
+	const char *name = MHD_lookup_connection_value(http, MHD_GET_ARGUMENT_KIND, "lane");
+	struct mr_restart *r = &c->restart;
+	const char *wrong;
+	uint32_t lane = 0;
+
+	*status = MHD_HTTP_SERVICE_UNAVAILABLE;
+	if (r->http)
+		return "lanes are being restarted already; try again";
+	*status = MHD_HTTP_BAD_REQUEST;
+	wrong = name ? mr_api_lane_named(c, name, &lane) : NULL;
+	if (wrong)
+		return wrong;
+	*r = (struct mr_restart){ .http = http,
+				  .lane = lane,
+				  .last = name ? lane : c->d->n_lanes - 1 };
+	return NULL;
+}
+
+enum mr_post mr_api_lane_post(struct mr_child *c, struct MHD_Connection *http, const char *url,
+			      void **state, unsigned int *status, const char **words)
+{
+	static char waiting;
+
+	(void)url;
+	if (*state == &waiting) {
+		*status = c->restart.status;
+		*words = c->restart.status == MHD_HTTP_OK ? NULL : c->restart.words;
+		return MR_POST_ANSWER;
+	}
+	*words = begin(c, http, status);
+	if (*words)
+		return MR_POST_ANSWER;
+	*state = &waiting;
+	MHD_suspend_connection(http);
+	begin_lane(c);
+	return MR_POST_WAITS;
+}
+
+void mr_api_restart_probed(struct mr_child *c, const struct mr_note *n)
+{
+	struct mr_message leave = { MR_WORKER_MAGIC, MR_MSG_LEAVE, sizeof(leave) };
+	struct mr_restart *r = &c->restart;
+
+	if (!r->http || n->lane != r->lane || r->left)
+		return;
+	if (n->error) {
+		mr_warn("lane restart: %s", n->words);
+		finish(c, MHD_HTTP_CONFLICT, n->words);
+		return;
+	}
+	if (c->wards[r->lane].state != MR_WORKER_SERVING) {
+		finish(c, MHD_HTTP_CONFLICT, "the lane's worker does not serve now; try again");
+		return;
+	}
+	r->left = true;
+	c->wards[r->lane].leaving = true;
+	mr_ward_send(c, r->lane, &leave, sizeof(leave));
+}
+
+void mr_api_restart_ready(struct mr_child *c, uint32_t lane)
+{
+	struct mr_restart *r = &c->restart;
+
+	if (!r->http || lane != r->lane || !r->left)
+		return;
+	if (r->lane == r->last) {
+		finish(c, MHD_HTTP_OK, "");
+		return;
+	}
+	r->lane++;
+	begin_lane(c);
+}
+
+void mr_api_restart_tick(struct mr_child *c, uint64_t now)
+{
+	if (c->restart.http && now - c->restart.since_ns >= EACH_MS * 1000000ull)
+		finish(c, MHD_HTTP_GATEWAY_TIMEOUT,
+		       "no other worker serves after 5 s; see millrace lane list");
+}
