@@ -115,6 +115,9 @@ $(BENCH):
 
 $(LANE_OBJ) $(WORKER_OBJ) $(call obj,bench/load/*.c) $(B)/obj/bench/wire.o $(B)/obj/bench/scale.o $(B)/obj/tests/lane/pair.o: ALL_CFLAGS += $(if $(LTO),$(LTO) -ffat-lto-objects)
 
+# the page is part of the program that serves it
+$(B)/obj/user/daemon/web.o $(B)/asan/user/daemon/web.o $(B)/fuzz/obj/user/daemon/web.o: user/daemon/web.html
+
 $(B)/obj/%.o: %.c Makefile
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
@@ -173,7 +176,7 @@ test-programs: all $(TEST_PROGRAMS)
 
 # Deps first, in a make of its own: the build needs them.
 test:
-	$(Q)scripts/install-deps.sh
+	$(Q)scripts/install-deps.sh test
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) test-programs
 	$(Q)$(PYTHON) tests/run.py
 
