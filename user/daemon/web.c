@@ -12,7 +12,6 @@
 #include "user/daemon/api.h"
 
 enum {
-	CONNECTIONS_MOST = 64,
 	CONNECTION_BYTES = 65536,
 	IDLE_S = 30,
 	NONCE_BYTES = 16,
@@ -123,6 +122,9 @@ static enum MHD_Result request(void *arg, struct MHD_Connection *http, const cha
 	struct mr_child *c = arg;
 	const char *host = MHD_lookup_connection_value(http, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
 
+	if (!mr_client_of(http))
+		return MHD_NO; /* it is being turned away */
+	mr_client_asked(mr_client_of(http));
 	if (strcmp(method, MHD_HTTP_METHOD_GET)) {
 		if (*data_bytes) {
 			*data_bytes = 0;
@@ -159,13 +161,14 @@ int mr_web_open(struct mr_child *c)
 
 	if (c->d->http < 0)
 		return 0;
-	c->web_http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, request, c,
-				       MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL,
-				       MHD_OPTION_LISTEN_SOCKET, c->d->http,
-				       MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST,
-				       MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
-				       MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-				       MHD_OPTION_END);
+	mr_clients_init(&c->web_clients, c->d->settings.gid);
+	c->web_http = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, request, c,
+		MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL, MHD_OPTION_LISTEN_SOCKET, c->d->http,
+		MHD_OPTION_CONNECTION_LIMIT, MR_CLIENTS_MOST, MHD_OPTION_NOTIFY_CONNECTION,
+		mr_clients_connection, &c->web_clients, MHD_OPTION_NOTIFY_COMPLETED,
+		mr_clients_completed, NULL, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_END);
 	if (!c->web_http)
 		return -ENOMEM;
 	info = MHD_get_daemon_info(c->web_http, MHD_DAEMON_INFO_EPOLL_FD);
@@ -198,6 +201,9 @@ void mr_web_turn(struct mr_child *c)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
 
-	if (c->web_http && MHD_get_timeout(c->web_http, &ms) == MHD_YES && ms == 0)
+	if (!c->web_http)
+		return;
+	mr_clients_tick(&c->web_clients, mr_now_ns());
+	if (MHD_get_timeout(c->web_http, &ms) == MHD_YES && ms == 0)
 		MHD_run(c->web_http);
 }
