@@ -42,7 +42,7 @@ DAEMON_LANE_OBJ := $(call obj,user/port/xsk*.c) $(call obj,user/frame/arena.c)
 WORKER_LIBS := -lseccomp
 DAEMON_LIBS := -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lseccomp \
 	-lsystemd
-CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo -lpcap
+CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo -larchive -lpcap
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
 MAN      := $(B)/man/millrace-maps.7 $(B)/man/millrace-tlv.5

@@ -9,7 +9,7 @@ packages=(
 	libbpf-dev libxdp-dev libelf-dev zlib1g-dev
 	libcyaml-dev libyaml-dev libjansson-dev libmicrohttpd-dev libmnl-dev libseccomp-dev
 	libsystemd-dev
-	libcurl4-openssl-dev libncurses-dev libpcap-dev
+	libcurl4-openssl-dev libncurses-dev libarchive-dev libpcap-dev
 	# run: what the scripts and the demo call
 	iproute2 ethtool procps util-linux curl ca-certificates
 	# test: unit tests, packet tests and the checks of CI

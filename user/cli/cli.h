@@ -75,6 +75,7 @@ int mr_cli_lane_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_rule_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_conn_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_conn_show(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_doctor(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_top(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_prog_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_prog_upgrade(struct mr_cli *cli, const struct mr_arguments *a);
