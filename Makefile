@@ -42,7 +42,7 @@ DAEMON_LANE_OBJ := $(call obj,user/port/xsk*.c) $(call obj,user/frame/arena.c)
 WORKER_LIBS := -lseccomp
 DAEMON_LIBS := -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lseccomp \
 	-lsystemd
-CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo -lpcap
+CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo -larchive -lpcap
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
 MAN      := $(B)/man/millrace-maps.7 $(B)/man/millrace-tlv.5
@@ -115,6 +115,9 @@ $(BENCH):
 
 $(LANE_OBJ) $(WORKER_OBJ) $(call obj,bench/load/*.c) $(B)/obj/bench/wire.o $(B)/obj/bench/scale.o $(B)/obj/tests/lane/pair.o: ALL_CFLAGS += $(if $(LTO),$(LTO) -ffat-lto-objects)
 
+# the page is part of the program that serves it
+$(B)/obj/user/daemon/web.o $(B)/asan/user/daemon/web.o $(B)/fuzz/obj/user/daemon/web.o: user/daemon/web.html
+
 $(B)/obj/%.o: %.c Makefile
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
@@ -151,6 +154,7 @@ $(APPS): $(B)/tests/%: $(B)/asan/tests/%.o $(APPS_HELP) $(call asan,user/apps/*.
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka
 
+$(B)/tests/daemon/log_test: LINK_FLAGS = -Wl,--wrap=clock_gettime
 $(B)/tests/daemon/maps_test: LINK_FLAGS = -Wl,--wrap=bpf_map_update_elem
 $(B)/tests/daemon/confine_test: $(call asan,user/worker/confine.c)
 $(DAEMON): $(B)/tests/%: $(B)/asan/tests/%.o $(ASAN_DAEMON)
@@ -173,7 +177,7 @@ test-programs: all $(TEST_PROGRAMS)
 
 # Deps first, in a make of its own: the build needs them.
 test:
-	$(Q)scripts/install-deps.sh
+	$(Q)scripts/install-deps.sh test
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) test-programs
 	$(Q)$(PYTHON) tests/run.py
 

@@ -121,6 +121,7 @@ write_config() {
 	chown nobody "$demo/store"
 	cat >"$config" <<-END
 	user: nobody
+	http: 127.0.0.1:9270
 	interfaces:
 	  - name: $server_if
 	    queues: $lanes

@@ -89,6 +89,7 @@ static void smallest_file_gets_the_defaults(void **state)
 	assert_string_equal(s.user, "nobody");
 	assert_string_equal(s.run_directory, "/run/millrace");
 	assert_string_equal(s.pin_directory, "/sys/fs/bpf/millrace");
+	assert_null(s.http);
 	assert_int_equal(s.n_interfaces, 1);
 	assert_int_equal(s.interfaces[0].queues, 0);
 	assert_int_equal(s.interfaces[0].mode, MR_ATTACH_AUTO);
@@ -157,7 +158,7 @@ static void every_key_is_taken(void **state)
 	struct mr_settings s;
 
 	(void)state;
-	takes("user: nobody\nrun_directory: /run/x\npin_directory: /sys/fs/bpf/x\n"
+	takes("user: nobody\nrun_directory: /run/x\npin_directory: /sys/fs/bpf/x\nhttp: '[::1]:9'\n"
 	      "interfaces:\n  - {name: eth0, queues: 2, mode: native, bind: copy, force: true}\n"
 	      "heartbeat: {stale_ms: 20, grace_ms: 100}\n"
 	      "lanes: {frames: 5000, frame_bytes: 4096, huge_pages: never, connections: 100,\n"
@@ -323,6 +324,14 @@ static void values_out_of_range(void **state)
 	refuses(TOP "lanes:\n  ports: 2000-2999x\nrules: []\n", 5, "is no range");
 	refuses(TOP "tcp:\n  keepalive:\n    idle_s: 0\nrules: []\n", 6, "give 1 to 32767");
 	refuses("run_directory: here\n" RULES RULE, 1, "does not start with /");
+	refuses("http: 10.0.0.1:80\n" RULES RULE, 1, "is not of loopback");
+	refuses("http: 0.0.0.0:9270\n" RULES RULE, 1, "is not of loopback");
+	refuses("http: '[::]:9270'\n" RULES RULE, 1, "is not of loopback");
+	refuses("http: 127.0.0.1\n" RULES RULE, 1, "is no ADDRESS:PORT");
+	refuses("http: 127.0.0.1:0\n" RULES RULE, 1, "is no ADDRESS:PORT");
+	refuses("http: 127.0.0.1:65536\n" RULES RULE, 1, "is no ADDRESS:PORT");
+	refuses("http: '::1:9270'\n" RULES RULE, 1, "is no ADDRESS:PORT");
+	refuses("http: ':9270'\n" RULES RULE, 1, "is no ADDRESS:PORT");
 	refuses("interfaces:\n  - name: a-name-that-is-too-long\nrules: []\n", 2, "longer than 15");
 	refuses("interfaces:\n  - name: a/b\nrules: []\n", 2, "cannot be an interface");
 	refuses("interfaces:\n  - name: eth0\n    queues: few\nrules: []\n", 3,

@@ -52,6 +52,7 @@ void control_init(struct control *k)
 	k->d.settings.n_interfaces = 1;
 	k->d.settings.rules = k->rules;
 	k->d.settings.n_rules = 2;
+	k->d.http = -1;
 	k->d.settings.stale_ms = 50;
 	k->d.settings.grace_ms = 3000;
 	k->d.bpf.beats = k->beats;

@@ -17,7 +17,7 @@ enum {
 	MR_CLI_USAGE = 2,
 
 	MR_CLI_ARGUMENTS = 16, /* most that one verb takes */
-	MR_CLI_REST = 64,     /* most words of an argument that is written NAME... */
+	MR_CLI_REST = 64,      /* most words of an argument that is written NAME... */
 };
 
 /* What holds for the whole call. Strings are borrowed from argv and the environment. */
@@ -76,6 +76,7 @@ int mr_cli_lane_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_rule_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_conn_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_conn_show(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_doctor(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_top(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_prog_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_prog_upgrade(struct mr_cli *cli, const struct mr_arguments *a);

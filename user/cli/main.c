@@ -41,6 +41,8 @@ static const struct verb verbs[] = {
 	  "connections, a line each; --long: with all figures" },
 	{ "conn show CONNECTION",	mr_cli_conn_show,
 	  "one connection: LANE/ID as conn list prints them, or the peer's ADDRESS:PORT" },
+	{ "doctor [-o FILE] [--mask] [--log FILE]", mr_cli_doctor,
+	  "everything for a report of a fault, in one FILE.tar.gz; --mask: without addresses" },
 	{ "lane list",			mr_cli_lane_list,
 	  "lanes, their modes, drops and slow applications" },
 	{ "lane restart [--lane LANE]",	mr_cli_lane_restart,

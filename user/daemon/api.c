@@ -194,7 +194,7 @@ static bool post(struct mr_child *c, struct MHD_Connection *http, const char *ur
 	return true;
 }
 
-static enum MHD_Result request(void *arg, struct MHD_Connection *http, const char *url,
+enum MHD_Result mr_api_request(void *arg, struct MHD_Connection *http, const char *url,
 			       const char *method, const char *version, const char *data,
 			       size_t *data_bytes, void **state)
 {
@@ -255,8 +255,8 @@ int mr_api_open(struct mr_child *c)
 
 	mr_clients_init(&c->clients, c->d->settings.gid);
 	c->http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0,
-				   NULL, NULL, request, c, MHD_OPTION_EXTERNAL_LOGGER, log_nothing,
-				   NULL, MHD_OPTION_LISTEN_SOCKET, c->d->control,
+				   NULL, NULL, mr_api_request, c, MHD_OPTION_EXTERNAL_LOGGER,
+				   log_nothing, NULL, MHD_OPTION_LISTEN_SOCKET, c->d->control,
 				   MHD_OPTION_CONNECTION_LIMIT, MR_CLIENTS_MOST,
 				   MHD_OPTION_NOTIFY_CONNECTION, mr_clients_connection, &c->clients,
 				   MHD_OPTION_NOTIFY_COMPLETED, mr_clients_completed, NULL,

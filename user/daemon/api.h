@@ -4,6 +4,7 @@
 #define MR_DAEMON_API_H
 
 #include <jansson.h>
+#include <microhttpd.h>
 #include <stdint.h>
 
 #include "user/daemon/child.h"
@@ -17,6 +18,12 @@ void mr_api_close(struct mr_child *c);
 
 /** mr_api_timeout() - milliseconds until HTTP wants its turn, at most @most */
 int mr_api_timeout(struct mr_child *c, int most);
+
+/** mr_api_request() - one request, as libmicrohttpd gives it to its handler; @arg: struct mr_child
+ */
+enum MHD_Result mr_api_request(void *arg, struct MHD_Connection *http, const char *url,
+			       const char *method, const char *version, const char *data,
+			       size_t *data_bytes, void **state);
 
 /** mr_api_turn() - connections that timed out */
 void mr_api_turn(struct mr_child *c);

@@ -18,6 +18,7 @@
 #include "user/daemon/log.h"
 #include "user/daemon/paths.h"
 #include "user/daemon/privileges.h"
+#include "user/daemon/web.h"
 
 enum {
 	TICK_MS = 50,
@@ -155,6 +156,7 @@ static int keep_only_ours(struct mr_daemon *d)
 		keep[n++] = fd;
 	keep[n++] = d->child_socket;
 	keep[n++] = d->control;
+	keep[n++] = d->http;
 	keep[n++] = d->worker_log[0];
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++)
 		keep[n++] = d->bpf.reader[i];
@@ -202,7 +204,7 @@ static void serve(struct mr_child *c)
 	struct epoll_event events[EVENTS];
 
 	while (!c->stopping) {
-		int wait = mr_beats_wait_ms(c, mr_api_timeout(c, TICK_MS));
+		int wait = mr_beats_wait_ms(c, mr_web_timeout(c, mr_api_timeout(c, TICK_MS)));
 		int n = epoll_wait(c->epoll, events, EVENTS, wait);
 
 		for (int i = 0; i < n; i++) {
@@ -213,6 +215,7 @@ static void serve(struct mr_child *c)
 				w->ready(c, w);
 		}
 		mr_api_turn(c);
+		mr_web_turn(c);
 		mr_supervise_tick(c, mr_now_ns());
 		mr_api_restart_tick(c, mr_now_ns());
 		mr_paths_tick(c, mr_now_ns());
@@ -229,6 +232,8 @@ static int set_up(struct mr_child *c)
 		err = mr_paths_open(c);
 	if (!err)
 		err = mr_api_open(c);
+	if (!err)
+		err = mr_web_open(c);
 	if (!err)
 		err = mr_seccomp_child();
 	if (!err)
@@ -249,5 +254,6 @@ int mr_child_run(struct mr_daemon *d, bool started)
 	}
 	serve(&c);
 	mr_api_close(&c);
+	mr_web_close(&c);
 	return EXIT_SUCCESS;
 }

@@ -82,10 +82,13 @@ struct mr_child {
 	struct mr_watch parent;
 	struct mr_watch worker_log;
 	struct mr_watch api;
+	struct mr_watch web;
 	struct mr_ward *wards;
 	struct mr_paths *paths;
 	struct MHD_Daemon *http;
-	struct mr_clients clients;		   /* of http */
+	struct MHD_Daemon *web_http; /* on loopback; NULL: off */
+	struct mr_clients web_clients;
+	struct mr_clients clients; /* of http */
 	struct mr_program_wait program_wait;
 	struct mr_restart restart;
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC]; /* the child's list of listeners */

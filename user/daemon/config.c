@@ -148,6 +148,7 @@ void mr_settings_free(struct mr_settings *s)
 	free(s->lanes.cpus);
 	free(s->interfaces);
 	free(s->pin_directory);
+	free(s->http);
 	free(s->run_directory);
 	free(s->user);
 	free(s->file);

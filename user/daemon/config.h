@@ -87,6 +87,7 @@ struct mr_settings {
 	gid_t gid;
 	char *run_directory;
 	char *pin_directory;
+	char *http; /* ADDRESS:PORT of loopback, NULL: off */
 	struct mr_settings_interface *interfaces;
 	unsigned int n_interfaces;
 	uint32_t stale_ms;

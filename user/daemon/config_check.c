@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "user/daemon/config_raw.h"
+#include "user/daemon/web.h"
 
 #define ANY_NUMBER UINT64_MAX
 
@@ -303,6 +304,29 @@ static int check_tcp(struct mr_config_file *f, const struct mr_raw_tcp *raw,
 		   : mr_config_cc(f, "tcp", raw->congestion_control, raw->ecn, &out->cc, &out->ecn);
 }
 
+static int check_http(struct mr_config_file *f, const char *value, char **out)
+{
+	struct sockaddr_storage address;
+	socklen_t len;
+	int err = value && strcmp(value, "off") ? mr_web_address(value, &address, &len) : 0;
+
+	if (err == -EADDRNOTAVAIL)
+		return mr_config_fail(
+			f, mr_config_line(f, "http"),
+			"http: %s is not of loopback; name an address of this machine "
+			"only, as 127.0.0.1:9270",
+			value);
+	if (err)
+		return mr_config_fail(f, mr_config_line(f, "http"),
+				      "http: \"%s\" is no ADDRESS:PORT such as 127.0.0.1:9270 or "
+				      "[::1]:9270",
+				      value);
+	if (!value || !strcmp(value, "off"))
+		return 0;
+	*out = strdup(value);
+	return *out ? 0 : -ENOMEM;
+}
+
 int mr_config_check(struct mr_config_file *f, const struct mr_raw_config *raw,
 		    struct mr_settings *s)
 {
@@ -314,6 +338,8 @@ int mr_config_check(struct mr_config_file *f, const struct mr_raw_config *raw,
 	if (!err)
 		err = mr_config_path(f, "pin_directory", raw->pin_directory, "/sys/fs/bpf/millrace",
 				     &s->pin_directory);
+	if (!err)
+		err = check_http(f, raw->http, &s->http);
 	if (!err)
 		err = check_interfaces(f, raw, s);
 	if (!err)

@@ -142,6 +142,7 @@ static const cyaml_schema_field_t config_fields[] = {
 	STRING(struct mr_raw_config, user),
 	STRING(struct mr_raw_config, run_directory),
 	STRING(struct mr_raw_config, pin_directory),
+	STRING(struct mr_raw_config, http),
 	CYAML_FIELD_SEQUENCE_COUNT("interfaces", CYAML_FLAG_POINTER, struct mr_raw_config, interfaces,
 				   n_interfaces, &interface_schema, 0, CYAML_UNLIMITED),
 	CYAML_FIELD_MAPPING("heartbeat", CYAML_FLAG_OPTIONAL, struct mr_raw_config, heartbeat,

@@ -117,6 +117,7 @@ struct mr_raw_config {
 	char *user;
 	char *run_directory;
 	char *pin_directory;
+	char *http;
 	struct mr_raw_interface *interfaces;
 	unsigned int n_interfaces;
 	struct mr_raw_heartbeat heartbeat;

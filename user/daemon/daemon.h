@@ -193,6 +193,7 @@ struct mr_daemon {
 	uint64_t fast_open_secret[2];
 	int lock;
 	int control;	   /* listening control socket */
+	int http;	   /* the same on loopback, -1: off */
 	int worker_log[2]; /* pipe for the workers' stderr in the background, else -1 */
 	pid_t parent;
 	pid_t child;

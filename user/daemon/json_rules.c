@@ -217,9 +217,10 @@ json_t *mr_json_config(struct mr_child *c)
 
 	for (unsigned int i = 0; i < s->n_rules; i++)
 		json_array_append_new(rules, rule_settings(c, &s->rules[i]));
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:{s:i, s:i}, s:o, s:o, s:o}", "v", 1,
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:{s:i, s:i}, s:o, s:o, s:o}", "v", 1,
 			 "file", s->file, "user", s->user, "run_directory", s->run_directory,
-			 "pin_directory", s->pin_directory, "interfaces", interfaces(s),
-			 "heartbeat", "stale_ms", (int)s->stale_ms, "grace_ms", (int)s->grace_ms,
-			 "lanes", lanes(&s->lanes), "tcp", tcp(&s->tcp), "rules", rules);
+			 "pin_directory", s->pin_directory, "http", s->http ? s->http : "off",
+			 "interfaces", interfaces(s), "heartbeat", "stale_ms", (int)s->stale_ms,
+			 "grace_ms", (int)s->grace_ms, "lanes", lanes(&s->lanes), "tcp",
+			 tcp(&s->tcp), "rules", rules);
 }

@@ -21,6 +21,7 @@
 #include "user/daemon/ports.h"
 #include "user/daemon/privileges.h"
 #include "user/daemon/run_directory.h"
+#include "user/daemon/web.h"
 
 #define INSTALLED_WORKER "/usr/libexec/millrace/millrace-worker"
 #define INSTALLED_OBJECT "/usr/lib/millrace/millrace.bpf.o"
@@ -65,7 +66,7 @@ static int prepare(struct mr_daemon *d)
 	sigaddset(&mask, SIGHUP);
 	sigaddset(&mask, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
-	d->bpf.pin_lock = d->bpf.active = d->lock = d->control = d->child_socket = -1;
+	d->bpf.pin_lock = d->bpf.active = d->lock = d->control = d->http = d->child_socket = -1;
 	d->keeper = d->record_fd = -1;
 	d->worker_log[0] = d->worker_log[1] = -1;
 	d->bpf.program[0] = d->bpf.program[1] = d->bpf.previous[0] = d->bpf.previous[1] = -1;
@@ -167,6 +168,7 @@ int mr_daemon_start(struct mr_daemon *d)
 		fill_maps,
 		open_worker_log,
 		mr_control_listen,
+		mr_web_listen,
 		mr_estate_deposit,
 	};
 	int err = 0;
@@ -192,6 +194,7 @@ void mr_daemon_stop(struct mr_daemon *d)
 	mr_lanes_close(d);
 	mr_bpf_unload(d);
 	mr_ports_release(d);
+	mr_close_fd(&d->http);
 	mr_close_fd(&d->worker_log[0]);
 	mr_close_fd(&d->worker_log[1]);
 	mr_run_directory_close(d);
