@@ -21,6 +21,10 @@ log=$out/build.log
 rm -rf "$out"
 mkdir -p "$copy"
 tar --exclude=./build --exclude=./.git --exclude='__pycache__' -cf - . | tar -C "$copy" -xf -
+# The libraries of the build stand in one list, for every way to build.
+libraries=$(sed -n '/# build:/,/# run:/p' scripts/install-deps.sh |
+	grep -oE '(^|[[:space:]])(lib[^[:space:]]+-dev|zlib1g-dev)' | sort -u | paste -s -d, | tr -d '[:space:]')
+sed "s/@LIBRARIES@/${libraries//,/, }/" debian/control.in >"$copy/debian/control"
 (cd "$copy" && dpkg-buildpackage -b -us -uc) >"$log" 2>&1 || {
 	tail -n 30 "$log" >&2
 	fail "dpkg-buildpackage failed; all of it: $log"

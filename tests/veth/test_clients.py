@@ -135,11 +135,20 @@ def test_address_without_end(daemon):
         assert status == 0 or 400 <= status < 500
 
 
-def test_body_that_nobody_wants_is_not_read(daemon):
+def test_body_of_who_may_not_write_is_not_read(daemon):
     """The answer comes before the body, however long that claims to be."""
-    for length in (1, 1 << 20, 1 << 40, (1 << 64) - 1):
-        with connect_as(daemon) as s:
-            assert 400 <= answer(s, POST % length) < 500
+    os.chmod(daemon.socket, 0o666)
+    try:
+        for length in (1, 1 << 20, 1 << 40, (1 << 64) - 1):
+            with connect_as(daemon, STRANGER, (STRANGER,)) as s:
+                assert 400 <= answer(s, POST % length) < 500
+    finally:
+        os.chmod(daemon.socket, 0o660)
+
+
+def test_body_that_nobody_wants_is_read_past(daemon):
+    with connect_as(daemon) as s:
+        assert answer(s, POST % 100000 + b"x" * 100000) == 405
 
 
 def test_what_is_no_http(daemon):

@@ -206,16 +206,16 @@ enum MHD_Result mr_api_request(void *arg, struct MHD_Connection *http, const cha
 	(void)data;
 	if (!client)
 		return MHD_NO; /* it is being turned away */
-	if (!strcmp(method, MHD_HTTP_METHOD_POST) && client->writes &&
+	/* Before anything that changes anything, and before a body is read. */
+	if (strcmp(method, MHD_HTTP_METHOD_GET) && !client->writes)
+		return reply_error(http, MHD_HTTP_FORBIDDEN,
+				   "only root and the daemon's group may do more than GET, on the "
+				   "control socket; see the user of millraced.yaml(5)");
+	if (!strcmp(method, MHD_HTTP_METHOD_POST) &&
 	    post(c, http, url, data_bytes, state, &answered))
 		return answered;
 	mr_client_asked(client);
 	if (strcmp(method, MHD_HTTP_METHOD_GET)) {
-		if (!client->writes)
-			return reply_error(
-				http, MHD_HTTP_FORBIDDEN,
-				"only root and the daemon's group may do more than GET, "
-				"on the control socket; see the user of millraced.yaml(5)");
 		if (*data_bytes) {
 			*data_bytes = 0; /* read past what nobody asked for */
 			return MHD_YES;

@@ -76,8 +76,9 @@ static void start_is_complete(struct parent *p)
 		mr_note_send(p->d, &n, STDIN_FILENO); /* which is /dev/null now */
 }
 
-static void request(struct parent *p, struct mr_request *q)
+static void request(void *arg, struct mr_request *q)
 {
+	struct parent *p = arg;
 	struct mr_daemon *d = p->d;
 
 	q->words[sizeof(q->words) - 1] = '\0';
@@ -95,12 +96,7 @@ static void request(struct parent *p, struct mr_request *q)
 
 static void read_requests(struct parent *p)
 {
-	struct mr_request q;
-	ssize_t n;
-
-	while ((n = recv(p->d->child_socket, &q, sizeof(q), MSG_DONTWAIT)) == sizeof(q))
-		request(p, &q);
-	if (n == 0)
+	if (!mr_requests_read(p->d->child_socket, request, p))
 		mr_close_fd(&p->d->child_socket); /* it ended: SIGCHLD comes */
 }
 

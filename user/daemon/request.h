@@ -21,6 +21,7 @@
 #ifndef MR_DAEMON_REQUEST_H
 #define MR_DAEMON_REQUEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "user/daemon/daemon.h"
@@ -83,6 +84,19 @@ struct mr_note {
 };
 
 /* ----- the parent's side: requests.c ----- */
+
+enum {
+	MR_REQUESTS_A_TURN = 64, /* so that a child that never stops asking keeps nobody waiting */
+};
+
+/**
+ * mr_requests_read() - take what the child asks for, at most MR_REQUESTS_A_TURN
+ * @socket:	the parent's end; not waited for
+ * @serve:	called with each; what has another size than a request is dropped
+ *
+ * Return: false when the child's end is closed
+ */
+bool mr_requests_read(int socket, void (*serve)(void *arg, struct mr_request *q), void *arg);
 
 /** mr_request_serve() - check a request of the child, do it, answer it; @q->lane is in range */
 void mr_request_serve(struct mr_daemon *d, const struct mr_request *q);

@@ -162,6 +162,21 @@ static void request_probe(struct mr_daemon *d, const struct mr_request *q)
 	mr_note_send(d, &n, -1);
 }
 
+bool mr_requests_read(int socket, void (*serve)(void *arg, struct mr_request *q), void *arg)
+{
+	struct mr_request q;
+
+	for (int i = 0; i < MR_REQUESTS_A_TURN; i++) {
+		ssize_t n = recv(socket, &q, sizeof(q), MSG_DONTWAIT | MSG_TRUNC);
+
+		if (n <= 0)
+			return n < 0;
+		if (n == sizeof(q))
+			serve(arg, &q);
+	}
+	return true;
+}
+
 void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 {
 	switch ((enum mr_request_type)q->type) {
@@ -195,5 +210,7 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 	case MR_REQUEST_FAILED:
 		return; /* parent.c */
 	}
-	mr_warn("request %u of the child: unknown", q->type);
+	mr_warn("request %u of the child: unknown; it is replaced", q->type);
+	if (d->child > 0)
+		kill(d->child, SIGKILL);
 }
