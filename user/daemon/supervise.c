@@ -217,6 +217,11 @@ static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_
 	forget_socket(c, w);
 	mr_exit_words(n->status, words);
 	plan_restart(w, served ? lived_ms : 0);
+	if (mr_lane_link(c->d, l)->gone) {
+		mr_info("%s: worker %d ended with its interface", name_of(c, w), n->pid);
+		set_state(w, MR_WORKER_DEAD);
+		return;
+	}
 	mr_warn("%s: worker %d ended, %s%s; starting another in %u ms", name_of(c, w), n->pid,
 		words, w->killed ? ", after its silence" : "",
 		(unsigned int)((w->next_try_ns - mr_now_ns() + 500000) / 1000000));
@@ -274,7 +279,7 @@ void mr_supervise_tick(struct mr_child *c, uint64_t now)
 
 		switch (w->state) {
 		case MR_WORKER_DEAD:
-			if (now >= w->next_try_ns)
+			if (now >= w->next_try_ns && !mr_lane_link(c->d, lane_of(c, w))->gone)
 				ask_spawn(c, w);
 			break;
 		case MR_WORKER_STARTING:
