@@ -34,15 +34,15 @@ asan    = $(patsubst %.c,$(B)/asan/%.o,$(wildcard $(1)))
 
 LANE_OBJ   := $(foreach d,$(LANE_DIRS),$(call obj,user/$(d)/*.c))
 WORKER_OBJ := $(call obj,user/worker/*.c)
-DAEMON_OBJ := $(call obj,user/daemon/*.c)
-CLI_OBJ    := $(call obj,user/cli/*.c) $(call obj,user/wire/pcapng.c)
+DAEMON_OBJ := $(call obj,user/daemon/*.c user/nft/*.c)
+CLI_OBJ    := $(call obj,user/cli/*.c user/nft/*.c) $(call obj,user/wire/pcapng.c)
 # the daemon opens sockets and arenas, no more of the lane than that
 DAEMON_LANE_OBJ := $(call obj,user/port/xsk*.c) $(call obj,user/frame/arena.c)
 
 WORKER_LIBS := -lseccomp
-DAEMON_LIBS := -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lseccomp \
+DAEMON_LIBS := -lnftables -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lseccomp \
 	-lsystemd
-CLI_LIBS    := -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo -larchive -lpcap
+CLI_LIBS    := -lnftables -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo -larchive -lpcap
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
 MAN      := $(B)/man/millrace-maps.7 $(B)/man/millrace-tlv.5
@@ -140,7 +140,7 @@ UNIT_HELP := $(call asan,$(filter-out %_test.c,$(wildcard tests/unit/*.c tests/l
 APPS_HELP := $(call asan,$(filter-out %_test.c,$(wildcard tests/apps/*.c)))
 BPF_HELP  := $(call asan,$(filter-out %_test.c,$(wildcard tests/bpf/*.c)))
 ASAN_DAEMON := $(filter-out %/main.o,$(call asan,user/daemon/*.c)) \
-	$(call asan,user/port/xsk*.c) $(call asan,user/frame/arena.c)
+	$(call asan,user/nft/*.c) $(call asan,user/port/xsk*.c) $(call asan,user/frame/arena.c)
 
 $(B)/tests/unit/tcp_predict_test: LINK_FLAGS = -Wl,--wrap=mr_tcp_predict -Wl,--wrap=mr_tcp_answer
 $(B)/tests/lane/lane_usual_test: LINK_FLAGS = -Wl,--wrap=lane_usual_arrives -Wl,--wrap=mr_tcp_answer

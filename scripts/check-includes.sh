@@ -18,8 +18,9 @@ user/port        : include/shared user/frame user/wire
 user/lane        : include/shared include/millrace user/tcp user/tlv user/port user/frame user/wire
 user/apps        : include/millrace
 user/worker      : include/shared include/millrace user/lane user/apps user/port user/frame
-user/daemon      : include/shared user/port user/frame
-user/cli         : include/shared user/wire
+user/nft         :
+user/daemon      : include/shared user/port user/frame user/nft
+user/cli         : include/shared user/wire user/nft
 '
 
 # Where does a quoted include of a file in folder $1 lead to?

@@ -6,12 +6,12 @@ set -euo pipefail
 packages=(
 	# build: compilers, BPF loader, and the libraries of the control plane
 	gcc make clang llvm bpftool pkg-config linux-libc-dev
-	libbpf-dev libxdp-dev libelf-dev zlib1g-dev
+	libbpf-dev libxdp-dev libnftables-dev libelf-dev zlib1g-dev
 	libcyaml-dev libyaml-dev libjansson-dev libmicrohttpd-dev libmnl-dev libseccomp-dev
 	libsystemd-dev
 	libcurl4-openssl-dev libncurses-dev libarchive-dev libpcap-dev
 	# run: what the scripts and the demo call
-	iproute2 ethtool procps util-linux curl ca-certificates
+	iproute2 nftables ethtool procps util-linux curl ca-certificates
 	# test: unit tests, packet tests and the checks of CI
 	libcmocka-dev python3 python3-pytest python3-scapy python3-prometheus-client valgrind libclang-rt-14-dev
 	netcat-openbsd socat

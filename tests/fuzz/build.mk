@@ -9,7 +9,7 @@ FUZZ_PROGRAMS := $(patsubst tests/fuzz/%_fuzz.c,$(B)/fuzz/%,$(wildcard tests/fuz
 FUZZ_HELP   := $(call fuzz_obj,tests/fuzz/fuzz.c tests/fuzz/frame.c)
 FUZZ_LANE   := $(foreach d,$(LANE_DIRS),$(call fuzz_obj,user/$(d)/*.c))
 FUZZ_DAEMON := $(filter-out %/main.o,$(call fuzz_obj,user/daemon/*.c)) \
-	$(call fuzz_obj,user/port/xsk*.c) $(call fuzz_obj,user/frame/arena.c)
+	$(call fuzz_obj,user/nft/*.c) $(call fuzz_obj,user/port/xsk*.c) $(call fuzz_obj,user/frame/arena.c)
 FUZZ_PLAY   := $(call fuzz_obj,tests/fuzz/net.c tests/fuzz/play.c)
 # what a target must not do to the machine that it runs on, it is told about instead
 fuzz_wrap = $(foreach f,$(1),-Wl,--wrap=$(f))

@@ -52,6 +52,7 @@ static void run(struct mr_check *c, const char *name)
 	mr_check_offloads(c);
 	mr_check_veth(c);
 	mr_check_system(c);
+	mr_check_nft(c);
 	mr_check_daemon(c);
 }
 

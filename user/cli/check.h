@@ -61,6 +61,9 @@ void mr_check_veth(struct mr_check *c);
 /** mr_check_system() - kernel, BTF, bpffs, memory lock limit, capabilities */
 void mr_check_system(struct mr_check *c);
 
+/** mr_check_nft() - nftables rules that steered ports pass by */
+void mr_check_nft(struct mr_check *c);
+
 /** mr_check_daemon_ask() - ask a running daemon about the interface; prints nothing */
 void mr_check_daemon_ask(struct mr_check *c);
 

@@ -73,6 +73,7 @@ int mr_cli_print_json(const json_t *answer);
 int mr_cli_lane_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_lane_restart(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_lane_show(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_rule_import_nft(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_rule_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_conn_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_conn_show(struct mr_cli *cli, const struct mr_arguments *a);

@@ -16,6 +16,19 @@ static const char *mode_text(const json_t *lane, char out[MR_VALUE_BYTES])
 	return out;
 }
 
+/* The worker's state, and what is odd about the interface. */
+static const char *state_text(const json_t *lane, char out[MR_VALUE_BYTES])
+{
+	const char *link = json_string_value(mr_value_at(lane, "link"));
+	char state[MR_VALUE_BYTES];
+
+	if (!link || !strcmp(link, "up"))
+		return mr_value_text_at(lane, "state", out);
+	snprintf(out, MR_VALUE_BYTES, "%.40s, link %.40s", mr_value_text_at(lane, "state", state),
+		 link);
+	return out;
+}
+
 static const char *free_text(const json_t *lane, char out[MR_VALUE_BYTES])
 {
 	char a[MR_VALUE_BYTES], b[MR_VALUE_BYTES];
@@ -41,7 +54,7 @@ static const struct mr_column columns[] = {
 	{ .title = "INTERFACE", .key = "interface" },
 	{ .title = "QUEUE", .key = "queue", .right = true },
 	{ .title = "PID", .key = "pid", .right = true },
-	{ .title = "STATE", .key = "state" },
+	{ .title = "STATE", .format = state_text },
 	{ .title = "MODE", .format = mode_text },
 	{ .title = "CONNS", .key = "connections", .right = true },
 	{ .title = "HALF-OPEN", .key = "half_open", .right = true },
@@ -137,6 +150,7 @@ static const struct {
 	{ "slot", "slot" },
 	{ "pid", "pid" },
 	{ "state", "state" },
+	{ "link", "link" },
 	{ "epoch", "epoch" },
 	{ "restarts", "restarts" },
 	{ "times stale", "stales" },

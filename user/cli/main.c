@@ -55,6 +55,8 @@ static const struct verb verbs[] = {
 	  "exchange the XDP program for that of a file, or of the installed one" },
 	{ "prog rollback",		mr_cli_prog_rollback,
 	  "exchange the XDP program for the one before it" },
+	{ "rule import-nft",		mr_cli_rule_import_nft,
+	  "the host's nftables rules as rules, and those that cannot be" },
 	{ "rule list",			mr_cli_rule_list,
 	  "what is taken from the kernel, and how much" },
 	{ "stats show [--all]",		mr_cli_stats_show,

@@ -83,6 +83,9 @@ void mr_lane_stats_read(const struct mr_child *c, uint32_t lane, struct mr_lane_
 /** mr_lane_state_text() - "starting", "serving", "stale", "stopping", "dead" */
 const char *mr_lane_state_text(const struct mr_child *c, uint32_t lane);
 
+/** mr_link_text() - "up", "down", "gone", "renamed" (and up) */
+const char *mr_link_text(const struct mr_link *k);
+
 /** mr_lane_beat() - "fresh", "stale", "gone" or "none"; @age_ns out, with the first three */
 const char *mr_lane_beat(const struct mr_child *c, uint32_t lane, uint64_t *age_ns);
 

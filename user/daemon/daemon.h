@@ -97,12 +97,15 @@ struct mr_link {
 	uint8_t mac[6];
 	uint32_t mtu;
 	bool up, gone;
-	uint32_t n_queues; /* that have a lane */
+	char now_named[IFNAMSIZ]; /* it was renamed, "": it was not; child */
+	char why_gone[MR_WORDS];  /* why it is not taken again although it is back; parent */
+	uint32_t n_queues;	  /* that have a lane */
 	struct mr_rss_settings rss;
 	uint32_t slot_base;
 	uint32_t first_lane; /* index in mr_daemon.lanes */
 	uint32_t frame_bytes;
 	uint32_t lane_mtu; /* what a frame can hold, at most the MTU */
+	uint32_t room;	   /* what a frame can hold */
 	/* attached program; attach.c */
 	bool attached;
 	bool native;
@@ -199,6 +202,7 @@ struct mr_daemon {
 	pid_t child;
 	int child_socket; /* SOCK_SEQPACKET, each side's own end */
 	bool stopping;
+	bool renew_child; /* it has to know descriptors that are new; parent */
 	/* what outlives us, and what a daemon before us left; parent only, estate.c */
 	bool fresh;    /* it is not wanted */
 	bool adopting; /* lanes that run are taken up */

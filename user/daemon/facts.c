@@ -34,6 +34,8 @@ void mr_lane_stats_read(const struct mr_child *c, uint32_t lane, struct mr_lane_
 
 const char *mr_lane_state_text(const struct mr_child *c, uint32_t lane)
 {
+	if (mr_lane_link(c->d, &c->d->lanes[lane])->gone)
+		return "off";
 	switch (c->wards[lane].state) {
 	case MR_WORKER_DEAD:
 		return "dead";
@@ -46,6 +48,15 @@ const char *mr_lane_state_text(const struct mr_child *c, uint32_t lane)
 		return "stopping";
 	}
 	return "off";
+}
+
+const char *mr_link_text(const struct mr_link *k)
+{
+	if (k->gone)
+		return "gone";
+	if (!k->up)
+		return "down";
+	return k->now_named[0] ? "renamed" : "up";
 }
 
 const char *mr_lane_beat(const struct mr_child *c, uint32_t lane, uint64_t *age_ns)

@@ -138,6 +138,7 @@ static void put_mode(json_t *o, struct mr_child *c, uint32_t i)
 	uint64_t age_ns;
 	const char *beat = mr_lane_beat(c, i, &age_ns);
 
+	json_object_set_new(o, "link", json_string(mr_link_text(k)));
 	json_object_set_new(o, "attach", json_string(mr_link_attach_text(k)));
 	json_object_set_new(o, "bind", json_string(mr_lane_bind_text(l)));
 	json_object_set_new(o, "why", json_string(mr_lane_why(c, i)));

@@ -19,11 +19,6 @@ static const char *start_text(int64_t wall, char out[32])
 	return out;
 }
 
-static const char *link_text(const struct mr_link *k)
-{
-	return k->gone ? "gone" : k->up ? "up" : "down";
-}
-
 static json_t *addresses(const struct mr_link *k)
 {
 	json_t *a = json_array();
@@ -60,9 +55,10 @@ static json_t *interface(const struct mr_child *c, const struct mr_link *k)
 	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, "
 			 "s:o}",
 			 "name", k->name, "ifindex", (int)k->ifindex, "mac", mac, "mtu",
-			 (int)k->mtu, "link", link_text(k), "queues", (int)k->n_queues, "slot_base",
-			 (int)k->slot_base, "attach", mr_link_attach_text(k), "attach_by",
-			 mr_attach_by_name(k->settings->by), "attach_why", k->attach_why, "section",
+			 (int)k->mtu, "link", mr_link_text(k), "queues", (int)k->n_queues,
+			 "slot_base", (int)k->slot_base, "attach", mr_link_attach_text(k),
+			 "attach_by", mr_attach_by_name(k->settings->by), "attach_why",
+			 k->attach_why, "section",
 			 k->section == MR_SECTION_FRAGS ? "xdp.frags" : "xdp", "program",
 			 k->section == MR_SECTION_FRAGS ? "mr_xdp_frags" : "mr_xdp", "program_id",
 			 (int)k->program_id, "ports", mr_ports_text(s->port_lo, s->port_hi, ports),
@@ -94,9 +90,15 @@ static json_t *problems(const struct mr_child *c)
 		const struct mr_link *k = &c->d->links[i];
 
 		if (k->gone)
-			add_problem(a, k->name, -1, "interface was deleted; restart millraced");
+			add_problem(
+				a, k->name, -1,
+				"interface was deleted; its lanes start again when it is back, the "
+				"log says what keeps them");
 		else if (!k->up)
 			add_problem(a, k->name, -1, "link is down");
+		if (!k->gone && k->now_named[0])
+			add_problem(a, k->name, -1,
+				    "interface was renamed; its lanes go on until the next start");
 	}
 	for (uint32_t i = 0; i < c->d->n_lanes; i++) {
 		const struct mr_lane *l = &c->d->lanes[i];

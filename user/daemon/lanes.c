@@ -352,6 +352,18 @@ int mr_lanes_open(struct mr_daemon *d)
 	return err;
 }
 
+int mr_lane_reopen(struct mr_daemon *d, struct mr_lane *l)
+{
+	int err;
+
+	mr_close_fd(&l->xsk);
+	mr_close_fd(&l->arena);
+	mr_close_fd(&l->arena_reader);
+	mr_close_fd(&l->config);
+	err = open_arena(d, l);
+	return err ? err : open_config(d, l);
+}
+
 static void close_lane(struct mr_lane *l)
 {
 	mr_close_fd(&l->xsk);

@@ -16,6 +16,15 @@ int mr_lanes_prepare(struct mr_daemon *d);
 /** mr_lanes_open() - mailboxes, path tables, arenas, sockets and configurations of all lanes */
 int mr_lanes_open(struct mr_daemon *d);
 
+/**
+ * mr_lane_reopen() - memory and socket of a lane anew, on the interface that its link is now
+ *
+ * It has no worker; its mailbox, doorbell and capture stay. What it held of connections is lost.
+ *
+ * Return: 0 or -errno with @d->error; to be called again
+ */
+int mr_lane_reopen(struct mr_daemon *d, struct mr_lane *l);
+
 /** mr_lanes_close() - the sockets leave their queues, the memory goes */
 void mr_lanes_close(struct mr_daemon *d);
 

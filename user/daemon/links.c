@@ -77,6 +77,7 @@ void mr_links_fit(struct mr_link *l, uint32_t frame_bytes)
 	uint32_t room = frame_bytes - HEADROOM - LINK_HEADER;
 
 	l->frame_bytes = frame_bytes;
+	l->room = room;
 	l->lane_mtu = l->mtu < room ? l->mtu : room;
 	if (l->lane_mtu < l->mtu)
 		mr_warn("%s: MTU %u, a frame of %u bytes holds %u; lanes announce that much",
@@ -157,6 +158,28 @@ int mr_links_find(struct mr_daemon *d)
 		return mr_fail(d, -errno, "interfaces: %s", strerror(errno));
 	err = find_all(d, fd);
 	close(fd);
+	return err;
+}
+
+int mr_links_find_again(struct mr_daemon *d, struct mr_link *l)
+{
+	uint32_t lanes = l->n_queues;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return mr_fail(d, -errno, "interfaces: %s", strerror(errno));
+	err = find(d, fd, l);
+	close(fd);
+	if (!err && l->n_queues < lanes)
+		err = mr_fail(d, -EINVAL,
+			      "%s: has %u receive queues, and had %u lanes; ethtool -L %s "
+			      "combined %u, or restart millraced",
+			      l->name, l->n_queues, lanes, l->name, lanes);
+	else if (!err && l->n_queues > lanes)
+		mr_warn("%s: has %u receive queues, %u of them have a lane; restart millraced for "
+			"the others",
+			l->name, l->n_queues, lanes);
+	l->n_queues = lanes;
 	return err;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The interfaces of the configuration, as they are at start. */
+/* The interfaces of the configuration, as they are at start, and when one is back. */
 #ifndef MR_DAEMON_LINKS_H
 #define MR_DAEMON_LINKS_H
 
@@ -14,6 +14,15 @@ int mr_links_find(struct mr_daemon *d);
 
 /** mr_links_fit() - frames of so many bytes, and the MTU that they hold */
 void mr_links_fit(struct mr_link *l, uint32_t frame_bytes);
+
+/**
+ * mr_links_find_again() - look at the interface that has the name of @l now, which was deleted
+ *
+ * Its number of lanes stays.
+ *
+ * Return: 0, or -errno with @d->error: nobody has the name, or it has fewer queues than lanes
+ */
+int mr_links_find_again(struct mr_daemon *d, struct mr_link *l);
 
 /** mr_links_locals() - write the addresses that stand on our interfaces into mr1_local */
 int mr_links_locals(struct mr_daemon *d);

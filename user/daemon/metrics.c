@@ -65,10 +65,7 @@ static void put_interfaces(struct text *t)
 			"millrace_interface_info{interface=\"%s\",attach=\"%s\",section=\"%s\","
 			"link=\"%s\"} 1\n",
 			k->name, mr_link_attach_text(k),
-			k->section == MR_SECTION_FRAGS ? "xdp.frags" : "xdp",
-			k->gone ? "gone"
-			: k->up ? "up"
-				: "down");
+			k->section == MR_SECTION_FRAGS ? "xdp.frags" : "xdp", mr_link_text(k));
 	}
 }
 

@@ -250,6 +250,14 @@ static int wait_ms(const struct parent *p)
 	return alive >= 0 && alive < CHILD_RESTART_MS ? alive : CHILD_RESTART_MS;
 }
 
+/* One that inherits what has changed; lanes and clients that connect meanwhile wait for it. */
+static void renew_child(struct parent *p)
+{
+	p->d->renew_child = false;
+	end_child(p->d);
+	start_child(p);
+}
+
 static void serve(struct parent *p)
 {
 	while (!p->error) {
@@ -269,6 +277,8 @@ static void serve(struct parent *p)
 			adopted_ended(p);
 		if (fds[3].revents)
 			mr_estate_keeper_spoke(p->d);
+		if (p->d->renew_child)
+			renew_child(p);
 		if (fds[0].revents && read_signal(p))
 			return;
 		if (!p->error && p->child_died_ns &&

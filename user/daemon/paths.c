@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include "user/daemon/topology.h"
 
 enum {
+	BACK_MS = 500,
 	RESOLVE_MS = 3000,
 	REST = 10, /* times as long as a refresh took: routes change in bursts */
 };
@@ -36,6 +38,8 @@ struct mr_paths {
 	uint64_t rest_ns; /* ... but not before this time */
 	bool mtu_news;	  /* a route with an MTU may have come or gone */
 	bool own_news;	  /* an address may have */
+	bool asked_all;	  /* what comes now is an answer, and no news */
+	uint64_t back_ns; /* when to ask next for interfaces that went */
 	struct mr_mtu_routes mtu_routes;
 };
 
@@ -267,6 +271,21 @@ static struct mr_link *our_link(struct mr_paths *p, uint32_t ifindex)
 	return NULL;
 }
 
+/* Once: the kernel speaks of an address each time that anything about it changes. */
+static void tell_address(const struct mr_paths *p, const struct mr_link *k,
+			 const struct mr_netlink_address *a)
+{
+	const struct mr_path_table *t = k->path_table;
+	char text[INET6_ADDRSTRLEN];
+	bool known = false;
+
+	for (uint32_t i = 0; i < t->n_addresses; i++)
+		known |= !memcmp(t->address[i].addr, a->addr, sizeof(a->addr));
+	if (!p->asked_all && known == a->gone)
+		mr_info("%s: address %s %s", k->name, mr_address_text(a->addr, text),
+			a->gone ? "is gone" : "is there now");
+}
+
 static void news_address(void *arg, const struct mr_netlink_address *a)
 {
 	struct mr_paths *p = arg;
@@ -277,6 +296,7 @@ static void news_address(void *arg, const struct mr_netlink_address *a)
 
 	if (!k)
 		return;
+	tell_address(p, k, a);
 	q.ifindex = k->ifindex;
 	memcpy(q.addr, a->addr, sizeof(q.addr));
 	mr_child_ask(p->c, &q);
@@ -284,23 +304,47 @@ static void news_address(void *arg, const struct mr_netlink_address *a)
 	p->stale = true;
 }
 
-static void link_changed(struct mr_link *k, const struct mr_netlink_link *l)
+/* Under another name it is still the interface that the lanes have. */
+static void heed_name(struct mr_link *k, const struct mr_netlink_link *l)
+{
+	bool renamed = strcmp(l->name, k->name) != 0;
+
+	if (renamed && strcmp(l->name, k->now_named) != 0)
+		mr_warn("%s: interface is named %s now; its lanes go on, but the next start looks "
+			"for %s",
+			k->name, l->name, k->name);
+	else if (!renamed && k->now_named[0])
+		mr_info("%s: interface has its name again", k->name);
+	snprintf(k->now_named, sizeof(k->now_named), "%s", renamed ? l->name : "");
+}
+
+static void ask_parent(struct mr_paths *p, const struct mr_link *k, enum mr_request_type type)
+{
+	struct mr_request q = { .type = type, .lane = k->first_lane };
+
+	mr_child_ask(p->c, &q);
+}
+
+static void link_changed(struct mr_paths *p, struct mr_link *k, const struct mr_netlink_link *l)
 {
 	struct mr_path_table *t = k->path_table;
 	bool up = l->up && !l->gone;
 
-	if (l->gone && !k->gone)
-		mr_error("%s: interface was deleted; its lanes get nothing more, restart millraced "
-			 "when it is there again",
+	if (l->gone && !k->gone) {
+		mr_error("%s: interface was deleted; its connections are lost, its lanes start "
+			 "again when it is back",
 			 k->name);
-	else if (up != k->up)
+		ask_parent(p, k, MR_REQUEST_LINK_GONE);
+	} else if (up != k->up)
 		mr_info("%s: link is %s", k->name, up ? "up" : "down");
 	if (!l->gone && l->mtu != k->mtu)
 		mr_info("%s: MTU is %u now", k->name, l->mtu);
 	k->gone = l->gone;
 	k->up = up;
 	if (!l->gone) {
+		heed_name(k, l);
 		k->mtu = l->mtu;
+		k->lane_mtu = smaller(k->room, k->mtu);
 		memcpy(k->mac, l->mac, sizeof(k->mac));
 	}
 	write_begin(&t->seq);
@@ -316,10 +360,40 @@ static void news_link(void *arg, const struct mr_netlink_link *l)
 
 	mr_topology_remember(&p->host, l);
 	for (uint32_t i = 0; i < p->c->d->n_links; i++)
-		if (p->c->d->links[i].ifindex == l->ifindex)
-			link_changed(&p->c->d->links[i], l);
+		if (p->c->d->links[i].ifindex == l->ifindex && (!p->c->d->links[i].gone || l->gone))
+			link_changed(p, &p->c->d->links[i], l);
 	p->own_news = true; /* of a VLAN that is known only now */
 	p->stale = true;
+}
+
+/* The whole list of links and addresses; what is not in it any more is gone. */
+static int ask_all(struct mr_paths *p)
+{
+	int err;
+
+	p->host.n = 0;
+	p->asked_all = true;
+	err = mr_netlink_dump(p->netlink, true);
+	p->asked_all = false;
+	for (uint32_t i = 0; !err && i < p->c->d->n_links; i++) {
+		struct mr_netlink_link gone = { .ifindex = p->c->d->links[i].ifindex,
+						.gone = true };
+
+		if (!p->c->d->links[i].gone && !mr_topology_link(&p->host, gone.ifindex))
+			news_link(p, &gone);
+	}
+	return err;
+}
+
+/* Those that went: is there one with the name again? The parent tries, and has its reasons. */
+static void look_for_gone(struct mr_paths *p, uint64_t now)
+{
+	if (now < p->back_ns)
+		return;
+	p->back_ns = now + BACK_MS * 1000000ull;
+	for (uint32_t i = 0; i < p->c->d->n_links; i++)
+		if (p->c->d->links[i].gone && mr_topology_named(&p->host, p->c->d->links[i].name))
+			ask_parent(p, &p->c->d->links[i], MR_REQUEST_LINK_BACK);
 }
 
 static void news_lost(void *arg)
@@ -327,7 +401,7 @@ static void news_lost(void *arg)
 	struct mr_paths *p = arg;
 
 	mr_warn("rtnetlink: news were lost; asking for everything again");
-	mr_netlink_dump(p->netlink, true);
+	ask_all(p);
 	p->own_news = true;
 	news_routes(p, true);
 }
@@ -465,6 +539,7 @@ void mr_paths_tick(struct mr_child *c, uint64_t now)
 		each_path(p, refresh_path, NULL);
 		p->rest_ns = mr_now_ns() + (mr_now_ns() - now) * REST;
 	}
+	look_for_gone(p, now);
 	for (uint32_t i = 0; i < c->d->n_links; i++)
 		give_up_late(p, &c->d->links[i], now);
 }
@@ -502,5 +577,5 @@ int mr_paths_open(struct mr_child *c)
 	/* VLANs are known by the dump; paths that a child before us made are looked up again. */
 	p->own_news = true;
 	news_routes(p, true);
-	return err ? err : mr_netlink_dump(p->netlink, true);
+	return err ? err : ask_all(p);
 }

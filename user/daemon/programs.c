@@ -352,8 +352,15 @@ static int can_exchange(const struct mr_daemon *d, char *words, size_t room)
 	return 0;
 }
 
-static void show(struct mr_daemon *d)
+/* The current programs become the previous ones, whose descriptors are others' now. */
+static void make_current(struct mr_daemon *d, const struct build *b)
 {
+	memcpy(d->bpf.previous, d->bpf.program, sizeof(b->fd));
+	memcpy(d->bpf.program, b->fd, sizeof(b->fd));
+	d->previous = d->current;
+	d->current = b->facts;
+	pin(d, "previous", d->bpf.previous);
+	pin(d, "program", d->bpf.program);
 	d->programs->current = d->current;
 	d->programs->previous = d->previous;
 	d->programs->exchanges = ++d->exchanges;
@@ -374,13 +381,7 @@ int mr_programs_upgrade(struct mr_daemon *d, const char *path, char *words, size
 		return err;
 	}
 	close_both(d->bpf.previous);
-	memcpy(d->bpf.previous, d->bpf.program, sizeof(b.fd));
-	memcpy(d->bpf.program, b.fd, sizeof(b.fd));
-	d->previous = d->current;
-	d->current = b.facts;
-	pin(d, "previous", d->bpf.previous);
-	pin(d, "program", d->bpf.program);
-	show(d);
+	make_current(d, &b);
 	mr_info("XDP program %u of %s in place of %u, ABI %u.%u", d->current.id[0], d->current.path,
 		d->previous.id[0], d->current.major, d->current.minor);
 	return 0;
@@ -402,13 +403,7 @@ int mr_programs_rollback(struct mr_daemon *d, char *words, size_t room)
 		err = exchange_all(d, &b, words, room);
 	if (err)
 		return err;
-	memcpy(d->bpf.previous, d->bpf.program, sizeof(b.fd));
-	memcpy(d->bpf.program, b.fd, sizeof(b.fd));
-	d->previous = d->current;
-	d->current = b.facts;
-	pin(d, "previous", d->bpf.previous);
-	pin(d, "program", d->bpf.program);
-	show(d);
+	make_current(d, &b);
 	mr_info("XDP program %u of %s is back in place of %u", d->current.id[0], d->current.path,
 		d->previous.id[0]);
 	return 0;

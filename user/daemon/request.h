@@ -12,6 +12,8 @@
  * NEIGHBOUR	interface of ours or VLAN on it, unicast	-
  * LISTEN	a rule with drill, address local, port free	error
  * UNLISTEN	lane owns the listener			-
+ * LINK_GONE	-					-
+ * LINK_BACK	an interface has the link's name	(a new child)
  * SERVING	-					-
  * FAILED	-					-
  * UPGRADE	a file of root's alone, ABI and maps as ours	error, words
@@ -42,6 +44,8 @@ enum mr_request_type {
 	MR_REQUEST_UPGRADE, /* words: path of an object, or "" */
 	MR_REQUEST_ROLLBACK,
 	MR_REQUEST_PROBE,
+	MR_REQUEST_LINK_GONE, /* the interface of the lane was deleted */
+	MR_REQUEST_LINK_BACK, /* one with its name is there again */
 };
 
 /* child -> parent */

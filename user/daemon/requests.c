@@ -11,6 +11,7 @@
 #include "user/daemon/links.h"
 #include "user/daemon/log.h"
 #include "user/daemon/neighbour.h"
+#include "user/daemon/recover.h"
 #include "user/daemon/request.h"
 #include "user/daemon/run_directory.h"
 
@@ -205,6 +206,12 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 	case MR_REQUEST_UPGRADE:
 	case MR_REQUEST_ROLLBACK:
 		request_program(d, q);
+		return;
+	case MR_REQUEST_LINK_GONE:
+		mr_link_leave(d, mr_lane_link(d, &d->lanes[q->lane]));
+		return;
+	case MR_REQUEST_LINK_BACK:
+		mr_link_take_again(d, mr_lane_link(d, &d->lanes[q->lane]));
 		return;
 	case MR_REQUEST_SERVING:
 	case MR_REQUEST_FAILED:

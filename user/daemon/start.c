@@ -18,6 +18,7 @@
 #include "user/daemon/lanes.h"
 #include "user/daemon/links.h"
 #include "user/daemon/log.h"
+#include "user/daemon/nft_hint.h"
 #include "user/daemon/ports.h"
 #include "user/daemon/privileges.h"
 #include "user/daemon/run_directory.h"
@@ -170,6 +171,7 @@ int mr_daemon_start(struct mr_daemon *d)
 		mr_control_listen,
 		mr_web_listen,
 		mr_estate_deposit,
+		mr_nft_hint,
 	};
 	int err = 0;
 

@@ -227,6 +227,11 @@ static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_
 		l->has_exited = false; /* no failure: another follows at once */
 	}
 	plan_restart(w, served ? lived_ms : 0);
+	if (mr_lane_link(c->d, l)->gone) {
+		mr_info("%s: worker %d ended with its interface", name_of(c, w), n->pid);
+		set_state(w, MR_WORKER_DEAD);
+		return;
+	}
 	if (w->leaving)
 		mr_info("%s: worker %d left; another goes on", name_of(c, w), n->pid);
 	else
@@ -290,7 +295,7 @@ void mr_supervise_tick(struct mr_child *c, uint64_t now)
 
 		switch (w->state) {
 		case MR_WORKER_DEAD:
-			if (now >= w->next_try_ns)
+			if (now >= w->next_try_ns && !mr_lane_link(c->d, lane_of(c, w))->gone)
 				ask_spawn(c, w);
 			break;
 		case MR_WORKER_STARTING:

@@ -2,6 +2,7 @@
 #include "user/daemon/topology.h"
 
 #include <stddef.h>
+#include <string.h>
 
 void mr_topology_remember(struct mr_topology *t, const struct mr_netlink_link *l)
 {
@@ -22,6 +23,14 @@ const struct mr_netlink_link *mr_topology_link(const struct mr_topology *t, uint
 {
 	for (uint32_t i = 0; i < t->n; i++)
 		if (t->link[i].ifindex == ifindex)
+			return &t->link[i];
+	return NULL;
+}
+
+const struct mr_netlink_link *mr_topology_named(const struct mr_topology *t, const char *name)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		if (!strcmp(t->link[i].name, name))
 			return &t->link[i];
 	return NULL;
 }

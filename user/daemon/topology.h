@@ -20,6 +20,9 @@ void mr_topology_remember(struct mr_topology *t, const struct mr_netlink_link *l
 /** mr_topology_link() - NULL: not known */
 const struct mr_netlink_link *mr_topology_link(const struct mr_topology *t, uint32_t ifindex);
 
+/** mr_topology_named() - the interface that has a name now, or NULL */
+const struct mr_netlink_link *mr_topology_named(const struct mr_topology *t, const char *name);
+
 /**
  * mr_topology_vlans() - the tags on the way from an interface down to @lower
  * @vlan:	out: outer and inner VLAN id, 0: none
