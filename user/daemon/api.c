@@ -172,6 +172,11 @@ static bool post(struct mr_child *c, struct MHD_Connection *http, const char *ur
 		return true;
 	}
 	mr_client_asked(mr_client_of(http));
+	if (mr_api_drain_post(c, http, url, &status, &words)) {
+		*answered = words ? reply_error(http, status, words)
+				  : reply_json(http, MHD_HTTP_OK, mr_json_lanes(c));
+		return true;
+	}
 	done = mr_api_program_post(c, http, url, state, &status, &words);
 	body = mr_json_programs;
 	if (done == MR_POST_UNKNOWN) {
