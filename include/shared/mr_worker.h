@@ -50,7 +50,7 @@ enum mr_message_type {
 	MR_MSG_UNLISTENER,
 	MR_MSG_STOP,
 	MR_MSG_STOPPED,
-	MR_MSG_LEAVE, /* end behind the turn; another worker goes on with what is left */
+	MR_MSG_LEAVE,  /* end behind the turn; another worker goes on with what is left */
 	MR_MSG_DRAIN,  /* open nothing more, stop when nothing is open any more */
 	MR_MSG_RESUME, /* DRAIN was not meant */
 };

@@ -74,7 +74,7 @@ const char *mr_api_lane_named(const struct mr_child *c, const char *text, uint32
  * Return: false: the page is none of these
  */
 bool mr_api_drain_post(struct mr_child *c, struct MHD_Connection *http, const char *url,
-		      unsigned int *status, const char **words);
+		       unsigned int *status, const char **words);
 
 /** mr_api_number() - a decimal number from @lo to @hi, and nothing else */
 bool mr_api_number(const char *text, uint32_t lo, uint32_t hi, uint32_t *out);

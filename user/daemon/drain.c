@@ -113,7 +113,7 @@ static const char *read_parameters(const struct mr_child *c, struct MHD_Connecti
 }
 
 bool mr_api_drain_post(struct mr_child *c, struct MHD_Connection *http, const char *url,
-		      unsigned int *status, const char **words)
+		       unsigned int *status, const char **words)
 {
 	bool drains = !strcmp(url, "/v1/lanes/drain");
 	uint32_t lane, deadline_s;
