@@ -11,6 +11,7 @@
  *   LISTEN_ANSWER			LISTEN_ASK, UNLISTEN
  *   LISTENER, UNLISTENER (to every lane)
  *   STOP (reset all and end), LEAVE	STOPPED
+ *   DRAIN, RESUME
  *
  * A worker whose socket closes (the daemon died) goes on serving.
  */
@@ -49,7 +50,9 @@ enum mr_message_type {
 	MR_MSG_UNLISTENER,
 	MR_MSG_STOP,
 	MR_MSG_STOPPED,
-	MR_MSG_LEAVE, /* end behind the turn; another worker goes on with what is left */
+	MR_MSG_LEAVE,  /* end behind the turn; another worker goes on with what is left */
+	MR_MSG_DRAIN,  /* open nothing more, stop when nothing is open any more */
+	MR_MSG_RESUME, /* DRAIN was not meant */
 };
 
 struct mr_message {
@@ -336,7 +339,7 @@ struct mr_listener_message {
 	uint32_t pad;
 };
 
-/* READY, STOP, LEAVE, STOPPED are a struct mr_message alone. */
+/* READY, STOP, LEAVE, STOPPED, DRAIN, RESUME are a struct mr_message alone. */
 
 /* ----- mailbox between the lanes of one interface ----- */
 

@@ -83,8 +83,9 @@ def refused(pair, path, *before, timeout=10):
 class Daemon:
     """millraced -f in the pair's server namespace, from a configuration text."""
 
-    def __init__(self, pair, directory, text, run=RUN):
+    def __init__(self, pair, directory, text, run=RUN, before=()):
         self.pair = pair
+        self.before = before  # of the command line
         self.socket = f"{run}/control.sock"
         self.path = directory / "millraced.yaml"
         self.path.write_text(text)
@@ -115,7 +116,7 @@ class Daemon:
     def __enter__(self):
         with open(self.log, "w", encoding="utf-8") as log:
             self._process = subprocess.Popen(  # pylint: disable=consider-using-with
-                self.pair.server.inside(DAEMON, "-f", "-c", str(self.path)),
+                self.pair.server.inside(*self.before, DAEMON, "-f", "-c", str(self.path)),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
             lib.wait_for(self._serves, 10,

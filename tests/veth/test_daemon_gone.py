@@ -69,9 +69,9 @@ def counters(daemon):
     return (packets, rules, stats["counters"]["messages_in"], stats["counters"]["segments_in"])
 
 
-def restarted(pair, tmp_path, name, text=None):
+def restarted(pair, tmp_path, name, before=()):
     (tmp_path / name).mkdir()
-    return Daemon(pair, tmp_path / name, text or config(RULES))
+    return Daemon(pair, tmp_path / name, config(RULES), before=before)
 
 
 def test_killed_and_restarted_under_load(pair, tmp_path):
@@ -121,6 +121,21 @@ def test_killed_again_and_again(pair, tmp_path, times):
             assert workers(daemon) == before
             all_echo(made, b"somebody there")
         assert daemon.terminate() == 0
+        nothing_left(pair)
+
+
+def test_restart_without_a_look_at_others(pair, tmp_path):
+    """Without CAP_SYS_ADMIN, as a hardened service, it knows its predecessor's program and maps."""
+    without = ("setpriv", "--bounding-set", "-sys_admin")
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES), before=without))
+        made = stack.enter_context(connections(pair, 10))
+        before = workers(first)
+        first.kill()
+        second = stack.enter_context(restarted(pair, tmp_path, "second", without))
+        assert workers(second) == before
+        all_echo(made, b"still")
+        assert second.terminate() == 0
         nothing_left(pair)
 
 

@@ -70,6 +70,8 @@ int mr_cli_print_json(const json_t *answer);
 
 /* ----- the verbs; each returns MR_CLI_OK, MR_CLI_ERROR or MR_CLI_USAGE ----- */
 
+int mr_cli_lane_drain(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_lane_resume(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_lane_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_lane_restart(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_lane_show(struct mr_cli *cli, const struct mr_arguments *a);

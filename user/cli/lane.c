@@ -81,6 +81,20 @@ static void print_drops(const json_t *lane)
 	}
 }
 
+static void print_drain(const json_t *drain)
+{
+	char left[MR_VALUE_BYTES], reset[MR_VALUE_BYTES];
+
+	if (!json_is_object(drain))
+		return;
+	if (json_is_integer(json_object_get(drain, "left_ms")))
+		printf("\tdrain: what is open in %s ms is reset\n",
+		       mr_value_text_at(drain, "left_ms", left));
+	if (mr_value_count(json_object_get(drain, "reset")))
+		printf("\tdrain: %s connections were reset at the deadline\n",
+		       mr_value_text_at(drain, "reset", reset));
+}
+
 /* The lines under a lane: what an operator must not miss. */
 static void print_notes(const json_t *lane)
 {
@@ -90,6 +104,7 @@ static void print_notes(const json_t *lane)
 		printf("\trestarts: %s, last exit: %s\n",
 		       mr_value_text_at(lane, "restarts", restarts),
 		       mr_value_text_at(lane, "last_exit", out));
+	print_drain(json_object_get(lane, "drain"));
 	print_drops(lane);
 	mr_callbacks_print(json_object_get(lane, "callbacks"), "\t");
 }

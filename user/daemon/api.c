@@ -165,6 +165,8 @@ static const struct {
 	{ "/v1/programs/upgrade", mr_api_program_post, mr_json_programs },
 	{ "/v1/programs/rollback", mr_api_program_post, mr_json_programs },
 	{ "/v1/lanes/restart", mr_api_lane_post, mr_json_lanes },
+	{ "/v1/lanes/drain", mr_api_drain_post, mr_json_lanes },
+	{ "/v1/lanes/resume", mr_api_drain_post, mr_json_lanes },
 };
 
 /* Bodies are read past; parameters stand in the URL. False: no page of this kind has that name. */

@@ -73,6 +73,14 @@ void mr_api_restart_tick(struct mr_child *c, uint64_t now);
 /** mr_api_lane_named() - by INTERFACE:QUEUE; NULL, or what is wrong, @lane unchanged */
 const char *mr_api_lane_named(const struct mr_child *c, const char *text, uint32_t *lane);
 
+/** mr_api_drain_post() - POST /v1/lanes/drain, /v1/lanes/resume (drain.c); as mr_api_program_post()
+ */
+enum mr_post mr_api_drain_post(struct mr_child *c, struct MHD_Connection *http, const char *url,
+			       void **state, unsigned int *status, const char **words);
+
+/** mr_api_number() - a decimal number from @lo to @hi, and nothing else */
+bool mr_api_number(const char *text, uint32_t lo, uint32_t hi, uint32_t *out);
+
 /* ----- what several bodies need: facts.c ----- */
 
 /** mr_address_text() is in daemon.h */
@@ -80,7 +88,7 @@ const char *mr_api_lane_named(const struct mr_child *c, const char *text, uint32
 /** mr_lane_stats_read() - a copy of a lane's counters */
 void mr_lane_stats_read(const struct mr_child *c, uint32_t lane, struct mr_lane_stats *out);
 
-/** mr_lane_state_text() - "starting", "serving", "stale", "stopping", "dead" */
+/** mr_lane_state_text() - "starting", "serving", "stale", "draining", "drained", ... */
 const char *mr_lane_state_text(const struct mr_child *c, uint32_t lane);
 
 /** mr_link_text() - "up", "down", "gone", "renamed" (and up) */

@@ -13,6 +13,7 @@
 #include "user/daemon/adopt.h"
 #include "user/daemon/attach_way.h"
 #include "user/daemon/bpf.h"
+#include "user/daemon/estate.h"
 #include "user/daemon/log.h"
 
 enum {
@@ -117,6 +118,11 @@ static int identify(struct mr_daemon *d, const struct mr_link *l, struct mr_stan
 	*verdict = NOTHING;
 	if (!s->id)
 		return 0;
+	s->fd = mr_estate_program(d, s->id, s->name);
+	if (s->fd >= 0) {
+		*verdict = DEAD;
+		return 0;
+	}
 	s->fd = bpf_prog_get_fd_by_id(s->id);
 	n = s->fd < 0 ? -errno : mr_program_maps(s->fd, s->name, ids);
 	if (n < 0)
@@ -331,14 +337,15 @@ static int climb(struct mr_daemon *d, struct mr_link *l)
 
 /*
  * The program of a daemon that died is exchanged at one instant where its mode is the one we want
- * and it is held as we would hold it, so that no frame goes past both. False: it is in the way.
+ * and it is held as we would hold it, so that no frame goes past both. With lanes that run it keeps
+ * its mode: a moment without any would end their connections. False: it is in the way.
  */
 static bool succeed(struct mr_daemon *d, struct mr_link *l, const struct mr_standing *s)
 {
 	enum mr_attach_mode mode = l->settings->mode;
 	enum mr_section section = s->native ? native_section(l) : MR_SECTION_XDP;
 
-	if (s->native ? mode == MR_ATTACH_GENERIC : mode != MR_ATTACH_GENERIC)
+	if (!d->adopting && (s->native ? mode == MR_ATTACH_GENERIC : mode != MR_ATTACH_GENERIC))
 		return false;
 	if (l->settings->by != (l->held >= 0 ? MR_ATTACH_BY_LINK : MR_ATTACH_BY_NETLINK))
 		return false;
@@ -350,8 +357,9 @@ static bool succeed(struct mr_daemon *d, struct mr_link *l, const struct mr_stan
 	mr_info("%s: took over from XDP program %s, id %u, of a millraced that died", l->name,
 		s->name, s->id);
 	if (!s->native)
-		snprintf(l->attach_why, sizeof(l->attach_why),
-			 "native: the configuration says mode: generic");
+		snprintf(l->attach_why, sizeof(l->attach_why), "native: %s",
+			 mode == MR_ATTACH_GENERIC ? "the configuration says mode: generic"
+						   : "the lanes ran in generic mode");
 	return read_back(d, l, s->native) == 0;
 }
 

@@ -34,6 +34,7 @@ enum mr_worker_state {
 	MR_WORKER_STARTING, /* runs, has not said READY */
 	MR_WORKER_SERVING,
 	MR_WORKER_STOPPING,
+	MR_WORKER_DRAINED, /* ended as it was asked to, and is not started again */
 };
 
 /* What the child knows of a lane's worker, beside struct mr_lane. */
@@ -47,6 +48,10 @@ struct mr_ward {
 	uint32_t failures; /* ends before READY, in a row */
 	bool killed;	   /* for its silence; the exit is to come */
 	bool leaving;	   /* asked to, for another to go on */
+	/* drain.c */
+	bool drain;		 /* asked to open nothing more, and to end */
+	uint64_t drain_until_ns; /* what is left then is reset; 0: never */
+	uint32_t drain_reset;	 /* connections that were */
 	/* beats.c */
 	bool stale;	 /* serving, and its heartbeat is older than stale_ms */
 	uint32_t stales; /* how often it became so */

@@ -10,7 +10,7 @@
 #include "user/daemon/api.h"
 #include "user/daemon/conns.h"
 
-static bool parse_number(const char *text, uint32_t lo, uint32_t hi, uint32_t *out)
+bool mr_api_number(const char *text, uint32_t lo, uint32_t hi, uint32_t *out)
 {
 	char *end;
 	unsigned long v;
@@ -23,23 +23,27 @@ static bool parse_number(const char *text, uint32_t lo, uint32_t hi, uint32_t *o
 	return !errno && !*end && v >= lo && v <= hi;
 }
 
+/* Without an interface the queue must be one lane's alone. */
 const char *mr_api_lane_named(const struct mr_child *c, const char *text, uint32_t *lane)
 {
 	const char *colon = strrchr(text, ':');
-	uint32_t queue;
+	size_t len = colon ? (size_t)(colon - text) : 0;
+	uint32_t queue = 0, found = 0, which = 0;
+	bool is_number = mr_api_number(colon ? colon + 1 : text, 0, MR_MAX_LANES, &queue);
 
-	if (!colon || !parse_number(colon + 1, 0, MR_MAX_LANES, &queue))
-		return "lane: there is no such lane; write it as INTERFACE:QUEUE";
-	for (uint32_t i = 0; i < c->d->n_lanes; i++) {
+	for (uint32_t i = 0; is_number && i < c->d->n_lanes; i++) {
 		const char *name = mr_lane_link(c->d, &c->d->lanes[i])->name;
 
-		if (c->d->lanes[i].index == queue && strlen(name) == (size_t)(colon - text) &&
-		    !memcmp(name, text, strlen(name))) {
-			*lane = i;
-			return NULL;
-		}
+		if (c->d->lanes[i].index != queue ||
+		    (colon && (strlen(name) != len || memcmp(name, text, len) != 0)))
+			continue;
+		which = i;
+		found++;
 	}
-	return "lane: there is no such lane; write it as INTERFACE:QUEUE";
+	if (found != 1)
+		return "lane: there is no such lane; write it as INTERFACE:QUEUE";
+	*lane = which;
+	return NULL;
 }
 
 static const char *set_lane(const struct mr_child *c, struct mr_conns_query *q, const char *text)
@@ -52,7 +56,7 @@ static const char *set_limit(const struct mr_child *c, struct mr_conns_query *q,
 	(void)c;
 	q->limit_given = true;
 	q->limit = UINT32_MAX;
-	if (!strcmp(text, "all") || parse_number(text, 1, UINT32_MAX - 1, &q->limit))
+	if (!strcmp(text, "all") || mr_api_number(text, 1, UINT32_MAX - 1, &q->limit))
 		return NULL;
 	return "limit: give 1 or more, or all";
 }
@@ -75,7 +79,7 @@ static const char *set_port(const struct mr_child *c, struct mr_conns_query *q, 
 	uint32_t port;
 
 	(void)c;
-	if (!parse_number(text, 1, 65535, &port))
+	if (!mr_api_number(text, 1, 65535, &port))
 		return "port: give 1 to 65535";
 	q->port = (int)port;
 	return NULL;
@@ -87,7 +91,7 @@ static const char *set_remote_port(const struct mr_child *c, struct mr_conns_que
 	uint32_t port;
 
 	(void)c;
-	if (!parse_number(text, 1, 65535, &port))
+	if (!mr_api_number(text, 1, 65535, &port))
 		return "remote_port: give 1 to 65535";
 	q->remote_port = (uint16_t)port;
 	return NULL;
@@ -113,7 +117,7 @@ static bool parse_prefix(const char *text, struct mr_prefix *p)
 		return false;
 	}
 	bits = most;
-	if (slash && !parse_number(slash + 1, 0, most, &bits))
+	if (slash && !mr_api_number(slash + 1, 0, most, &bits))
 		return false;
 	p->bits = (uint8_t)(bits + 128 - most);
 	return true;
@@ -164,30 +168,30 @@ static const char *set_id(const struct mr_child *c, struct mr_conns_query *q, co
 static const char *set_min_age(const struct mr_child *c, struct mr_conns_query *q, const char *text)
 {
 	(void)c;
-	return parse_number(text, 0, INT32_MAX, &q->min_age_ms) ? NULL
-								: "min_age_ms: give 0 or more";
+	return mr_api_number(text, 0, INT32_MAX, &q->min_age_ms) ? NULL
+								 : "min_age_ms: give 0 or more";
 }
 
 static const char *set_max_age(const struct mr_child *c, struct mr_conns_query *q, const char *text)
 {
 	(void)c;
-	return parse_number(text, 1, INT32_MAX, &q->max_age_ms) ? NULL
-								: "max_age_ms: give 1 or more";
+	return mr_api_number(text, 1, INT32_MAX, &q->max_age_ms) ? NULL
+								 : "max_age_ms: give 1 or more";
 }
 
 static const char *set_min_idle(const struct mr_child *c, struct mr_conns_query *q,
 				const char *text)
 {
 	(void)c;
-	return parse_number(text, 0, INT32_MAX, &q->min_idle_ms) ? NULL
-								 : "min_idle_ms: give 0 or more";
+	return mr_api_number(text, 0, INT32_MAX, &q->min_idle_ms) ? NULL
+								  : "min_idle_ms: give 0 or more";
 }
 
 static const char *set_min_retransmits(const struct mr_child *c, struct mr_conns_query *q,
 				       const char *text)
 {
 	(void)c;
-	return parse_number(text, 0, UINT16_MAX, &q->min_retransmits)
+	return mr_api_number(text, 0, UINT16_MAX, &q->min_retransmits)
 		       ? NULL
 		       : "min_retransmits: give 0 to 65535";
 }

@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -345,6 +346,22 @@ int mr_estate_lane(struct mr_daemon *d, struct mr_lane *l)
 	return err ? err : mr_bpf_socket(d, l);
 }
 
+int mr_estate_program(struct mr_daemon *d, uint32_t id, char name[16])
+{
+	for (int i = 0; i < d->n_held; i++) {
+		struct bpf_prog_info info = { 0 };
+		uint32_t len = sizeof(info);
+
+		if (strncmp(d->held[i].name, "program", 7) != 0 || d->held[i].fd < 0 ||
+		    bpf_obj_get_info_by_fd(d->held[i].fd, &info, &len) < 0 || info.id != id)
+			continue;
+		memcpy(name, info.name, 16);
+		name[15] = '\0';
+		return fcntl(d->held[i].fd, F_DUPFD_CLOEXEC, 3);
+	}
+	return -1;
+}
+
 int mr_estate_rules(struct mr_daemon *d)
 {
 	struct mr_config config;
@@ -477,6 +494,13 @@ static int keep_of(struct mr_daemon *d, const char *what, uint32_t number, const
 	return keep(d, name_of(name, what, number, part), fd);
 }
 
+static int keep_programs(struct mr_daemon *d)
+{
+	int err = keep(d, "program.xdp", d->bpf.program[MR_SECTION_XDP]);
+
+	return err ? err : keep(d, "program.frags", d->bpf.program[MR_SECTION_FRAGS]);
+}
+
 static int keep_link(struct mr_daemon *d, uint32_t i)
 {
 	const struct mr_link *l = &d->links[i];
@@ -516,6 +540,8 @@ static int keep_all(struct mr_daemon *d)
 
 	if (!err)
 		err = keep(d, "log.write", d->worker_log[1]);
+	if (!err)
+		err = keep_programs(d);
 	for (uint32_t i = 0; !err && i < d->n_links; i++)
 		err = keep_link(d, i);
 	for (uint32_t i = 0; !err && i < d->n_lanes; i++)
@@ -549,6 +575,11 @@ void mr_estate_worker(struct mr_daemon *d, const struct mr_lane *l)
 	mr_estate_note(d);
 	if (keep_worker(d, l) && was_kept)
 		mr_estate_keeper_spoke(d);
+}
+
+void mr_estate_programs(struct mr_daemon *d)
+{
+	keep_programs(d);
 }
 
 void mr_estate_keeper_spoke(struct mr_daemon *d)

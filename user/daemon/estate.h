@@ -41,6 +41,16 @@ int mr_estate_link(struct mr_daemon *d, struct mr_link *l);
 /** mr_estate_lane() - everything of a lane, in place of making it */
 int mr_estate_lane(struct mr_daemon *d, struct mr_lane *l);
 
+/**
+ * mr_estate_program() - the program with @id, if the daemon before us had it
+ * @name:	out: its name
+ *
+ * Others may only be looked at with CAP_SYS_ADMIN, which a service need not have.
+ *
+ * Return: a descriptor, the caller's, or -1
+ */
+int mr_estate_program(struct mr_daemon *d, uint32_t id, char name[16]);
+
 /** mr_estate_rules() - go on from the generation of rules that is in force */
 int mr_estate_rules(struct mr_daemon *d);
 
@@ -59,6 +69,9 @@ void mr_estate_note(struct mr_daemon *d);
 
 /** mr_estate_worker() - a lane's new worker and its socket are kept, before it is given anything */
 void mr_estate_worker(struct mr_daemon *d, const struct mr_lane *l);
+
+/** mr_estate_programs() - the programs were exchanged */
+void mr_estate_programs(struct mr_daemon *d);
 
 /** mr_estate_keeper_spoke() - it never does: it has ended, another is given everything */
 void mr_estate_keeper_spoke(struct mr_daemon *d);

@@ -43,9 +43,13 @@ const char *mr_lane_state_text(const struct mr_child *c, uint32_t lane)
 	case MR_WORKER_STARTING:
 		return "starting";
 	case MR_WORKER_SERVING:
-		return c->wards[lane].stale ? "stale" : "serving";
+		if (c->wards[lane].stale)
+			return "stale";
+		return c->wards[lane].drain ? "draining" : "serving";
 	case MR_WORKER_STOPPING:
 		return "stopping";
+	case MR_WORKER_DRAINED:
+		return "drained";
 	}
 	return "off";
 }

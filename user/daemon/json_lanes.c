@@ -8,6 +8,7 @@
 
 #include "shared/mr_verdict.h"
 #include "user/daemon/api.h"
+#include "user/daemon/drain.h"
 #include "user/daemon/bpf.h"
 
 static json_t *number(uint64_t v)
@@ -125,6 +126,7 @@ static void put_identity(json_t *o, struct mr_child *c, uint32_t i)
 	set(o, "epoch", l->epoch);
 	set(o, "restarts", l->restarts);
 	set(o, "stales", c->wards[i].stales);
+	json_object_set_new(o, "drain", mr_json_drain(&c->wards[i]));
 	json_object_set_new(o, "last_exit",
 			    json_string(l->has_exited ? mr_exit_words(l->last_status, words) : ""));
 	json_object_set_new(o, "cpu", l->cpu >= 0 ? json_integer(l->cpu) : json_null());

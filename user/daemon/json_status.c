@@ -106,7 +106,10 @@ static json_t *problems(const struct mr_child *c)
 		uint64_t age_ns;
 		const char *beat = mr_lane_beat(c, i, &age_ns);
 
-		if (c->wards[i].state != MR_WORKER_SERVING)
+		if (c->wards[i].state == MR_WORKER_DRAINED)
+			add_problem(a, name, (int)l->index,
+				    "drained; millrace lane resume starts it again");
+		else if (c->wards[i].state != MR_WORKER_SERVING)
 			add_problem(a, name, (int)l->index, "no worker serves; it is restarted");
 		else if (strcmp(beat, "fresh"))
 			add_problem(a, name, (int)l->index, "heartbeat is late");

@@ -71,7 +71,8 @@ static void put_interfaces(struct text *t)
 
 static void put_lane_states(struct text *t)
 {
-	static const char *const states[] = { "starting", "serving", "stale", "stopping", "dead" };
+	static const char *const states[] = { "starting", "serving",  "stale", "draining",
+					      "drained",  "stopping", "dead" };
 	uint32_t n = t->c->d->n_lanes;
 
 	head(t, "lane_state", "gauge", "1 for the state that the lane is in.");

@@ -92,6 +92,8 @@ static void request(void *arg, struct mr_request *q)
 		mr_request_serve(d, q);
 	if (q->type == MR_REQUEST_LISTEN || q->type == MR_REQUEST_UNLISTEN)
 		mr_estate_note(d);
+	else if (q->type == MR_REQUEST_UPGRADE || q->type == MR_REQUEST_ROLLBACK)
+		mr_estate_programs(d);
 }
 
 static void read_requests(struct parent *p)

@@ -18,7 +18,8 @@
  * FAILED	-					-
  * UPGRADE	a file of root's alone, ABI and maps as ours	error, words
  * ROLLBACK	there is a program before the current one	error, words
- * PROBE	lane exists				error, words: does the worker program fit it?
+ * PROBE	lane exists				error, words: does the worker program fit
+ * it?
  */
 #ifndef MR_DAEMON_REQUEST_H
 #define MR_DAEMON_REQUEST_H

@@ -11,6 +11,7 @@
 #include "user/daemon/api.h"
 #include "user/daemon/beats.h"
 #include "user/daemon/child.h"
+#include "user/daemon/drain.h"
 #include "user/daemon/log.h"
 #include "user/daemon/paths.h"
 
@@ -124,6 +125,8 @@ static void worker_is_ready(struct mr_child *c, struct mr_ward *w)
 	mr_info("%s: worker %d serves, epoch %u, %s%s%s", name_of(c, w), (int)l->pid, l->epoch,
 		l->zero_copy ? "zero-copy" : "copy", l->bind_why[0] ? ", " : "", l->bind_why);
 	mr_listeners_greet(c, w->lane);
+	if (w->drain)
+		mr_drain_tell(c, w->lane, MR_MSG_DRAIN);
 	report_start(c);
 	mr_api_restart_ready(c, w->lane);
 }
@@ -220,6 +223,11 @@ static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_
 	l->has_exited = true;
 	l->last_status = n->status;
 	forget_socket(c, w);
+	if (w->drain && w->state == MR_WORKER_STOPPING) {
+		mr_drain_done(c, w);
+		set_state(w, MR_WORKER_DRAINED);
+		return;
+	}
 	mr_exit_words(n->status, words);
 	if (w->leaving) { /* it served, and did what it was asked */
 		served = true;
@@ -303,10 +311,14 @@ void mr_supervise_tick(struct mr_child *c, uint64_t now)
 			mr_beats_look(c, w, GRACES * c->d->settings.grace_ms, now);
 			break;
 		case MR_WORKER_SERVING:
+			mr_drain_tick(c, w, now);
+			mr_beats_look(c, w, c->d->settings.grace_ms, now);
+			break;
 		case MR_WORKER_STOPPING:
 			mr_beats_look(c, w, c->d->settings.grace_ms, now);
 			break;
 		case MR_WORKER_ASKED:
+		case MR_WORKER_DRAINED:
 			break;
 		}
 	}

@@ -146,6 +146,7 @@ struct mr_lane {
 
 	/* the path table's head, when it was last read */
 	uint32_t paths_seq;
+	bool draining;	      /* nobody listens any more: mr_lane_drain() */
 	uint32_t follow_next; /* connections from here on have not followed it yet */
 	uint32_t n_mtu_routes;
 	struct mr_mtu_route mtu_route[MR_MTU_ROUTES];

@@ -334,6 +334,16 @@ uint64_t mr_lane_next_ns(const struct mr_lane *l)
 	return ms == UINT32_MAX ? UINT64_MAX : (l->now_ns / 1000000 + ms) * 1000000;
 }
 
+void mr_lane_drain(struct mr_lane *l, bool on)
+{
+	l->draining = on;
+}
+
+bool mr_lane_is_drained(const struct mr_lane *l)
+{
+	return l->draining && !l->stats->connections && !l->stats->half_open;
+}
+
 uint64_t mr_lane_texts(const struct mr_lane *l)
 {
 	return l->n_texts;

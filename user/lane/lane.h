@@ -100,6 +100,16 @@ void mr_lane_free(struct mr_lane *l);
 void mr_lane_leave(struct mr_lane *l);
 
 /**
+ * mr_lane_drain() - from now on nobody listens, or again
+ *
+ * SYNs are answered by RST, as at a closed port; what is open or half open goes on.
+ */
+void mr_lane_drain(struct mr_lane *l, bool on);
+
+/** mr_lane_is_drained() - it is draining, and nothing is open or half open any more */
+bool mr_lane_is_drained(const struct mr_lane *l);
+
+/**
  * mr_lane_turn() - one turn: receive, deliver, send, timers, refill. Never blocks
  *
  * Return: how many things it did; 0: the lane is idle

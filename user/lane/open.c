@@ -123,7 +123,7 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 	struct lane_rule *rule = asked ? &l->rules[asked->rule] : lane_rule_for(l, seg);
 	uint32_t i;
 
-	if (!rule || rule->failed || (asked && asked->owner_lane != l->s.lane))
+	if (!rule || rule->failed || l->draining || (asked && asked->owner_lane != l->s.lane))
 		return false;
 	l->stats->syns_in++;
 	if (lane_source_is_full(l, seg->tuple.remote)) {

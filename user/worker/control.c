@@ -99,6 +99,10 @@ static void obey(struct worker *w, const union message *m, size_t n)
 		w->leave = true;
 		w->stop = true;
 		return;
+	case MR_MSG_DRAIN:
+	case MR_MSG_RESUME:
+		mr_lane_drain(w->lane, m->head.type == MR_MSG_DRAIN);
+		return;
 	case MR_MSG_STOP:
 		w->stop = true;
 		return;

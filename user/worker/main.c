@@ -166,6 +166,10 @@ static void serve(struct worker *w)
 				worker_control(w);
 			continue;
 		}
+		if (mr_lane_is_drained(w->lane)) {
+			w->drained = true;
+			return;
+		}
 		if (comes_in_bursts(&pace) && gather(w, &pace))
 			continue;
 		if (comes_in_bursts(&pace) || beat->beat_ns - last_work >= busy_ns)
@@ -205,6 +209,8 @@ int main(int argc, char **argv)
 		mr_lane_leave(w.lane);
 	else
 		mr_lane_free(w.lane);
+	if (w.drained) /* nobody is to come back to it: no peer shall wait */
+		w.beats[w.hello.slot].beat_ns = 0;
 	worker_send(&w, &ready, MR_MSG_STOPPED, sizeof(ready));
 	w.port->ops->close(w.port);
 	return 0;

@@ -24,6 +24,7 @@ struct worker {
 	struct mr_lane *lane;
 	bool stop;
 	bool leave; /* stop, and let another worker go on */
+	bool drained; /* and so it ends */
 };
 
 /** worker_say() - one log line: "<prefix>lane N: ..." on standard error */
