@@ -17,7 +17,7 @@ enum {
 	MR_CLI_USAGE = 2,
 
 	MR_CLI_ARGUMENTS = 16, /* most that one verb takes */
-	MR_CLI_REST = 64,     /* most words of an argument that is written NAME... */
+	MR_CLI_REST = 64,      /* most words of an argument that is written NAME... */
 };
 
 /* What holds for the whole call. Strings are borrowed from argv and the environment. */
