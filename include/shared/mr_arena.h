@@ -14,9 +14,10 @@
 #include <stdint.h>
 
 #include "mr_endian.h"
+#include "mr_trace.h"
 
 enum {
-	MR_ARENA_LAYOUT = 7,	    /* raise it with any change of a record below */
+	MR_ARENA_LAYOUT = 8,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
 	MR_SACK_RUNS = 16,	    /* runs out of order that are remembered to be reported */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
@@ -34,6 +35,7 @@ enum mr_arena_area {
 	MR_AREA_ACTIVE,	       /* struct mr_active */
 	MR_AREA_MESSAGES,      /* message store: blocks of MR_MESSAGE_BLOCK bytes */
 	MR_AREA_MESSAGE_MAP,   /* one byte a block: the buddy order */
+	MR_AREA_TRACES,	       /* struct mr_trace, a ring */
 	MR_AREA_COUNT
 };
 
@@ -524,6 +526,11 @@ struct mr_active {
 	uint32_t taken;	       /* by the application since taken_us */
 	uint32_t taken_us;     /* 0: nothing was yet */
 	uint32_t taken_before; /* most of a round trip so far */
+
+	/* trace: the last events, a ring */
+	uint32_t n_traced;     /* events so far */
+	uint32_t trace_number; /* of the archived copy, 0: none */
+	struct mr_trace_event trace[MR_TRACE_EVENTS];
 };
 
 /* mr_active.urgent */

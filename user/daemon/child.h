@@ -74,7 +74,7 @@ struct mr_child {
 	struct mr_ward *wards;
 	struct mr_paths *paths;
 	struct MHD_Daemon *http;
-	struct mr_clients clients;		   /* of http */
+	struct mr_clients clients; /* of http */
 	struct mr_program_wait program_wait;
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC]; /* the child's list of listeners */
 	unsigned int spawns_asked;  /* requests that the parent has not answered yet: few at a */

@@ -75,6 +75,7 @@ static void lay_out(struct mr_arena_header *h, const struct mr_arena_sizes *s, u
 		[MR_AREA_ACTIVE] = { s->conns, sizeof(struct mr_active) }, /* sparse */
 		[MR_AREA_MESSAGES] = { blocks, MR_MESSAGE_BLOCK },
 		[MR_AREA_MESSAGE_MAP] = { blocks, 1 },
+		[MR_AREA_TRACES] = { MR_TRACES, sizeof(struct mr_trace) },
 	};
 	uint64_t offset = round_up(sizeof(*h), align);
 
@@ -174,6 +175,8 @@ static bool is_record_bytes(enum mr_arena_area area, uint32_t bytes)
 		return bytes == MR_MESSAGE_BLOCK;
 	case MR_AREA_MESSAGE_MAP:
 		return bytes == 1;
+	case MR_AREA_TRACES:
+		return bytes == sizeof(struct mr_trace);
 	case MR_AREA_COUNT:
 		break;
 	}
@@ -207,7 +210,8 @@ static int check_header(const struct mr_arena_header *h, uint64_t file_bytes)
 	}
 	if (h->area[MR_AREA_FRAMES].count != h->area[MR_AREA_FRAME_RECORDS].count ||
 	    h->area[MR_AREA_MESSAGES].count != h->area[MR_AREA_MESSAGE_MAP].count ||
-	    h->area[MR_AREA_ACTIVE].count < h->area[MR_AREA_CONNS].count)
+	    h->area[MR_AREA_ACTIVE].count < h->area[MR_AREA_CONNS].count ||
+	    h->area[MR_AREA_TRACES].count != MR_TRACES)
 		return -EBADMSG;
 	return 0;
 }

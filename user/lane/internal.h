@@ -5,6 +5,7 @@
 
 #include "user/frame/frames.h"
 #include "user/frame/messages.h"
+#include "user/frame/traces.h"
 #include "user/lane/lane.h"
 #include "user/lane/sources.h"
 #include "user/lane/table.h"
@@ -103,6 +104,7 @@ struct mr_lane {
 	uint32_t n_sessions;
 	uint32_t free_session;
 	struct mr_actives actives;
+	struct mr_traces traces;
 	struct mr_pmtu_cache pmtu;
 
 	/* connections that want something in this turn, and those that wait for room */

@@ -13,7 +13,8 @@ void lane_records_init(struct mr_lane *l)
 {
 	const struct mr_arena *a = l->s.arena;
 	struct mr_active *actives;
-	uint32_t n_actives;
+	struct mr_trace *traces;
+	uint32_t n_actives, n_traces;
 
 	l->header = (struct mr_arena_header *)(void *)a->base;
 	l->conns = mr_arena_area(a, MR_AREA_CONNS, &l->n_conns);
@@ -22,6 +23,8 @@ void lane_records_init(struct mr_lane *l)
 	l->sessions = mr_arena_area(a, MR_AREA_SESSIONS, &l->n_sessions);
 	actives = mr_arena_area(a, MR_AREA_ACTIVE, &n_actives);
 	mr_actives_init(&l->actives, actives, n_actives, l->conns);
+	traces = mr_arena_area(a, MR_AREA_TRACES, &n_traces);
+	mr_traces_init(&l->traces, traces, n_traces);
 	l->free_conn = MR_NONE;
 	l->free_half = MR_NONE;
 	for (uint32_t i = l->n_halves; i-- > 0; l->free_half = i) {
