@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "mr_endian.h"
+#include "mr_trace.h"
 
 enum {
 	MR_ARENA_LAYOUT = 8,	    /* raise it with any change of a record below */
@@ -36,6 +37,7 @@ enum mr_arena_area {
 	MR_AREA_MESSAGE_MAP,   /* one byte a block: the buddy order */
 	MR_AREA_APP_STATES,    /* an application's bytes of each connection */
 	MR_AREA_HAND,	       /* struct mr_hand, one */
+	MR_AREA_TRACES,	       /* struct mr_trace, a ring */
 	MR_AREA_COUNT
 };
 
@@ -526,6 +528,11 @@ struct mr_active {
 	uint32_t taken;	       /* by the application since taken_us */
 	uint32_t taken_us;     /* 0: nothing was yet */
 	uint32_t taken_before; /* most of a round trip so far */
+
+	/* trace: the last events, a ring */
+	uint32_t n_traced;     /* events so far */
+	uint32_t trace_number; /* of the archived copy, 0: none */
+	struct mr_trace_event trace[MR_TRACE_EVENTS];
 };
 
 /* mr_active.urgent */

@@ -49,7 +49,7 @@ def directory():
 def daemon(directory):
     """A daemon that answers as documented."""
     fake = FakeDaemon(directory / "control.sock")
-    for path in ("/v1/status", "/v1/lanes", "/v1/rules", "/v1/conns", "/v1/stats"):
+    for path in ("/v1/status", "/v1/lanes", "/v1/rules", "/v1/conns", "/v1/stats", "/v1/traces"):
         fake.answers[path] = documented(path)
     yield fake
     fake.close()

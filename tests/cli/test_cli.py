@@ -676,3 +676,20 @@ def test_config_check_without_a_daemon_says_so(directory):
     result = call("config", "check", "f", binary=directory / "millrace", PATH="/nowhere")
     assert result.status == 1
     assert "cannot find millraced" in result.err
+
+
+# ----- trace -----
+
+def test_trace_list_and_show(millrace, daemon):
+    """As docs/control-api.md has it; the id is asked for."""
+    listed = millrace("trace", "list")
+    assert listed.status == 0
+    assert "mrs0:0:17 192.0.2.2:7000 192.0.2.1:51544 echo closed reset_by_peer 5.0 s 3" in \
+        squeezed(listed.out)
+    shown = millrace("trace", "show", "mrs0:0:17")
+    lines = squeezed(shown.out).splitlines()
+    assert len(lines) == 4 and "connection 17.3 rule echo, the last 3 events of 3" in lines[0]
+    assert lines[1].strip() == ("6.2 s ago timeout ESTABLISHED acknowledged=8812 in_a_row=1 "
+                                "rto_ms=204")
+    assert lines[3].endswith("reason=reset_by_peer")
+    assert daemon.requests[-1] == ("/v1/traces", {"id": "mrs0:0:17"})

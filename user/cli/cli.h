@@ -88,6 +88,8 @@ int mr_cli_stats_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_config_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_config_check(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_check(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_trace_list(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_trace_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_capture(struct mr_cli *cli, const struct mr_arguments *a);
 
 #endif

@@ -67,6 +67,10 @@ static const struct verb verbs[] = {
 	  "verdicts and counters of all lanes, without zeros" },
 	{ "top [-b] [-d SECONDS] [-n N] [--sort KEY]", mr_cli_top,
 	  "lanes, rates and drops as they change; -b: as text for scripts" },
+	{ "trace list",			mr_cli_trace_list,
+	  "connections that met a timeout or a reset" },
+	{ "trace show ID",		mr_cli_trace_show,
+	  "what happened to one of them" },
 	{ "help",			help,
 	  "this text" },
 	/* clang-format on */

@@ -144,6 +144,19 @@ static enum MHD_Result serve_metrics(struct mr_child *c, struct MHD_Connection *
 	return reply(http, MHD_HTTP_OK, METRICS_TYPE, body, bytes);
 }
 
+static enum MHD_Result serve_traces(struct mr_child *c, struct MHD_Connection *http)
+{
+	const char *id = MHD_lookup_connection_value(http, MHD_GET_ARGUMENT_KIND, "id");
+	json_t *o = mr_json_traces(c, id);
+
+	if (id && o && !json_array_size(json_object_get(o, "traces"))) {
+		json_decref(o);
+		return reply_error(http, MHD_HTTP_BAD_REQUEST,
+				   "id: there is no such trace (any more); /v1/traces lists them");
+	}
+	return reply_json(http, MHD_HTTP_OK, o);
+}
+
 static const struct {
 	const char *path;
 	json_t *(*body)(struct mr_child *c);
@@ -152,7 +165,8 @@ static const struct {
 	{ "/v1/status", mr_json_status, NULL },	    { "/v1/lanes", mr_json_lanes, NULL },
 	{ "/v1/rules", mr_json_rules, NULL },	    { "/v1/stats", mr_json_stats, NULL },
 	{ "/v1/config", mr_json_config, NULL },	    { "/v1/conns", NULL, serve_conns },
-	{ "/v1/programs", mr_json_programs, NULL }, { "/metrics", NULL, serve_metrics },
+	{ "/v1/programs", mr_json_programs, NULL }, { "/v1/traces", NULL, serve_traces },
+	{ "/metrics", NULL, serve_metrics },
 };
 
 /* What changes something, and what is shown when it did. */
@@ -234,7 +248,7 @@ enum MHD_Result mr_api_request(void *arg, struct MHD_Connection *http, const cha
 	}
 	return reply_error(
 		http, MHD_HTTP_NOT_FOUND,
-		"no such page; there are /v1/status, lanes, rules, conns, stats, config, "
+		"no such page; there are /v1/status, lanes, rules, conns, traces, stats, config, "
 		"programs and /metrics");
 }
 

@@ -36,6 +36,9 @@ json_t *mr_json_stats(struct mr_child *c);
 json_t *mr_json_config(struct mr_child *c);
 json_t *mr_json_programs(struct mr_child *c);
 
+/** mr_json_traces() - all of them, or, with its events, that of @id; @id NULL: all */
+json_t *mr_json_traces(struct mr_child *c, const char *id);
+
 /** mr_metrics_text() - Prometheus text format, to be freed, or NULL */
 char *mr_metrics_text(struct mr_child *c, size_t *bytes);
 

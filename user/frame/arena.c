@@ -77,6 +77,7 @@ static void lay_out(struct mr_arena_header *h, const struct mr_arena_sizes *s, u
 		[MR_AREA_MESSAGE_MAP] = { blocks, 1 },
 		[MR_AREA_APP_STATES] = { s->conns, MR_APP_STATE_BYTES }, /* sparse */
 		[MR_AREA_HAND] = { 1, sizeof(struct mr_hand) },
+		[MR_AREA_TRACES] = { MR_TRACES, sizeof(struct mr_trace) },
 	};
 	uint64_t offset = round_up(sizeof(*h), align);
 
@@ -180,6 +181,8 @@ static bool is_record_bytes(enum mr_arena_area area, uint32_t bytes)
 		return bytes == MR_APP_STATE_BYTES;
 	case MR_AREA_HAND:
 		return bytes == sizeof(struct mr_hand);
+	case MR_AREA_TRACES:
+		return bytes == sizeof(struct mr_trace);
 	case MR_AREA_COUNT:
 		break;
 	}
@@ -215,7 +218,7 @@ static int check_header(const struct mr_arena_header *h, uint64_t file_bytes)
 	    h->area[MR_AREA_MESSAGES].count != h->area[MR_AREA_MESSAGE_MAP].count ||
 	    h->area[MR_AREA_ACTIVE].count < h->area[MR_AREA_CONNS].count ||
 	    h->area[MR_AREA_APP_STATES].count < h->area[MR_AREA_CONNS].count ||
-	    h->area[MR_AREA_HAND].count < 1)
+	    h->area[MR_AREA_HAND].count < 1 || h->area[MR_AREA_TRACES].count != MR_TRACES)
 		return -EBADMSG;
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "user/frame/frames.h"
 #include "user/frame/messages.h"
+#include "user/frame/traces.h"
 #include "user/lane/lane.h"
 #include "user/lane/sources.h"
 #include "user/lane/table.h"
@@ -97,6 +98,7 @@ struct mr_lane {
 	struct mr_actives actives;
 	uint8_t *states;      /* of applications, hand->state_bytes each, by connection */
 	uint32_t state_bytes; /* as the applications of the rules want it */
+	struct mr_traces traces;
 	struct mr_pmtu_cache pmtu;
 	struct mr_hand *hand; /* what is being changed: see lane_hold() */
 

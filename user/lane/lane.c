@@ -54,6 +54,7 @@ static void configure_tcp(struct mr_lane *l)
 	l->hash_key = (struct mr_siphash_key){ { c->hash_secret[0], c->hash_secret[1] } };
 	l->tcp.frames = &l->frames;
 	l->tcp.actives = &l->actives;
+	l->tcp.traces = &l->traces;
 	l->tcp.pmtu = &l->pmtu;
 	l->tcp.config = &l->tcp_config;
 	l->tcp.ops = &lane_tcp_ops;

@@ -13,7 +13,8 @@ void lane_records_init(struct mr_lane *l)
 {
 	const struct mr_arena *a = l->s.arena;
 	struct mr_active *actives;
-	uint32_t n_actives;
+	struct mr_trace *traces;
+	uint32_t n_actives, n_traces;
 
 	l->header = (struct mr_arena_header *)(void *)a->base;
 	l->conns = mr_arena_area(a, MR_AREA_CONNS, &l->n_conns);
@@ -24,6 +25,8 @@ void lane_records_init(struct mr_lane *l)
 	mr_actives_init(&l->actives, actives, n_actives, l->conns);
 	l->states = mr_arena_area(a, MR_AREA_APP_STATES, NULL);
 	l->hand = mr_arena_area(a, MR_AREA_HAND, NULL);
+	traces = mr_arena_area(a, MR_AREA_TRACES, &n_traces);
+	mr_traces_init(&l->traces, traces, n_traces);
 	l->free_conn = MR_NONE;
 	l->free_half = MR_NONE;
 	l->free_wait = MR_NONE;

@@ -255,6 +255,7 @@ static enum step second_check_rst_bit(struct mr_tcp *t, struct mr_conn *c,
 		return STEP_DONE;
 	}
 	t->stats->resets_in++;
+	mr_trace(t, c, MR_TRACE_RESET_IN, 0, 0);
 	switch (c->state) {
 	case MR_SYN_RECEIVED:
 		mr_tcp_close_conn(t, c,

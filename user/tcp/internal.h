@@ -76,6 +76,10 @@ uint32_t mr_tcp_user_timeout(const struct mr_tcp *t, const struct mr_active *a);
 void mr_tcp_check_urg_bit(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
 void mr_tcp_fill_urgent(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out *out);
 
+/* trace.c */
+void mr_trace(struct mr_tcp *t, struct mr_conn *c, enum mr_trace_kind kind, uint16_t detail,
+	      uint32_t value);
+
 /* state.c */
 void mr_tcp_set_state(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_state state);
 void mr_tcp_close_conn(struct mr_tcp *t, struct mr_conn *c, enum mr_close_reason reason);

@@ -199,6 +199,7 @@ void mr_tcp_send_rst(struct mr_tcp *t, struct mr_conn *c)
 	if (c->flags & MR_CONN_TIMESTAMPS) /* RFC 7323 3.2: SHOULD in a RST, too */
 		fill_timestamps(t, c, &out);
 	t->stats->resets_out++;
+	mr_trace(t, c, MR_TRACE_RESET_OUT, 0, 0);
 	t->ops->reply(t, mr_conn_tuple(c), &link, &out);
 }
 

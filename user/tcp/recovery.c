@@ -42,6 +42,7 @@ static void undo(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 	a->frto = MR_FRTO_OFF;
 	mr_scoreboard_found(t, c, a);
 	t->stats->spurious_recoveries++;
+	mr_trace(t, c, MR_TRACE_UNDO, 0, 0);
 	mr_recovery_event(t, c, a, MR_CC_UNDO);
 	mr_tcp_want_output(t, c);
 }
@@ -136,6 +137,7 @@ void mr_recovery_begin(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
 	a->prr_flight = max_u32(flight, 1);
 	a->tlp_is_out = 0;
 	t->stats->fast_retransmits++;
+	mr_trace(t, c, MR_TRACE_RECOVERY, 0, a->lost);
 }
 
 static void end(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)

@@ -23,6 +23,8 @@ void mr_tcp_want_output(struct mr_tcp *t, struct mr_conn *c)
 void mr_tcp_set_state(struct mr_tcp *t, struct mr_conn *c, enum mr_tcp_state state)
 {
 	c->state = (uint8_t)state;
+	if (state != MR_CLOSED)
+		mr_trace(t, c, MR_TRACE_STATE, 0, 0);
 	switch (state) {
 	case MR_ESTABLISHED:
 		mr_timer_established(t, c);
@@ -57,6 +59,7 @@ void mr_tcp_close_conn(struct mr_tcp *t, struct mr_conn *c, enum mr_close_reason
 {
 	if (c->close_reason == MR_CLOSE_NONE)
 		c->close_reason = (uint8_t)reason;
+	mr_trace(t, c, MR_TRACE_CLOSED, c->close_reason, 0);
 	mr_tcp_drop_sent(t, c);
 	mr_tcp_drop_received(t, c);
 	mr_tcp_set_state(t, c, MR_CLOSED);

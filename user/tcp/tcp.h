@@ -39,6 +39,7 @@ enum mr_tcp_event {
 
 struct mr_tcp;
 struct mr_fast_open_cache;
+struct mr_traces;
 
 /**
  * struct mr_tcp_ops - what TCP needs from its lane
@@ -123,6 +124,7 @@ struct mr_tcp {
 	uint32_t ts_offset; /* added to now_ms in timestamps, so that uptime does not show */
 	struct mr_frames *frames;
 	struct mr_actives *actives;
+	struct mr_traces *traces; /* where traces are archived, NULL: nowhere */
 	struct mr_pmtu_cache *pmtu;
 	const struct mr_tcp_config *config;
 	const struct mr_tcp_ops *ops;

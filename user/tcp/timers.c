@@ -231,6 +231,8 @@ void mr_timer_window_closed(struct mr_tcp *t, struct mr_conn *c)
 {
 	if (c->flags & MR_CONN_PROBING && c->deadline[MR_DEADLINE_RETRANSMIT])
 		return;
+	if (!(c->flags & MR_CONN_PROBING))
+		mr_trace(t, c, MR_TRACE_WINDOW_CLOSED, 0, c->tx_bytes);
 	c->flags |= MR_CONN_PROBING;
 	if (!c->unacked_ms)
 		c->unacked_ms = at(t, 0);
@@ -242,6 +244,7 @@ void mr_timer_window_opened(struct mr_tcp *t, struct mr_conn *c)
 {
 	if (!(c->flags & MR_CONN_PROBING))
 		return;
+	mr_trace(t, c, MR_TRACE_WINDOW_OPENED, 0, c->snd_wnd);
 	c->flags &= ~MR_CONN_PROBING;
 	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
 	c->unacked_ms = 0;
@@ -385,6 +388,7 @@ static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
 	uint32_t flight = mr_conn_flight(t, c);
 
 	t->stats->retransmit_timeouts++;
+	mr_trace(t, c, MR_TRACE_TIMEOUT, c->backoff + 1u, mr_rto_backed_off(c));
 	if (t->now_ms - c->unacked_ms >= r2_ms(c)) {
 		give_up(t, c);
 		return;
@@ -423,6 +427,7 @@ static void tail_probe(struct mr_tcp *t, struct mr_conn *c)
 
 	if (mr_tlp_may(t, c, a) && mr_tcp_send_tail_probe(t, c)) {
 		t->stats->tlp_probes++;
+		mr_trace(t, c, MR_TRACE_TAIL_PROBE, 0, 0);
 		a->tlp_is_out = 1;
 		a->tlp_end_seq = c->snd_nxt;
 	}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * GET /v1/traces: what happened to connections that met a timeout or a reset, out of the lanes'
+ * arenas. Records are copies; nothing in them is followed, and every number is bounded.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "user/daemon/api.h"
+#include "user/daemon/arenas.h"
+
+struct walk {
+	struct mr_child *c;
+	uint32_t lane;
+	uint32_t now_ms;
+	const char *id; /* the one that is wanted, with its events; NULL: all, without */
+	json_t *traces;
+};
+
+static const char *const state_names[] = MR_TCP_STATE_NAMES;
+
+static const char *const close_names[] = {
+#define R(name, field, error, text) #field,
+	MR_CLOSE_REASONS(R)
+#undef R
+};
+
+static const char *const kind_names[] = {
+#define K(name, word, archived, text) word,
+	MR_TRACE_KINDS(K)
+#undef K
+};
+
+static void set(json_t *o, const char *key, uint64_t v)
+{
+	json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+static const char *word_of(const char *const *words, uint32_t n, uint32_t i)
+{
+	return i < n ? words[i] : "unknown";
+}
+
+/* The lane's clock is CLOCK_MONOTONIC in ms, modulo 2^32. */
+static uint32_t ago(const struct walk *w, uint32_t then)
+{
+	uint32_t d = w->now_ms - then;
+
+	return d > INT32_MAX ? 0 : d;
+}
+
+static json_t *event(const struct walk *w, const struct mr_trace_event *e)
+{
+	json_t *o = json_object();
+
+	set(o, "ago_ms", ago(w, e->time_ms));
+	json_object_set_new(o, "event",
+			    json_string(word_of(kind_names, MR_TRACE_KIND_COUNT, e->kind)));
+	json_object_set_new(o, "state",
+			    json_string(word_of(state_names, MR_TCP_STATE_COUNT, e->state)));
+	set(o, "bytes_acknowledged", e->sent ? e->sent - 1 : 0); /* SYN has the first number */
+	if (e->kind == MR_TRACE_TIMEOUT) {
+		set(o, "in_a_row", e->detail);
+		set(o, "rto_ms", e->value);
+	} else if (e->kind == MR_TRACE_CLOSED) {
+		json_object_set_new(
+			o, "reason",
+			json_string(word_of(close_names, MR_CLOSE_REASON_COUNT, e->detail)));
+	} else if (e->kind == MR_TRACE_RECOVERY || e->kind == MR_TRACE_WINDOW_CLOSED ||
+		   e->kind == MR_TRACE_WINDOW_OPENED) {
+		set(o, "bytes", e->value);
+	}
+	return o;
+}
+
+static uint32_t events_of(const struct mr_trace *r)
+{
+	return r->n_events < MR_TRACE_EVENTS ? r->n_events : MR_TRACE_EVENTS;
+}
+
+/* What the last event says of the connection. */
+static void put_last(const struct walk *w, json_t *o, const struct mr_trace *r)
+{
+	uint32_t n = events_of(r);
+	const struct mr_trace_event *e = &r->event[n ? n - 1 : 0];
+	bool closed = n && e->kind == MR_TRACE_CLOSED;
+
+	json_object_set_new(
+		o, "last", json_string(n ? word_of(kind_names, MR_TRACE_KIND_COUNT, e->kind) : ""));
+	json_object_set_new(
+		o, "close_reason",
+		closed ? json_string(word_of(close_names, MR_CLOSE_REASON_COUNT, e->detail))
+		       : json_null());
+	json_object_set_new(o, "last_ago_ms",
+			    n ? json_integer((json_int_t)ago(w, e->time_ms)) : json_null());
+}
+
+static json_t *trace(const struct walk *w, const struct mr_trace *r, const char *id)
+{
+	const struct mr_daemon *d = w->c->d;
+	const struct mr_lane *lane = &d->lanes[w->lane];
+	json_t *o = json_object(), *events;
+	char text[64];
+
+	json_object_set_new(o, "id", json_string(id));
+	json_object_set_new(o, "interface", json_string(mr_lane_link(d, lane)->name));
+	set(o, "queue", lane->index);
+	snprintf(text, sizeof(text), "%" PRIu32 ".%" PRIu32, r->conn, r->generation);
+	json_object_set_new(o, "connection", json_string(text));
+	json_object_set_new(o, "local", json_string(mr_address_text(r->local, text)));
+	set(o, "local_port", mr_be16(r->local_port));
+	json_object_set_new(o, "remote", json_string(mr_address_text(r->remote, text)));
+	set(o, "remote_port", mr_be16(r->remote_port));
+	json_object_set_new(o, "rule",
+			    r->rule < d->settings.n_rules
+				    ? json_string(d->settings.rules[r->rule].lane.name)
+				    : json_null());
+	put_last(w, o, r);
+	set(o, "events_total", r->n_total);
+	if (!w->id)
+		return o;
+	events = json_array();
+	for (uint32_t i = 0; i < events_of(r); i++)
+		json_array_append_new(events, event(w, &r->event[i]));
+	json_object_set_new(o, "events", events);
+	return o;
+}
+
+static bool put_record(void *arg, uint32_t index, const void *record)
+{
+	const struct mr_trace *r = record;
+	struct walk *w = arg;
+	char id[80];
+
+	if (!r->number || r->number % MR_TRACES != index)
+		return true;
+	snprintf(id, sizeof(id), "%s:%" PRIu32 ":%" PRIu32,
+		 mr_lane_link(w->c->d, &w->c->d->lanes[w->lane])->name,
+		 w->c->d->lanes[w->lane].index, r->number);
+	if (!w->id || !strcmp(w->id, id))
+		json_array_append_new(w->traces, trace(w, r, id));
+	return true;
+}
+
+json_t *mr_json_traces(struct mr_child *c, const char *id)
+{
+	struct walk w = {
+		.c = c,
+		.now_ms = (uint32_t)(mr_now_ns() / 1000000),
+		.id = id,
+		.traces = json_array(),
+	};
+
+	for (w.lane = 0; w.lane < c->d->n_lanes; w.lane++)
+		mr_arena_each(&c->d->lanes[w.lane], MR_AREA_TRACES, 0, put_record, &w);
+	return json_pack("{s:i, s:o}", "v", 1, "traces", w.traces);
+}
