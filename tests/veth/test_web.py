@@ -92,7 +92,7 @@ def browser(*options, seconds=60):
     done = lib.server.run("env", f"HOME={home}", "chromium", "--headless", "--no-sandbox",
                           "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                           "--disable-background-networking", "--hide-scrollbars",
-                          f"--user-data-dir={home}", "--virtual-time-budget=9000", *options,
+                          f"--user-data-dir={home}", "--virtual-time-budget=5500", *options,
                           f"http://127.0.0.1:{PORT}/", timeout=seconds)
     shutil.rmtree(home, ignore_errors=True)
     return done
@@ -127,7 +127,6 @@ def test_browser_shows_lanes_rules_and_connections():
 @pytest.mark.parametrize("name, options", [
     ("light", ["--window-size=1280,1500"]),
     ("dark", ["--window-size=1280,1500", "--blink-settings=preferredColorScheme=0"]),
-    ("narrow", ["--window-size=500,1800"]),
 ])
 def test_screenshot_is_kept(name, options):
     """build/web/NAME.png, a picture that is more than an empty page."""

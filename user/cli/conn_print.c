@@ -13,25 +13,28 @@ enum {
 
 /* ----- cells made of several columns ----- */
 
-/* @text behind @at, as much as there is room for; printf() would cost more than all else here. */
-static char *join(char *at, const char *end, const char *text)
+/*
+ * @text into @out from @at on, as much as there is room for before @most; where it ends. printf()
+ * would cost more than all else here.
+ */
+static size_t join(char out[MR_VALUE_BYTES], size_t at, size_t most, const char *text)
 {
-	while (*text && at < end - 1)
-		*at++ = *text++;
-	*at = '\0';
+	while (*text && at + 1 < most)
+		out[at++] = *text++;
+	out[at] = '\0';
 	return at;
 }
 
 static void endpoint(struct mr_rows *r, const char *address, const char *port,
 		     char out[MR_VALUE_BYTES])
 {
-	const char *where = mr_rows_cell(r, address), *end = out + MR_VALUE_BYTES;
+	const char *where = mr_rows_cell(r, address);
 	bool is_ipv6 = strchr(where, ':');
-	char *at = join(out, end - 16, is_ipv6 ? "[" : "");
+	size_t at = join(out, 0, MR_VALUE_BYTES - 16, is_ipv6 ? "[" : "");
 
-	at = join(at, end - 16, where);
-	at = join(at, end, is_ipv6 ? "]:" : ":");
-	join(at, end, mr_rows_cell(r, port));
+	at = join(out, at, MR_VALUE_BYTES - 16, where);
+	at = join(out, at, MR_VALUE_BYTES, is_ipv6 ? "]:" : ":");
+	join(out, at, MR_VALUE_BYTES, mr_rows_cell(r, port));
 }
 
 static void local_text(struct mr_rows *r, char out[MR_VALUE_BYTES])
@@ -46,14 +49,14 @@ static void remote_text(struct mr_rows *r, char out[MR_VALUE_BYTES])
 
 static void lane_text(struct mr_rows *r, char out[MR_VALUE_BYTES])
 {
-	const char *id, *end = out + MR_VALUE_BYTES;
-	char *at = join(out, end - 64, mr_rows_cell(r, "interface"));
+	size_t at = join(out, 0, MR_VALUE_BYTES - 64, mr_rows_cell(r, "interface"));
+	const char *id;
 
-	at = join(at, end, ":");
-	at = join(at, end, mr_rows_cell(r, "queue"));
+	at = join(out, at, MR_VALUE_BYTES, ":");
+	at = join(out, at, MR_VALUE_BYTES, mr_rows_cell(r, "queue"));
 	id = mr_rows_cell(r, "id");
-	at = join(at, end, id[0] == '-' ? "" : "/");
-	join(at, end, id[0] == '-' ? "" : id);
+	at = join(out, at, MR_VALUE_BYTES, id[0] == '-' ? "" : "/");
+	join(out, at, MR_VALUE_BYTES, id[0] == '-' ? "" : id);
 }
 
 /* Whole units: a column is read down, not across. */

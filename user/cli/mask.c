@@ -141,7 +141,7 @@ static size_t find(const char *text, enum kind *kind, unsigned char bytes[16])
 {
 	size_t len = 0;
 
-	while (is_address_char(text[len]) && len <= TEXT_BYTES)
+	while (len <= TEXT_BYTES && is_address_char(text[len]))
 		len++;
 	for (; len >= 2; len--) {
 		if (is_word_char(text[len]) && is_word_char(text[len - 1]))

@@ -25,9 +25,9 @@ static const char nonce_mark[] = "00000000000000000000000000000000";
 __asm__(".pushsection .rodata\n"
 	"mr_web_page:\n"
 	".incbin \"user/daemon/web.html\"\n"
-	"mr_web_page_end:\n"
+	".byte 0\n"
 	".popsection\n");
-extern const char mr_web_page[], mr_web_page_end[];
+extern const char mr_web_page[];
 
 static enum MHD_Result reply_words(struct MHD_Connection *http, unsigned int status,
 				   const char *words)
@@ -49,7 +49,7 @@ static enum MHD_Result reply_words(struct MHD_Connection *http, unsigned int sta
 /* A page whose nonce is new: what somebody managed to write into it would not run. */
 static char *page_with_nonce(char nonce[NONCE_CHARS + 1])
 {
-	size_t bytes = (size_t)(mr_web_page_end - mr_web_page);
+	size_t bytes = strlen(mr_web_page);
 	uint8_t secret[NONCE_BYTES];
 	char *page = malloc(bytes + 1), *at;
 
