@@ -26,9 +26,10 @@ def test_everything_has_a_page():
 @pytest.mark.skipif(not shutil.which("mandoc"), reason="there is no mandoc")
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_mandoc_finds_no_fault(page):
+    """But for the order of references, which is a matter of taste."""
     done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], stdout=subprocess.PIPE,
                           text=True, check=False)
-    assert not done.stdout
+    assert not [line for line in done.stdout.splitlines() if "unusual Xr order" not in line]
 
 
 @pytest.mark.skipif(not shutil.which("mandoc"), reason="there is no mandoc")
