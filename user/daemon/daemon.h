@@ -143,11 +143,12 @@ struct mr_lane {
 	int doorbell;
 	int capture;
 	/* the worker that runs now */
-	pid_t pid;     /* 0: none */
-	int pidfd;     /* of it or of the last one; parent only */
-	int socket;    /* our end of its pair, -1: none */
-	bool outdated; /* it runs with another configuration than @config */
-	bool adopted;  /* a daemon before us started it: not our child */
+	pid_t pid;	  /* 0: none */
+	int pidfd;	  /* of it or of the last one; parent only */
+	int socket;	  /* our end of its pair, -1: none */
+	bool other_rules; /* connections of the last one have rules that are others now */
+	bool outdated;	  /* it runs with another configuration than @config */
+	bool adopted;	  /* a daemon before us started it: not our child */
 	uint32_t epoch;
 	uint32_t restarts;
 	int last_status; /* of waitpid() */

@@ -282,25 +282,33 @@ static void *map_config(int fd, size_t *bytes)
 	return p;
 }
 
-/* The same but for what a lane follows by itself? */
-static bool is_same_config(int old_fd, int new_fd)
+/* Connections know rules by their number: rules may only have come behind them. */
+static bool has_other_rules(const struct mr_lane_config *o, const struct mr_lane_config *n)
+{
+	return o->n_rules > n->n_rules ||
+	       memcmp(o + 1, n + 1, o->n_rules * sizeof(struct mr_lane_rule)) != 0;
+}
+
+/* Its worker runs with the old one: is that the same but for what a lane follows by itself? */
+static void compare_configs(struct mr_lane *l, int old_fd, int new_fd)
 {
 	size_t old_bytes = 0, new_bytes = 0;
 	struct mr_lane_config *o = map_config(old_fd, &old_bytes);
 	const struct mr_lane_config *n = map_config(new_fd, &new_bytes);
-	bool same = false;
 
-	if (o != MAP_FAILED && n != MAP_FAILED && old_bytes == new_bytes) {
+	l->outdated = l->other_rules = true;
+	if (o != MAP_FAILED && n != MAP_FAILED &&
+	    old_bytes >= sizeof(*o) + (uint64_t)o->n_rules * sizeof(struct mr_lane_rule)) {
 		o->mtu = n->mtu;
 		o->rss = n->rss;
 		memcpy(o->mac, n->mac, sizeof(o->mac));
-		same = !memcmp(o, n, new_bytes);
+		l->outdated = old_bytes != new_bytes || memcmp(o, n, new_bytes) != 0;
+		l->other_rules = has_other_rules(o, n);
 	}
 	if (o != MAP_FAILED)
 		munmap(o, old_bytes);
 	if (n != MAP_FAILED)
 		munmap((void *)n, new_bytes);
-	return same;
 }
 
 /* The configuration may have changed since: its worker knows the old one. */
@@ -308,7 +316,8 @@ static int take_config(struct mr_daemon *d, struct mr_lane *l)
 {
 	int held = take_of(d, "lane", l->slot, "config"), err = mr_lane_configure(d, l);
 
-	l->outdated = !err && !is_same_config(held, l->config);
+	if (!err)
+		compare_configs(l, held, l->config);
 	mr_close_fd(&held);
 	return err;
 }
@@ -575,6 +584,12 @@ void mr_estate_worker(struct mr_daemon *d, const struct mr_lane *l)
 	mr_estate_note(d);
 	if (keep_worker(d, l) && was_kept)
 		mr_estate_keeper_spoke(d);
+}
+
+void mr_estate_lane_made(struct mr_daemon *d, const struct mr_lane *l)
+{
+	mr_estate_note(d);
+	keep_lane(d, l);
 }
 
 void mr_estate_programs(struct mr_daemon *d)

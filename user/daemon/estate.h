@@ -70,6 +70,9 @@ void mr_estate_note(struct mr_daemon *d);
 /** mr_estate_worker() - a lane's new worker and its socket are kept, before it is given anything */
 void mr_estate_worker(struct mr_daemon *d, const struct mr_lane *l);
 
+/** mr_estate_lane_made() - a lane was made anew while we serve */
+void mr_estate_lane_made(struct mr_daemon *d, const struct mr_lane *l);
+
 /** mr_estate_programs() - the programs were exchanged */
 void mr_estate_programs(struct mr_daemon *d);
 

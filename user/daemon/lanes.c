@@ -361,7 +361,11 @@ int mr_lane_reopen(struct mr_daemon *d, struct mr_lane *l)
 	mr_close_fd(&l->arena_reader);
 	mr_close_fd(&l->config);
 	err = open_arena(d, l);
-	return err ? err : mr_lane_configure(d, l);
+	if (!err)
+		err = mr_lane_configure(d, l);
+	if (!err)
+		mr_estate_lane_made(d, l);
+	return err;
 }
 
 static void close_lane(struct mr_lane *l)

@@ -49,6 +49,8 @@ static void report_ready(const struct mr_daemon *d)
 /* Workers that another daemon started with another configuration. */
 static void replace_outdated(struct mr_daemon *d)
 {
+	struct mr_message leave = { MR_WORKER_MAGIC, MR_MSG_LEAVE, sizeof(leave) };
+
 	for (uint32_t i = 0; i < d->n_lanes; i++) {
 		const struct mr_lane *l = &d->lanes[i];
 
@@ -56,7 +58,7 @@ static void replace_outdated(struct mr_daemon *d)
 			continue;
 		mr_info("%s queue %u: the configuration has changed, worker %d is replaced",
 			mr_lane_link(d, l)->name, l->index, (int)l->pid);
-		mr_worker_kill(l);
+		send(l->socket, &leave, sizeof(leave), MSG_NOSIGNAL | MSG_DONTWAIT);
 	}
 }
 

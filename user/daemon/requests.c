@@ -49,12 +49,22 @@ void mr_note_send(struct mr_daemon *d, const struct mr_note *n, int fd)
 		kill(d->child, SIGKILL);
 }
 
+/* The XDP program has given its connections to the kernel, which resets them: they are no more. */
+static bool is_gone(const struct mr_daemon *d, const struct mr_lane *l)
+{
+	uint64_t beat = __atomic_load_n(&d->bpf.beats[l->slot].beat_ns, __ATOMIC_RELAXED);
+	uint64_t now = mr_now_ns();
+
+	return beat && now > beat && now - beat > d->settings.grace_ms * 1000000ull;
+}
+
 static void request_spawn(struct mr_daemon *d, const struct mr_request *q)
 {
 	struct mr_lane *l = &d->lanes[q->lane];
 	struct mr_note n = { .type = MR_NOTE_SPAWNED, .lane = q->lane };
 
-	l->fresh = q->fresh;
+	l->fresh = q->fresh || l->other_rules || is_gone(d, l);
+	l->other_rules = false;
 	n.error = mr_worker_spawn(d, l);
 	if (!n.error) {
 		n.pid = l->pid;
