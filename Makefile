@@ -162,6 +162,8 @@ $(DAEMON): $(B)/tests/%: $(B)/asan/tests/%.o $(ASAN_DAEMON)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(LINK_FLAGS) -lcmocka $(DAEMON_LIBS)
 
+# holds the program's cookies against the lane's
+$(B)/tests/bpf/xdp_cookie_test: $(B)/asan/tests/unit/rfc_fixture.o $(ASAN_LANE)
 $(BPF): $(B)/tests/%: $(B)/asan/tests/%.o $(BPF_HELP)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)

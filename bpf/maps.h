@@ -13,6 +13,7 @@
 #include "shared/mr_verdict.h"
 #include "shared/mr_maps.h"
 #include "shared/mr_lane.h"
+#include "shared/mr_guard.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -115,11 +116,19 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, MR_VERDICT_COUNT);
+	__uint(max_entries, MR_VERDICTS_FIRST);
 	__type(key, __u32);
 	__type(value, struct mr_count);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } mr1_verdict SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MR_VERDICTS_SECOND);
+	__type(key, __u32);
+	__type(value, struct mr_count);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_verdict2 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -159,5 +168,84 @@ struct {
 			__uint(max_entries, MR_TAP_RING_TEMPLATE);
 		});
 } mr1_tapring SEC(".maps");
+
+/* The guard's; include/shared/mr_guard.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+			__uint(map_flags, BPF_F_NO_PREALLOC);
+			__uint(max_entries, MR_MAX_BLOCKS);
+			__type(key, struct mr_block4_key);
+			__type(value, struct mr_block_entry);
+		});
+} mr1_block4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+			__uint(map_flags, BPF_F_NO_PREALLOC);
+			__uint(max_entries, MR_MAX_BLOCKS);
+			__type(key, struct mr_block6_key);
+			__type(value, struct mr_block_entry);
+		});
+} mr1_block6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct mr_guard);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_guard SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MR_MAX_GUARD_STATES);
+	__type(key, struct mr_guard_source);
+	__type(value, struct mr_guard_state);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_gstate SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MR_MAX_RULES);
+	__type(key, __u32);
+	__type(value, struct mr_guard_rule);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_grule SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MR_GUARD_COUNTS);
+	__type(key, __u32);
+	__type(value, struct mr_count);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_gstat SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MR_MAX_RULES);
+	__type(key, __u32);
+	__type(value, struct mr_count);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_grstat SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mr_guard_secret);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_secret SEC(".maps");
 
 #endif

@@ -9,6 +9,8 @@
  * for those that may hand over several. There the headers must be in the first one.
  */
 #include "maps.h"
+#include "cookie.h"
+#include "guard.h"
 #include "parse.h"
 #include "rules.h"
 #include "steer.h"
@@ -27,7 +29,8 @@ static __always_inline __u64 verdicts_that(enum xdp_action wanted)
 
 _Static_assert(MR_VERDICT_COUNT <= 64, "a verdict is a bit of a word");
 #define V(name, action, text)                                                                      \
-	_Static_assert((action) == XDP_PASS || (action) == XDP_DROP || (action) == XDP_REDIRECT,   \
+	_Static_assert((action) == XDP_PASS || (action) == XDP_DROP || (action) == XDP_REDIRECT || \
+			       (action) == XDP_TX,                                                 \
 		       "action of " #name);
 MR_VERDICTS(V)
 #undef V
@@ -87,10 +90,13 @@ static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_byt
 	ifc = interface_of(&rules, ctx->ingress_ifindex);
 	if (!ifc)
 		return MR_V_NO_INTERFACE;
-	if (rules.none && !ifc->port_hi)
+	if (rules.none && !ifc->port_hi && !(rules.generation.promises & MR_GUARD_BLOCK))
 		return MR_V_NO_RULES;
 	in_memory(&f);
 	v = parse_frame(&c, &f);
+	if (rules.generation.promises & MR_GUARD_BLOCK && has_addresses(v) &&
+	    is_from_blocked(&f, rules.generation.promises, frame_bytes))
+		return MR_V_GUARD_BLOCK;
 	if (!is_for_a_lane(v))
 		return v;
 	rule = find_rule(&rules, &f);
@@ -103,7 +109,34 @@ static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_byt
 	if (ctx->rx_queue_index >= ifc->n_queues)
 		return MR_V_NO_QUEUE;
 	found->slot = ifc->slot_base + ctx->rx_queue_index;
+	if (rules.generation.promises & MR_GUARD_LIMITS && rule) {
+		int over = limit_frame(&f, rule->rule_id, rules.generation.promises, frame_bytes);
+
+		if (over >= 0)
+			return (enum mr_verdict)over;
+	}
 	return steer(&f, rule, cfg, found->slot, v);
+}
+
+/* Those that are not answered are dropped: they would be the flood's way to the lane. */
+static __always_inline int answer(struct xdp_md *ctx, __u32 frame_bytes, const struct found *found,
+				  enum mr_verdict *v)
+{
+	if (found->rule && answer_syn(ctx, frame_bytes, found->slot, found->rule->rule_id)) {
+		count(&mr1_gstat, MR_GUARD_SYNS_ANSWERED_STAT, frame_bytes);
+		return XDP_TX;
+	}
+	count(&mr1_gstat, MR_GUARD_SYNS_ODD_STAT, frame_bytes);
+	*v = MR_V_SYN_ODD;
+	return XDP_DROP;
+}
+
+static __always_inline void count_verdict(enum mr_verdict v, __u32 frame_bytes)
+{
+	if (v < MR_VERDICTS_FIRST)
+		count(&mr1_verdict, v, frame_bytes);
+	else
+		count(&mr1_verdict2, v - MR_VERDICTS_FIRST, frame_bytes);
 }
 
 static __always_inline int decide(struct xdp_md *ctx, __u32 frame_bytes, bool tapped)
@@ -116,10 +149,12 @@ static __always_inline int decide(struct xdp_md *ctx, __u32 frame_bytes, bool ta
 		action = bpf_redirect_map(&mr1_xsk, found.slot, XDP_PASS);
 		if (action != XDP_REDIRECT)
 			v = MR_V_NO_SOCKET;
+	} else if (v == MR_V_SYN_COOKIE) {
+		action = answer(ctx, frame_bytes, &found, &v);
 	} else if (is_one_of(v, verdicts_that(XDP_DROP))) {
 		action = XDP_DROP;
 	}
-	count(&mr1_verdict, v, frame_bytes);
+	count_verdict(v, frame_bytes);
 	if (tapped)
 		mr_tap(ctx, v | action << 16, found.rule ? found.rule->rule_id : MR_TAP_NONE,
 		       found.slot, frame_bytes);

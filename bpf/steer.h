@@ -193,6 +193,12 @@ static __noinline bool leave_to_kernel(const struct flow *f, __u32 rule_id, __u6
 	return true;
 }
 
+/* The lane has said that it is overrun by SYNs: is this one, of a rule? */
+static __always_inline bool is_answered(const struct flow *f, enum mr_verdict v)
+{
+	return v == MR_V_TAKE && is_new_connection(f);
+}
+
 /* What the lane of @slot gets of a frame that is its own; @v: the verdict while it is fresh. */
 static __always_inline enum mr_verdict steer(const struct flow *f, const struct mr_rule *rule,
 					     const struct mr_config *cfg, __u32 slot,
@@ -215,7 +221,7 @@ static __always_inline enum mr_verdict steer(const struct flow *f, const struct 
 	if (beat == BEAT_GONE)
 		return MR_V_GONE;
 	if (beat == BEAT_FRESH || v == MR_V_FRAGMENT_STEERED)
-		return v;
+		return b->syn & MR_SYN_ANSWER && is_answered(f, v) ? MR_V_SYN_COOKIE : v;
 	if (rule && rule->fallback == MR_FALLBACK_KERNEL && is_new_connection(f) &&
 	    leave_to_kernel(f, rule->rule_id, now))
 		return MR_V_STALE_NEW;

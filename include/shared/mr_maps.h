@@ -20,12 +20,16 @@
  * mr1_local     HASH MR_MAX_LOCAL                struct mr_local_key struct mr_local
  * mr1_kflow     LRU_HASH MR_MAX_KERNEL_FLOWS     struct mr_flow_key struct mr_kernel_flow
  * mr1_kflows    ARRAY 1                          u32               struct mr_kernel_flows
- * mr1_verdict   PERCPU_ARRAY MR_VERDICT_COUNT    u32 verdict       struct mr_count
+ * mr1_verdict   PERCPU_ARRAY MR_VERDICTS_FIRST   u32 verdict       struct mr_count
+ * mr1_verdict2  PERCPU_ARRAY MR_VERDICTS_SECOND  u32 verdict less  struct mr_count
+ *                                                MR_VERDICTS_FIRST
  * mr1_rstat     PERCPU_ARRAY MR_MAX_RULES        u32 rule id       struct mr_count
  * mr1_lane      ARRAY|MMAPABLE MR_MAX_SLOTS      u32 slot          struct mr_lane_stats (mr_lane.h)
  * mr1_tap       ARRAY|MMAPABLE 1                 u32               struct mr_tap
  * mr1_tapring   ARRAY_OF_MAPS 1                  u32               of whoever captures:
  *   (inner)     RINGBUF of any size                                struct mr_tap_frame, bytes
+ *
+ * mr_guard.h has the guard's.
  *
  * A slot is one receive queue of one interface: mr_interface.slot_base + queue.
  */
@@ -115,16 +119,24 @@ static inline __u32 mr_near(__u32 ifindex)
 }
 
 /*
- * Beat and epoch are written by the lane that serves the slot and read by the program. The time is
- * the program's own note: the coarse clock stands still between two ticks, so it is read once.
+ * Beat, epoch and what SYN-ACKs say are written by the lane that serves the slot and read by the
+ * program; the count of SYNs is the program's. So is the time, its own note: the coarse clock
+ * stands still between two ticks, so it is read once.
  */
 struct mr_beat {
 	__u64 beat_ns; /* CLOCK_MONOTONIC of the last beat; 0: no lane yet */
 	__u32 epoch;   /* worker generation */
-	__u32 pad;
-	__u64 tick;	   /* jiffies when now_ns was read */
-	__u64 now_ns;	   /* CLOCK_MONOTONIC_COARSE then: may be one tick old already, not ahead */
-	__u64 reserved[4]; /* a cache line a lane */
+	__u32 syn;     /* OR of enum mr_syn_flag (mr_guard.h); what follows it is of SYN-ACKs */
+	__u64 tick;    /* jiffies when now_ns was read */
+	__u64 now_ns;  /* CLOCK_MONOTONIC_COARSE then: may be one tick old already, not ahead */
+	__u32 syn_ts_offset; /* added to the milliseconds of the clock in timestamps */
+	__u16 syn_window;
+	__u16 syn_mss4; /* offered to IPv4 peers */
+	__u16 syn_mss6;
+	__u8 syn_shift;	     /* of our window */
+	__u8 pad[5];	     /* a cache line a lane */
+	__u64 syns_answered; /* by the program, since the map was made */
+	__u64 syn_rounds;    /* how often a lane asked for answers, since the map was made */
 };
 
 enum {

@@ -3,7 +3,8 @@
  * One line is one verdict of the XDP program: its name, what XDP does with the
  * frame, and the words that the tools print. BPF and user space read the same
  * table, so a counter can never lose its meaning. Append only: the number of a
- * verdict is its key in the map mr1_verdict.
+ * verdict is its key in the map mr1_verdict; the first ones filled it, the others stand in
+ * mr1_verdict2, so that a map that was pinned once is taken over for ever.
  *
  * Whatever cannot be parsed is passed: the kernel has counters of its own for
  * it, and a program with empty maps must be harmless.
@@ -43,13 +44,23 @@
 	V(TCP_BAD, XDP_PASS, "TCP header with an impossible length, left to the kernel")           \
 	V(UDP_SHORT, XDP_PASS, "frame ends in the UDP header, left to the kernel")                 \
 	V(ICMP_SHORT, XDP_PASS, "ICMP error that quotes too little, left to the kernel")           \
-	V(ICMP_OTHER, XDP_PASS, "ICMP that is no error about a steered flow, left to the kernel")
+	V(ICMP_OTHER, XDP_PASS, "ICMP that is no error about a steered flow, left to the kernel")  \
+	V(GUARD_BLOCK, XDP_DROP, "source is on a block list")                                      \
+	V(GUARD_SOURCE, XDP_DROP, "source is over its limit")                                      \
+	V(GUARD_RULE, XDP_DROP, "more than the limit of its rule")                                 \
+	V(SYN_COOKIE, XDP_TX, "SYN answered by a cookie, lane busy with SYNs")                     \
+	V(SYN_ODD, XDP_DROP, "SYN with IP options or extension headers, lane busy with SYNs")
 
 enum mr_verdict {
 #define V(name, action, text) MR_V_##name,
 	MR_VERDICTS(V)
 #undef V
 		MR_VERDICT_COUNT
+};
+
+enum {
+	MR_VERDICTS_FIRST = 32,
+	MR_VERDICTS_SECOND = 32,
 };
 
 #endif

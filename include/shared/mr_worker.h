@@ -182,16 +182,24 @@ enum {
 	MR_FAST_OPEN_PENDING_MOST = 1024,
 };
 
+/* Whether the XDP program answers the SYNs of a lane that is overrun by them. */
+enum mr_syn_answers {
+	MR_SYN_ANSWERS_OFF = 0,
+	MR_SYN_ANSWERS_AUTO, /* but for veth, whose other end may not hear what XDP sends; a lane's
+				configuration has one of the others */
+	MR_SYN_ANSWERS_ON,
+};
+
 /* How connections are opened. */
 struct mr_open_settings {
-	uint8_t syn_cookies;	     /* enum mr_syn_cookies */
-	uint8_t overflow;	     /* enum mr_overflow */
-	uint8_t syn_ack_retries;     /* after the first SYN-ACK, at most MR_SYN_ACK_RETRIES_MOST */
-	uint8_t fast_open;	     /* MR_FAST_OPEN_SERVER, MR_FAST_OPEN_CLIENT */
-	uint32_t fast_open_pending;  /* of a lane, at most MR_FAST_OPEN_PENDING_MOST */
-	uint32_t source_connections; /* that one source may have with a lane; 0: any number */
-	uint32_t source_half_open;   /* of them not established yet */
-	uint32_t pad;
+	uint8_t syn_cookies;	      /* enum mr_syn_cookies */
+	uint8_t overflow;	      /* enum mr_overflow */
+	uint8_t syn_ack_retries;      /* after the first SYN-ACK, at most MR_SYN_ACK_RETRIES_MOST */
+	uint8_t fast_open;	      /* MR_FAST_OPEN_SERVER, MR_FAST_OPEN_CLIENT */
+	uint32_t fast_open_pending;   /* of a lane, at most MR_FAST_OPEN_PENDING_MOST */
+	uint32_t source_connections;  /* that one source may have with a lane; 0: any number */
+	uint32_t source_half_open;    /* of them not established yet */
+	uint32_t syn_answers;	      /* enum mr_syn_answers */
 	uint64_t fast_open_secret[2]; /* SipHash key, the same for every lane of the daemon */
 };
 

@@ -9,5 +9,6 @@ int run_icmp_cases(const char *name);
 int run_rule_cases(const char *name);
 int run_lane_cases(const char *name);
 int run_tap_cases(const char *name);
+int run_guard_cases(const char *name);
 
 #endif

@@ -153,7 +153,7 @@ int map_fd(const char *name)
 	return fd;
 }
 
-static void update(const char *map, const void *key, const void *value)
+void update(const char *map, const void *key, const void *value)
 {
 	if (bpf_map_update_elem(map_fd(map), key, value, BPF_ANY) < 0)
 		die(map, errno);
@@ -267,6 +267,15 @@ void set_rules(const struct rule_spec *rules, size_t n)
 	set_config(&cfg);
 }
 
+void set_guard(uint32_t parts)
+{
+	struct mr_config cfg = get_config();
+
+	cfg.generation.promises &= (uint16_t)~MR_GUARD_PARTS;
+	cfg.generation.promises |= (uint16_t)parts;
+	set_config(&cfg);
+}
+
 uint64_t monotonic_ns(void)
 {
 	struct timespec t;
@@ -345,11 +354,15 @@ int setup_empty(void **state)
 	set_near(&(struct mr_interface){ 0 });
 	delete_all("mr1_local");
 	delete_all("mr1_kflow");
+	delete_all("mr1_gstate");
 	update("mr1_kflows", &(uint32_t){ 0 }, &(struct mr_kernel_flows){ 0 });
 	/* numbers of generations never come again */
 	set_config(&(struct mr_config){ .generation.number = get_config().generation.number });
-	for (uint32_t i = 0; i < 2; i++)
+	for (uint32_t i = 0; i < 2; i++) {
 		bpf_map_delete_elem(map_fd("mr1_rules"), &i);
+		bpf_map_delete_elem(map_fd("mr1_block4"), &i);
+		bpf_map_delete_elem(map_fd("mr1_block6"), &i);
+	}
 	for (uint32_t i = 0; i < N_LANES; i++) {
 		set_beat_ns(SLOT + i, 0);
 		set_socket(SLOT + i, false);
@@ -374,7 +387,7 @@ int setup_served(void **state)
 	return 0;
 }
 
-static struct mr_count sum(const char *map, uint32_t key)
+struct mr_count map_sum(const char *map, uint32_t key)
 {
 	static struct mr_count each[MAX_CPUS];
 	struct mr_count all = { 0 };
@@ -390,12 +403,18 @@ static struct mr_count sum(const char *map, uint32_t key)
 
 struct mr_count rule_count(uint32_t rule_id)
 {
-	return sum("mr1_rstat", rule_id);
+	return map_sum("mr1_rstat", rule_id);
+}
+
+static struct mr_count verdict_sum(uint32_t verdict)
+{
+	return verdict < MR_VERDICTS_FIRST ? map_sum("mr1_verdict", verdict)
+					   : map_sum("mr1_verdict2", verdict - MR_VERDICTS_FIRST);
 }
 
 uint64_t verdict_hits(int verdict)
 {
-	return sum("mr1_verdict", (uint32_t)verdict).packets;
+	return verdict_sum((uint32_t)verdict).packets;
 }
 
 const char *verdict_name(int verdict)
@@ -433,12 +452,12 @@ struct outcome run_frame(const struct frame *f, const struct run *how)
 	struct outcome o = { .verdict = -1 };
 
 	for (uint32_t v = 0; v < MR_VERDICT_COUNT; v++)
-		before[v] = sum("mr1_verdict", v);
+		before[v] = verdict_sum(v);
 	if (bpf_prog_test_run_opts(fx.program[fx.section], &opts) < 0)
 		o.error = -errno;
 	o.action = opts.retval;
 	for (uint32_t v = 0; v < MR_VERDICT_COUNT; v++) {
-		struct mr_count after = sum("mr1_verdict", v);
+		struct mr_count after = verdict_sum(v);
 
 		if (after.packets != before[v].packets)
 			o.verdict = (int)v;

@@ -23,6 +23,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
+#include "shared/mr_guard.h"
 #include "shared/mr_maps.h"
 #include "shared/mr_verdict.h"
 #include "tests/bpf/frames.h"
@@ -132,6 +133,15 @@ void set_socket(uint32_t slot, bool there);
 void set_local(const char *address);
 bool is_in_kernel_flows(const struct packet *p);
 uint64_t kernel_flows_inserted(void);
+
+/** set_guard() - which parts are on (enum mr_guard_part); the rules stay as they are */
+void set_guard(uint32_t parts);
+
+/** update() - write an element of a map, or the end of the process */
+void update(const char *map, const void *key, const void *value);
+
+/** map_sum() - a per-CPU struct mr_count, all CPUs */
+struct mr_count map_sum(const char *map, uint32_t key);
 
 /** rule_count() - mr1_rstat of a rule, all CPUs */
 struct mr_count rule_count(uint32_t rule_id);

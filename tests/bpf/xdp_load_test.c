@@ -61,13 +61,25 @@ static const struct map_layout {
 	{ "mr1_kflow", BPF_MAP_TYPE_LRU_HASH, sizeof(struct mr_flow_key),
 	  sizeof(struct mr_kernel_flow), MR_MAX_KERNEL_FLOWS, 0 },
 	{ "mr1_kflows", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_kernel_flows), 1, 0 },
-	{ "mr1_verdict", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct mr_count), MR_VERDICT_COUNT,
+	{ "mr1_verdict", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct mr_count), MR_VERDICTS_FIRST,
+	  0 },
+	{ "mr1_verdict2", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct mr_count), MR_VERDICTS_SECOND,
 	  0 },
 	{ "mr1_rstat", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct mr_count), MR_MAX_RULES, 0 },
 	{ "mr1_lane", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_lane_stats), MR_MAX_SLOTS,
 	  BPF_F_MMAPABLE },
 	{ "mr1_tap", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_tap), 1, BPF_F_MMAPABLE },
 	{ "mr1_tapring", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 1, 0 },
+	/* the guard's: include/shared/mr_guard.h */
+	{ "mr1_block4", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 2, 0 },
+	{ "mr1_block6", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 2, 0 },
+	{ "mr1_guard", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_guard), 2, 0 },
+	{ "mr1_gstate", BPF_MAP_TYPE_LRU_HASH, sizeof(struct mr_guard_source),
+	  sizeof(struct mr_guard_state), MR_MAX_GUARD_STATES, 0 },
+	{ "mr1_grule", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_guard_rule), MR_MAX_RULES, 0 },
+	{ "mr1_gstat", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct mr_count), MR_GUARD_COUNTS, 0 },
+	{ "mr1_grstat", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct mr_count), MR_MAX_RULES, 0 },
+	{ "mr1_secret", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_guard_secret), 1, 0 },
 };
 
 enum { N_MAPS = sizeof(layouts) / sizeof(layouts[0]) };

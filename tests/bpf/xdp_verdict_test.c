@@ -33,7 +33,7 @@ int main(void)
 	} groups[] = {
 		{ "headers", run_parse_cases }, { "ICMP errors", run_icmp_cases },
 		{ "rules", run_rule_cases },	{ "lanes", run_lane_cases },
-		{ "captures", run_tap_cases },
+		{ "captures", run_tap_cases },	{ "guard", run_guard_cases },
 	};
 	int failed = 0;
 

@@ -79,6 +79,45 @@ static void full_table_is_answered_by_cookies_and_evicts_nobody(void **state)
 	talk_end(&p);
 }
 
+/* From half of the table on, until it is calm; what is to be said stands beside the flag. */
+static void overrun_lane_lets_the_program_answer(void **state)
+{
+	struct pair_options o = PAIR_OPTIONS;
+	struct mr_beat beat = { .syn = MR_SYN_ANSWER };
+	struct pair p;
+	struct raw r;
+
+	(void)state;
+	o.half_open = 16;
+	start(&p, &r, o, 100, MR_SYN_COOKIES_AUTO, MR_OVERFLOW_DROP);
+	p.end[PAIR_SERVER].config.open.syn_answers = MR_SYN_ANSWERS_ON;
+	p.end[PAIR_SERVER].lane->s.beat = &beat;
+	lane_overrun_init(p.end[PAIR_SERVER].lane);
+	for (uint16_t i = 0; i < 9; i++) {
+		assert_false(beat.syn & MR_SYN_ANSWER);
+		assert_true(raw_syn(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN));
+	}
+	assert_true(beat.syn & MR_SYN_ANSWER);
+	assert_true(beat.syn & MR_SYN_TIMESTAMPS);
+	assert_int_equal(beat.syn_rounds, 1);
+	assert_int_equal(beat.syn_mss4, 1460);
+	assert_int_equal(beat.syn_mss6, 1440);
+	for (int i = 0; i < 200; i++) { /* the records run out, the flood goes on */
+		raw_run(&r, 1000);
+		beat.syns_answered += 5;
+	}
+	assert_int_equal(p.end[PAIR_SERVER].stats.half_open, 0);
+	assert_true(beat.syn & MR_SYN_ANSWER);
+	assert_true(lane_cookies_are_about(p.end[PAIR_SERVER].lane));
+	raw_run(&r, 10000);
+	assert_false(beat.syn & MR_SYN_ANSWER);
+	assert_true(raw_syn(&r, RAW_PORTS + 9, 7000, ISN));
+	assert_int_equal(p.end[PAIR_SERVER].stats.half_open, 1);
+	raw_run(&r, 250000);
+	p.end[PAIR_SERVER].lane->s.beat = NULL;
+	talk_end(&p);
+}
+
 /* Nothing is kept, nothing is sent again, and the whole life goes on one cookie. */
 static void always_keeps_no_record(void **state)
 {
@@ -355,6 +394,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(full_backlog_is_answered_by_cookies),
 		cmocka_unit_test(full_table_is_answered_by_cookies_and_evicts_nobody),
+		cmocka_unit_test(overrun_lane_lets_the_program_answer),
 		cmocka_unit_test(always_keeps_no_record),
 		cmocka_unit_test(whole_connection_opened_by_a_cookie),
 		cmocka_unit_test(text_without_the_ack_before_it_opens),

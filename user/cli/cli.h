@@ -77,6 +77,8 @@ int mr_cli_lane_restart(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_lane_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_rule_import_nft(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_rule_list(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_guard_list(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_guard_block_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_conn_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_conn_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_doctor(struct mr_cli *cli, const struct mr_arguments *a);

@@ -166,6 +166,7 @@ static const struct {
 	{ "/v1/rules", mr_json_rules, NULL },	    { "/v1/stats", mr_json_stats, NULL },
 	{ "/v1/config", mr_json_config, NULL },	    { "/v1/conns", NULL, serve_conns },
 	{ "/v1/programs", mr_json_programs, NULL }, { "/v1/traces", NULL, serve_traces },
+	{ "/v1/guard", mr_json_guard, NULL },	    { "/v1/guard/blocks", mr_json_blocks, NULL },
 	{ "/metrics", NULL, serve_metrics },
 };
 
@@ -249,7 +250,7 @@ enum MHD_Result mr_api_request(void *arg, struct MHD_Connection *http, const cha
 	return reply_error(
 		http, MHD_HTTP_NOT_FOUND,
 		"no such page; there are /v1/status, lanes, rules, conns, traces, stats, config, "
-		"programs and /metrics");
+		"programs, guard and /metrics");
 }
 
 static void api_ready(struct mr_child *c, struct mr_watch *w)

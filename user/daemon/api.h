@@ -35,6 +35,12 @@ json_t *mr_json_rules(struct mr_child *c);
 json_t *mr_json_stats(struct mr_child *c);
 json_t *mr_json_config(struct mr_child *c);
 json_t *mr_json_programs(struct mr_child *c);
+json_t *mr_json_guard(struct mr_child *c);
+json_t *mr_json_blocks(struct mr_child *c);
+
+/** mr_guard_stat_name(), mr_guard_stat_words(): of the guard's counters */
+const char *mr_guard_stat_name(enum mr_guard_stat s);
+const char *mr_guard_stat_words(enum mr_guard_stat s);
 
 /** mr_json_traces() - all of them, or, with its events, that of @id; @id NULL: all */
 json_t *mr_json_traces(struct mr_child *c, const char *id);

@@ -15,6 +15,7 @@
 #include "shared/mr_verdict.h"
 #include "user/daemon/adopt.h"
 #include "user/daemon/estate.h"
+#include "user/daemon/guard.h"
 #include "user/daemon/log.h"
 #include "user/daemon/pins.h"
 
@@ -98,7 +99,7 @@ static int open_object(struct mr_daemon *d)
 			       strerror(errno));
 	rules = bpf_object__find_map_by_name(d->bpf.object, mr_bpf_map_name(MR_MAP_RULES));
 	inner = rules ? bpf_map__inner_map(rules) : NULL;
-	if (!inner)
+	if (!inner || !mr_guard_types(d))
 		return mr_fail(d, -EINVAL,
 			       "%s: has no map of rule generations; it belongs to another version",
 			       d->object_path);
@@ -149,8 +150,22 @@ static int value_bytes(enum mr_map map)
 	case MR_MAP_KFLOWS:
 		return sizeof(struct mr_kernel_flows);
 	case MR_MAP_VERDICT:
+	case MR_MAP_VERDICT2:
 	case MR_MAP_RSTAT:
+	case MR_MAP_GSTAT:
+	case MR_MAP_GRSTAT:
 		return sizeof(struct mr_count);
+	case MR_MAP_BLOCK4:
+	case MR_MAP_BLOCK6:
+		return sizeof(uint32_t);
+	case MR_MAP_GUARD:
+		return sizeof(struct mr_guard);
+	case MR_MAP_GSTATE:
+		return sizeof(struct mr_guard_state);
+	case MR_MAP_GRULE:
+		return sizeof(struct mr_guard_rule);
+	case MR_MAP_SECRET:
+		return sizeof(struct mr_guard_secret);
 	case MR_MAP_LANE:
 		return sizeof(struct mr_lane_stats);
 	case MR_MAP_TAP:
@@ -183,6 +198,8 @@ static int open_maps(struct mr_daemon *d)
 		if (!bpf_map__is_pinned(m) && bpf_map__pin(m, path) < 0)
 			return mr_fail(d, -errno, "%s: cannot be pinned: %s", path,
 				       strerror(errno));
+		if (i == MR_MAP_SECRET) /* not even to be read by the child */
+			continue;
 		d->bpf.reader[i] = bpf_obj_get_opts(path, &opts);
 		if (d->bpf.reader[i] < 0)
 			return mr_fail(d, -errno, "%s: cannot be opened: %s", path,
@@ -355,4 +372,11 @@ struct mr_count mr_bpf_sum(const struct mr_daemon *d, enum mr_map map, uint32_t 
 		sum.bytes += each[i].bytes;
 	}
 	return sum;
+}
+
+struct mr_count mr_bpf_verdict(const struct mr_daemon *d, uint32_t verdict)
+{
+	return verdict < MR_VERDICTS_FIRST
+		       ? mr_bpf_sum(d, MR_MAP_VERDICT, verdict)
+		       : mr_bpf_sum(d, MR_MAP_VERDICT2, verdict - MR_VERDICTS_FIRST);
 }

@@ -42,6 +42,9 @@ int mr_bpf_socket(struct mr_daemon *d, const struct mr_lane *l);
 /** mr_bpf_sum() - sum of a per-CPU struct mr_count at @key of a reader map; zeros on error */
 struct mr_count mr_bpf_sum(const struct mr_daemon *d, enum mr_map map, uint32_t key);
 
+/** mr_bpf_verdict() - how often a verdict was given (enum mr_verdict) */
+struct mr_count mr_bpf_verdict(const struct mr_daemon *d, uint32_t verdict);
+
 /* ----- rules.c ----- */
 
 /**

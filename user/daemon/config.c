@@ -143,6 +143,8 @@ void mr_settings_free(struct mr_settings *s)
 {
 	for (unsigned int i = 0; i < s->n_directories; i++)
 		free(s->directories[i]);
+	mr_blocks_free(&s->guard.blocks);
+	free(s->guard.rules);
 	free(s->rules);
 	free(s->lanes.capture_directory);
 	free(s->lanes.cpus);

@@ -14,6 +14,7 @@
 
 #include "shared/mr_maps.h"
 #include "shared/mr_worker.h"
+#include "user/daemon/blocks.h"
 #include "user/port/xsk.h"
 
 enum mr_attach_mode {
@@ -80,6 +81,19 @@ struct mr_settings_rule {
 	unsigned int line;
 };
 
+/* Limits of a rule by its index. */
+struct mr_settings_guard_rule {
+	uint32_t rule;
+	struct mr_guard_rate packets, syns;
+};
+
+struct mr_settings_guard {
+	struct mr_blocks blocks; /* as they are now: also what was changed since the start */
+	struct mr_guard limits;
+	struct mr_settings_guard_rule *rules;
+	unsigned int n_rules;
+};
+
 struct mr_settings {
 	char *file;
 	char *user;
@@ -98,6 +112,7 @@ struct mr_settings {
 	unsigned int n_rules;
 	char *directories[MR_MAX_DIRECTORIES]; /* of mr_lane_rule.directory */
 	unsigned int n_directories;
+	struct mr_settings_guard guard;
 };
 
 enum {

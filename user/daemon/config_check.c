@@ -350,5 +350,7 @@ int mr_config_check(struct mr_config_file *f, const struct mr_raw_config *raw,
 		err = check_tcp(f, &raw->tcp, &s->tcp);
 	if (!err)
 		err = mr_config_rules(f, raw, s);
+	if (!err)
+		err = mr_config_guard(f, &raw->guard, s);
 	return err;
 }

@@ -149,6 +149,7 @@ static const cyaml_schema_field_t config_fields[] = {
 			    heartbeat_fields),
 	CYAML_FIELD_MAPPING("lanes", CYAML_FLAG_OPTIONAL, struct mr_raw_config, lanes, lanes_fields),
 	CYAML_FIELD_MAPPING("tcp", CYAML_FLAG_OPTIONAL, struct mr_raw_config, tcp, tcp_fields),
+	CYAML_FIELD_MAPPING("guard", CYAML_FLAG_OPTIONAL, struct mr_raw_config, guard, mr_raw_guard_fields),
 	CYAML_FIELD_SEQUENCE_COUNT("rules", CYAML_FLAG_POINTER, struct mr_raw_config, rules, n_rules,
 				   &rule_schema, 0, CYAML_UNLIMITED),
 	CYAML_FIELD_END

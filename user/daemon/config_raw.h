@@ -11,6 +11,7 @@
 
 #include "shared/mr_cc.h"
 #include "user/daemon/config.h"
+#include "user/daemon/config_guard.h"
 
 struct mr_raw_interface {
 	char *name;
@@ -123,6 +124,7 @@ struct mr_raw_config {
 	struct mr_raw_heartbeat heartbeat;
 	struct mr_raw_lanes lanes;
 	struct mr_raw_tcp tcp;
+	struct mr_raw_guard guard;
 	struct mr_raw_rule *rules;
 	unsigned int n_rules;
 };

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "shared/mr_arena.h"
+#include "shared/mr_guard.h"
 #include "shared/mr_lane.h"
 #include "shared/mr_maps.h"
 #include "shared/mr_worker.h"
@@ -41,10 +42,19 @@ enum {
 	M(KFLOW, "mr1_kflow")                                                                      \
 	M(KFLOWS, "mr1_kflows")                                                                    \
 	M(VERDICT, "mr1_verdict")                                                                  \
+	M(VERDICT2, "mr1_verdict2")                                                                \
 	M(RSTAT, "mr1_rstat")                                                                      \
 	M(LANE, "mr1_lane")                                                                        \
 	M(TAP, "mr1_tap")                                                                          \
-	M(TAPRING, "mr1_tapring")
+	M(TAPRING, "mr1_tapring")                                                                  \
+	M(BLOCK4, "mr1_block4")                                                                    \
+	M(BLOCK6, "mr1_block6")                                                                    \
+	M(GUARD, "mr1_guard")                                                                      \
+	M(GSTATE, "mr1_gstate")                                                                    \
+	M(GRULE, "mr1_grule")                                                                      \
+	M(GSTAT, "mr1_gstat")                                                                      \
+	M(GRSTAT, "mr1_grstat")                                                                    \
+	M(SECRET, "mr1_secret")
 
 enum mr_map {
 #define M(name, text) MR_MAP_##name,
@@ -65,6 +75,11 @@ struct mr_inner {
 	uint32_t value_bytes;
 };
 
+/* What a block list's trie is made of, of the object's BTF. */
+struct mr_block_types {
+	uint32_t flags, key, value;
+};
+
 /* The loaded object; bpf.c. */
 struct mr_bpf {
 	struct bpf_object *object;
@@ -75,7 +90,9 @@ struct mr_bpf {
 	struct mr_inner inner[MR_MAP_COUNT];
 	uint32_t inner_key_type, inner_value_type; /* of a rule generation */
 	struct mr_generation generation;
-	int active;			   /* its inner map; parent only, -1: none yet */
+	int active; /* its inner map; parent only, -1: none yet */
+	struct mr_block_types block_types[2];
+	int blocks[2];			   /* the active tries; parent only, -1: none yet */
 	const struct mr_beat *beats;	   /* mapped, MR_MAX_SLOTS */
 	const struct mr_lane_stats *lanes; /* mapped, MR_MAX_SLOTS */
 	int pin_lock;			   /* the pin directory, flock()ed */

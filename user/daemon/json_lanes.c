@@ -186,6 +186,8 @@ json_t *mr_json_lanes(struct mr_child *c)
 
 static const char *action_text(int action)
 {
+	if (action == XDP_TX)
+		return "answer";
 	return action == XDP_REDIRECT ? "redirect" : action == XDP_DROP ? "drop" : "pass";
 }
 
@@ -203,7 +205,7 @@ static json_t *verdicts(struct mr_child *c)
 	json_t *a = json_array();
 
 	for (uint32_t i = 0; i < MR_VERDICT_COUNT; i++) {
-		struct mr_count n = mr_bpf_sum(c->d, MR_MAP_VERDICT, i);
+		struct mr_count n = mr_bpf_verdict(c->d, i);
 
 		json_array_append_new(a, json_pack("{s:s, s:s, s:s, s:I, s:I}", "name",
 						   mr_lower(table[i].name), "action",

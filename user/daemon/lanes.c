@@ -14,6 +14,7 @@
 
 #include "user/daemon/bpf.h"
 #include "user/daemon/estate.h"
+#include "user/daemon/guard.h"
 #include "user/daemon/log.h"
 #include "user/frame/arena.h"
 
@@ -202,6 +203,9 @@ static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct 
 		.queue = l->index,
 		.cpu = l->cpu,
 	};
+	if (c->open.syn_answers == MR_SYN_ANSWERS_AUTO)
+		c->open.syn_answers = mr_guard_is_veth(k->name) ? MR_SYN_ANSWERS_OFF
+								: MR_SYN_ANSWERS_ON;
 	c->open.fast_open_secret[0] = d->fast_open_secret[0];
 	c->open.fast_open_secret[1] = d->fast_open_secret[1];
 	memcpy(c->mac, k->mac, sizeof(c->mac));

@@ -209,7 +209,7 @@ static void put_verdicts(struct text *t)
 	struct mr_count n[MR_VERDICT_COUNT];
 
 	for (uint32_t i = 0; i < MR_VERDICT_COUNT; i++)
-		n[i] = mr_bpf_sum(t->c->d, MR_MAP_VERDICT, i);
+		n[i] = mr_bpf_verdict(t->c->d, i);
 	head(t, "verdict_packets_total", "counter", "Packets by what the XDP program decided.");
 	for (uint32_t i = 0; i < MR_VERDICT_COUNT; i++)
 		fprintf(t->out, "millrace_verdict_packets_total{verdict=\"%s\"} %" PRIu64 "\n",
@@ -237,6 +237,23 @@ static void put_rules(struct text *t)
 			(uint64_t)mr_bpf_sum(t->c->d, MR_MAP_RSTAT, i).bytes);
 }
 
+static void put_guard(struct text *t)
+{
+	const struct mr_daemon *d = t->c->d;
+	uint32_t answering = 0;
+
+	head(t, "guard_packets_total", "counter", "Packets by what the guard did with them.");
+	for (uint32_t i = 0; i < MR_GUARD_COUNTS; i++)
+		fprintf(t->out, "millrace_guard_packets_total{part=\"%s\"} %" PRIu64 "\n",
+			mr_guard_stat_name(i), (uint64_t)mr_bpf_sum(d, MR_MAP_GSTAT, i).packets);
+	head(t, "guard_blocks", "gauge", "Prefixes on the block list, exceptions included.");
+	fprintf(t->out, "millrace_guard_blocks %u\n", d->settings.guard.blocks.n);
+	for (uint32_t i = 0; i < d->n_lanes; i++)
+		answering += d->bpf.beats[d->lanes[i].slot].syn & MR_SYN_ANSWER;
+	head(t, "guard_answering_lanes", "gauge", "Lanes whose SYNs are answered in XDP.");
+	fprintf(t->out, "millrace_guard_answering_lanes %u\n", answering);
+}
+
 char *mr_metrics_text(struct mr_child *c, size_t *bytes)
 {
 	struct text t = { .c = c };
@@ -258,6 +275,7 @@ char *mr_metrics_text(struct mr_child *c, size_t *bytes)
 	put_callbacks(&t);
 	put_verdicts(&t);
 	put_rules(&t);
+	put_guard(&t);
 	free(t.stats);
 	if (fclose(t.out) != 0) {
 		free(text);

@@ -15,6 +15,7 @@
 #include "user/daemon/bpf.h"
 #include "user/daemon/daemon.h"
 #include "user/daemon/estate.h"
+#include "user/daemon/guard.h"
 #include "user/daemon/lanes.h"
 #include "user/daemon/links.h"
 #include "user/daemon/log.h"
@@ -67,6 +68,7 @@ static int prepare(struct mr_daemon *d)
 	sigaddset(&mask, SIGHUP);
 	sigaddset(&mask, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
+	d->bpf.blocks[0] = d->bpf.blocks[1] = -1;
 	d->bpf.pin_lock = d->bpf.active = d->lock = d->control = d->http = d->child_socket = -1;
 	d->keeper = d->record_fd = -1;
 	d->worker_log[0] = d->worker_log[1] = -1;
@@ -143,6 +145,9 @@ static int fill_maps(struct mr_daemon *d)
 		err = mr_bpf_interface(d, &d->links[i]);
 	if (err)
 		return err;
+	err = mr_guard_start(d);
+	if (err)
+		return err;
 	err = mr_rules_publish(d);
 	if (err)
 		return mr_fail(d, err, "rules: cannot be written: %s", strerror(-err));
@@ -194,6 +199,7 @@ void mr_daemon_stop(struct mr_daemon *d)
 	for (uint32_t i = 0; i < d->n_links; i++)
 		mr_detach(d, &d->links[i]);
 	mr_lanes_close(d);
+	mr_guard_stop(d);
 	mr_bpf_unload(d);
 	mr_ports_release(d);
 	mr_close_fd(&d->http);

@@ -12,6 +12,14 @@ enum {
 	COOKIE_MS = MR_COOKIE_MINUTES * 60000,
 };
 
+/* Cookies are about from now on, for as long as they are good. */
+void lane_cookie_note(struct mr_lane *l)
+{
+	l->hand->cookie_ms = l->tcp.now_ms;
+	if (l->s.mailbox)
+		__atomic_store_n(&l->s.mailbox->cookie_ms, l->tcp.now_ms, __ATOMIC_RELAXED);
+}
+
 void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const struct lane_rule *rule,
 		      const uint32_t *used, int *drop)
 {
@@ -19,9 +27,7 @@ void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const str
 		*drop = used ? MR_DROP_HALF_OPEN_FULL : MR_DROP_TCP_FLAGS;
 		return;
 	}
-	l->hand->cookie_ms = l->tcp.now_ms;
-	if (l->s.mailbox)
-		__atomic_store_n(&l->s.mailbox->cookie_ms, l->tcp.now_ms, __ATOMIC_RELAXED);
+	lane_cookie_note(l);
 }
 
 static bool is_recent(const struct mr_lane *l, uint32_t ms)

@@ -235,6 +235,24 @@ static bool is_foreign_ack(const struct mr_half_open *h, const struct mr_segment
 	return (seg->flags & (MR_ACK | MR_RST)) == MR_ACK && seg->ack != h->iss + 1;
 }
 
+/*
+ * MAY-2 without the SYN, which somebody else has answered: it was beyond everything that the old
+ * connection could have sent.
+ */
+static bool is_reopened_by_cookie(struct mr_lane *l, uint32_t i, struct arrival *a, bool *kept)
+{
+	const struct mr_time_wait *w = &l->waits[i];
+	struct mr_half_open half;
+
+	if ((a->seg.flags & (MR_SYN | MR_ACK | MR_RST)) != MR_ACK ||
+	    !mr_seq_lt(w->rcv_nxt, a->seg.seq - 1) || !mr_seq_lt(w->snd_nxt, a->seg.ack) ||
+	    !lane_cookie_check(l, &a->seg, a->hash, &half))
+		return false;
+	lane_wait_forget(l, i);
+	lane_cookie_open(l, &half, &a->seg, a->hash, a->frame, kept, &a->drop);
+	return true;
+}
+
 static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail,
 			bool *kept)
 {
@@ -261,7 +279,8 @@ static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 		lane_half_arrives(l, i, &a->seg, a->hash, a->frame, kept, &a->drop);
 		break;
 	case MR_ENTRY_TIME_WAIT:
-		wait_arrives(l, i, a, kept);
+		if (!is_reopened_by_cookie(l, i, a, kept))
+			wait_arrives(l, i, a, kept);
 		break;
 	}
 }

@@ -113,6 +113,11 @@ struct mr_lane {
 	struct listener listener[LISTENERS_MAX];
 	uint32_t n_listeners;
 
+	/* overrun by SYNs: overrun.c */
+	uint64_t overrun_ns;	   /* when it was looked at last */
+	uint64_t overrun_answered; /* SYNs answered by then */
+	uint32_t overrun_calm;	   /* seconds without reason */
+
 	struct mr_sources sources;
 
 	/* Fast Open */
@@ -277,6 +282,7 @@ void lane_cookie_send(struct mr_lane *l, const struct mr_segment *seg, const str
 		      const uint32_t *used, int *drop);
 bool lane_cookie_check(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,
 		       struct mr_half_open *half);
+void lane_cookie_note(struct mr_lane *l);
 void lane_cookie_open(struct mr_lane *l, const struct mr_half_open *half,
 		      const struct mr_segment *seg, uint64_t hash, uint32_t frame, bool *kept,
 		      int *drop);
@@ -288,6 +294,11 @@ static inline bool lane_has_others(const struct mr_lane *l)
 
 bool lane_cookies_are_about(const struct mr_lane *l);
 void lane_cookie_failed(struct mr_lane *l, const struct mr_segment *seg);
+
+/* overrun.c: SYNs that the XDP program answers */
+void lane_overrun_init(struct mr_lane *l);
+void lane_overrun_begin(struct mr_lane *l);
+void lane_overrun_look(struct mr_lane *l);
 
 /* fast_open.c: text in SYNs */
 bool lane_fast_open(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,

@@ -174,6 +174,7 @@ struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size
 	l->stats->started_ns = l->now_ns;
 	lane_refill(l);
 	lane_transmit_end(l);
+	lane_overrun_init(l);
 	l->stats->state = MR_LANE_SERVING;
 	return l;
 }
@@ -297,6 +298,7 @@ unsigned int mr_lane_turn(struct mr_lane *l)
 	if (lane_transmit_end(l)) /* in copy mode the kernel is done with them */
 		lane_complete(l);
 	lane_refill(l);
+	lane_overrun_look(l);
 	now_and_then(l);
 	l->stats->turns += n > 0;
 	return n;

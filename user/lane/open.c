@@ -99,6 +99,8 @@ static bool is_done_without_record(struct mr_lane *l, const struct mr_segment *s
 
 	if (!accept_full && (cookies == MR_SYN_COOKIES_ALWAYS ||
 			     (cookies == MR_SYN_COOKIES_AUTO && lack != MR_DROP_NONE))) {
+		if (cookies == MR_SYN_COOKIES_AUTO)
+			lane_overrun_begin(l);
 		lane_cookie_send(l, seg, rule, used, drop);
 		return true;
 	}
@@ -155,6 +157,8 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 	if (asked)
 		asked->n_half++;
 	lane_hold_in(&l->hand->half, MR_NONE);
+	if (l->n_half_open > l->n_halves / 2)
+		lane_overrun_begin(l);
 	return true;
 }
 

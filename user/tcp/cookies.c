@@ -24,22 +24,20 @@
 #include "user/tcp/internal.h"
 
 enum {
-	DATA_BITS = 24,
-	DATA_MASK = (1 << DATA_BITS) - 1,
+	DATA_BITS = MR_COOKIE_DATA_BITS,
+	DATA_MASK = MR_COOKIE_DATA_MASK,
 
 	TS_SHIFT_MASK = 0xf,
-	TS_SHIFT_NONE = 0xf,
-	TS_SACK = 1 << 4,
-	TS_BITS = 6,
-	TS_MASK = (1 << TS_BITS) - 1,
+	TS_SHIFT_NONE = MR_COOKIE_TS_SHIFT_NONE,
+	TS_SACK = MR_COOKIE_TS_SACK,
+	TS_BITS = MR_COOKIE_TS_BITS,
+	TS_MASK = MR_COOKIE_TS_MASK,
 };
 
-/*
- * The most that a peer is sent: the default, tunnels, PPPoE and Ethernet, jumbo frames. The lowest
- * is the least that is ever sent (see mr_tcp_set_mss()), so nobody gets more than it asked for.
- */
-static const uint16_t mss_ipv4[] = { 64, 536, 1200, 1360, 1400, 1440, 1460, 8960 };
-static const uint16_t mss_ipv6[] = { 64, 1220, 1280, 1340, 1380, 1420, 1440, 8940 };
+#define M(mss) mss,
+static const uint16_t mss_ipv4[] = { MR_COOKIE_MSS_IPV4(M) };
+static const uint16_t mss_ipv6[] = { MR_COOKIE_MSS_IPV6(M) };
+#undef M
 
 enum {
 	N_MSS = sizeof(mss_ipv4) / sizeof(mss_ipv4[0]),
@@ -189,4 +187,40 @@ bool mr_cookie_check(const struct mr_tcp *t, const struct mr_segment *ack,
 	if (ack->options.has_timestamps && ack->options.ts_ecr)
 		find_options(ack, half);
 	return true;
+}
+
+/* The SYN-ACK for a peer of a family that offers every option, as far as it is ours to say. */
+static void describe(struct mr_tcp *t, bool ipv4, struct mr_segment_out *out)
+{
+	struct mr_half_open half = {
+		.peer_mss = MR_MSS_DEFAULT_IPV6,
+		.next = MR_NONE,
+		.prev = MR_NONE,
+		.flags = MR_HALF_USED | MR_HALF_TIMESTAMPS | MR_HALF_WINDOW_SCALE | MR_HALF_SACK,
+	};
+	struct mr_conn c = { 0 };
+
+	if (ipv4)
+		memset(half.remote + 10, 0xff, 2);
+	mr_half_open_expand(t, &half, &c);
+	mr_tcp_syn_ack(t, &c, out);
+}
+
+void mr_cookie_describe(struct mr_tcp *t, struct mr_beat *b)
+{
+	struct mr_segment_out ipv4, ipv6;
+	uint32_t flags = 0;
+
+	describe(t, true, &ipv4);
+	describe(t, false, &ipv6);
+	b->syn_ts_offset = t->ts_offset;
+	b->syn_window = ipv4.wnd;
+	b->syn_mss4 = ipv4.options.mss;
+	b->syn_mss6 = ipv6.options.mss;
+	b->syn_shift = ipv4.options.window_shift;
+	flags |= ipv4.options.has_timestamps ? MR_SYN_TIMESTAMPS : 0;
+	flags |= ipv4.options.has_window_scale ? MR_SYN_WINDOW_SCALE : 0;
+	flags |= ipv4.options.sack_permitted ? MR_SYN_SACK : 0;
+	/* Release: with the flag the program finds all the rest. */
+	__atomic_store_n(&b->syn, (b->syn & MR_SYN_ANSWER) | flags, __ATOMIC_RELEASE);
 }

@@ -6,10 +6,14 @@
 #ifndef MR_TCP_COOKIES_H
 #define MR_TCP_COOKIES_H
 
+#include <linux/types.h>
+
+#include "shared/mr_cookie.h"
+#include "shared/mr_guard.h"
+#include "shared/mr_maps.h"
 #include "user/tcp/tcp.h"
 
 enum {
-	MR_COOKIE_MINUTE_US = 60000000,
 	MR_COOKIE_MINUTES = 2, /* an ACK is good in the minute of its SYN-ACK and in the next */
 };
 
@@ -34,5 +38,13 @@ bool mr_cookie_send(struct mr_tcp *t, const struct mr_segment *syn, uint16_t rul
  */
 bool mr_cookie_check(const struct mr_tcp *t, const struct mr_segment *ack,
 		     struct mr_half_open *half);
+
+/**
+ * mr_cookie_describe() - what the SYN-ACKs of mr_cookie_send() say now, for who sends them instead
+ * @b:	out: its syn_ fields; of @b->syn all flags but MR_SYN_ANSWER, which stays
+ *
+ * Called by the lane that owns @b.
+ */
+void mr_cookie_describe(struct mr_tcp *t, struct mr_beat *b);
 
 #endif

@@ -3,60 +3,19 @@
 #ifndef MR_SIPHASH_H
 #define MR_SIPHASH_H
 
+#include <linux/types.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "shared/mr_siphash.h"
 
 struct mr_siphash_key {
 	uint64_t k[2];
 };
 
-struct siphash_state {
-	uint64_t v0, v1, v2, v3;
-};
-
-static inline uint64_t siphash_rotate(uint64_t x, unsigned int bits)
-{
-	return x << bits | x >> (64 - bits);
-}
-
-static inline void siphash_rounds(struct siphash_state *s, unsigned int n)
-{
-	while (n--) {
-		s->v0 += s->v1;
-		s->v1 = siphash_rotate(s->v1, 13) ^ s->v0;
-		s->v0 = siphash_rotate(s->v0, 32);
-		s->v2 += s->v3;
-		s->v3 = siphash_rotate(s->v3, 16) ^ s->v2;
-		s->v0 += s->v3;
-		s->v3 = siphash_rotate(s->v3, 21) ^ s->v0;
-		s->v2 += s->v1;
-		s->v1 = siphash_rotate(s->v1, 17) ^ s->v2;
-		s->v2 = siphash_rotate(s->v2, 32);
-	}
-}
-
 static inline struct siphash_state siphash_begin(const struct mr_siphash_key *key)
 {
-	return (struct siphash_state){
-		key->k[0] ^ 0x736f6d6570736575ull,
-		key->k[1] ^ 0x646f72616e646f6dull,
-		key->k[0] ^ 0x6c7967656e657261ull,
-		key->k[1] ^ 0x7465646279746573ull,
-	};
-}
-
-static inline void siphash_compress(struct siphash_state *s, uint64_t m, unsigned int c)
-{
-	s->v3 ^= m;
-	siphash_rounds(s, c);
-	s->v0 ^= m;
-}
-
-static inline uint64_t siphash_end(struct siphash_state *s, unsigned int d)
-{
-	s->v2 ^= 0xff;
-	siphash_rounds(s, d);
-	return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
+	return siphash_begin_words(key->k[0], key->k[1]);
 }
 
 /** mr_siphash24() - SipHash-2-4 (Aumasson, Bernstein 2012): for initial sequence numbers */

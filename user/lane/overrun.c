@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Overrun by SYNs: the XDP program answers them by the lane's own cookies (bpf/cookie.h), so that
+ * they wake nobody, until it is calm again.
+ *
+ *	half of all half-open records in use, or a SYN that finds no room -> on
+ *	for CALM_S seconds: a quarter of the records in use at most, no rule's backlog half full,
+ *	and fewer SYNs answered a second than would fill a quarter of it -> off
+ *
+ * Meanwhile the lane sees no SYN of a rule, only the ACKs that bring cookies back. The records of
+ * the flood's begin run out by themselves.
+ */
+#include "user/lane/internal.h"
+#include "user/tcp/cookies.h"
+
+enum {
+	LOOK_NS = 1000000000,
+	CALM_S = 3,
+};
+
+static bool is_on(const struct mr_lane *l)
+{
+	return l->s.beat && l->s.beat->syn & MR_SYN_ANSWER;
+}
+
+/* What an earlier generation had asked for is not ours. */
+void lane_overrun_init(struct mr_lane *l)
+{
+	if (l->s.beat)
+		__atomic_store_n(&l->s.beat->syn, 0, __ATOMIC_RELAXED);
+}
+
+void lane_overrun_begin(struct mr_lane *l)
+{
+	struct mr_beat *b = l->s.beat;
+
+	if (!b || is_on(l) || !l->s.config->open.syn_answers ||
+	    l->s.config->open.syn_cookies == MR_SYN_COOKIES_OFF)
+		return;
+	l->overrun_ns = l->now_ns;
+	l->overrun_answered = b->syns_answered;
+	l->overrun_calm = 0;
+	lane_cookie_note(l);
+	b->syn_rounds++;
+	mr_cookie_describe(&l->tcp, b);
+	__atomic_store_n(&b->syn, b->syn | MR_SYN_ANSWER, __ATOMIC_RELEASE);
+}
+
+/* How many SYNs a second fill a quarter of the room that the fullest rule may have. */
+static uint32_t quarter_of_room(const struct mr_lane *l)
+{
+	uint32_t room = l->n_halves;
+
+	for (uint32_t i = 0; i < l->n_rules; i++)
+		if (l->rules[i].config->backlog < room)
+			room = l->rules[i].config->backlog;
+	return room / 4;
+}
+
+static bool is_calm(const struct mr_lane *l, uint64_t answered)
+{
+	if (answered > quarter_of_room(l) || l->n_half_open > l->n_halves / 4)
+		return false;
+	for (uint32_t i = 0; i < l->n_rules; i++)
+		if (l->rules[i].half_open > l->rules[i].config->backlog / 2)
+			return false;
+	return true;
+}
+
+void lane_overrun_look(struct mr_lane *l)
+{
+	struct mr_beat *b = l->s.beat;
+	uint64_t answered;
+
+	if (!is_on(l) || l->now_ns < l->overrun_ns + LOOK_NS)
+		return;
+	answered = b->syns_answered - l->overrun_answered;
+	l->overrun_ns = l->now_ns;
+	l->overrun_answered += answered;
+	l->overrun_calm = is_calm(l, answered) ? l->overrun_calm + 1 : 0;
+	if (answered)
+		lane_cookie_note(l);
+	if (l->overrun_calm >= CALM_S)
+		__atomic_store_n(&b->syn, b->syn & ~(uint32_t)MR_SYN_ANSWER, __ATOMIC_RELEASE);
+	else
+		mr_cookie_describe(&l->tcp, b); /* the interface's MTU may be another */
+}
