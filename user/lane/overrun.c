@@ -80,7 +80,7 @@ void lane_overrun_look(struct mr_lane *l)
 	l->overrun_calm = is_calm(l, answered) ? l->overrun_calm + 1 : 0;
 	if (answered)
 		lane_cookie_note(l);
-	if (l->overrun_calm >= CALM_S)
+	if (l->overrun_calm >= CALM_S || l->draining)
 		__atomic_store_n(&b->syn, b->syn & ~(uint32_t)MR_SYN_ANSWER, __ATOMIC_RELEASE);
 	else
 		mr_cookie_describe(&l->tcp, b); /* the interface's MTU may be another */
