@@ -50,6 +50,9 @@ static void created_arena_has_every_area_in_order(void **state)
 		[MR_AREA_ACTIVE] = { 1000, sizeof(struct mr_active) },
 		[MR_AREA_MESSAGES] = { 256, 4096 },
 		[MR_AREA_MESSAGE_MAP] = { 256, 1 },
+		[MR_AREA_APP_STATES] = { 1000, MR_APP_STATE_BYTES },
+		[MR_AREA_HAND] = { 1, sizeof(struct mr_hand) },
+		[MR_AREA_TRACES] = { MR_TRACES, sizeof(struct mr_trace) },
 	};
 	int fd = create(&usual);
 	struct mr_arena a;
