@@ -23,7 +23,7 @@ struct worker {
 	struct mr_port *port;
 	struct mr_lane *lane;
 	bool stop;
-	bool leave; /* stop, and let another worker go on */
+	bool leave;   /* stop, and let another worker go on */
 	bool drained; /* and so it ends */
 };
 
