@@ -10,8 +10,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/types.h>
 #include <cmocka.h>
 
+#include "shared/mr_guard.h"
 #include "tests/lane/raw.h"
 #include "tests/lane/talk.h"
 #include "user/lane/internal.h"

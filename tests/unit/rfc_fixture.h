@@ -24,7 +24,7 @@
 
 enum {
 	RFC_FRAMES = 1024,
-	RFC_ACTIVES = 16, /* more than a test has connections */
+	RFC_ACTIVES = 32, /* more than a test has connections */
 	RFC_FRAME_BYTES = 2048,
 	RFC_SENT = 4096,
 	RFC_ISS = 1000000, /* of the connection under test; its first byte is RFC_ISS + 1 */

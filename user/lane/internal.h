@@ -116,7 +116,7 @@ struct mr_lane {
 	/* overrun by SYNs: overrun.c */
 	uint64_t overrun_ns;	   /* when it was looked at last */
 	uint64_t overrun_answered; /* SYNs answered by then */
-	uint32_t overrun_calm;	   /* seconds without reason */
+	uint64_t overrun_calm_ns;  /* since when it is calm; 0: it is not */
 
 	struct mr_sources sources;
 

@@ -39,7 +39,7 @@ void lane_overrun_begin(struct mr_lane *l)
 		return;
 	l->overrun_ns = l->now_ns;
 	l->overrun_answered = b->syns_answered;
-	l->overrun_calm = 0;
+	l->overrun_calm_ns = 0;
 	lane_cookie_note(l);
 	b->syn_rounds++;
 	mr_cookie_describe(&l->tcp, b);
@@ -57,9 +57,9 @@ static uint32_t quarter_of_room(const struct mr_lane *l)
 	return room / 4;
 }
 
-static bool is_calm(const struct mr_lane *l, uint64_t answered)
+static bool is_calm(const struct mr_lane *l, uint64_t answered_a_second)
 {
-	if (answered > quarter_of_room(l) || l->n_half_open > l->n_halves / 4)
+	if (answered_a_second > quarter_of_room(l) || l->n_half_open > l->n_halves / 4)
 		return false;
 	for (uint32_t i = 0; i < l->n_rules; i++)
 		if (l->rules[i].half_open > l->rules[i].config->backlog / 2)
@@ -75,12 +75,16 @@ void lane_overrun_look(struct mr_lane *l)
 	if (!is_on(l) || l->now_ns < l->overrun_ns + LOOK_NS)
 		return;
 	answered = b->syns_answered - l->overrun_answered;
+	if (!is_calm(l, answered * LOOK_NS / (l->now_ns - l->overrun_ns)))
+		l->overrun_calm_ns = 0;
+	else if (!l->overrun_calm_ns)
+		l->overrun_calm_ns = l->overrun_ns;
 	l->overrun_ns = l->now_ns;
 	l->overrun_answered += answered;
-	l->overrun_calm = is_calm(l, answered) ? l->overrun_calm + 1 : 0;
 	if (answered)
 		lane_cookie_note(l);
-	if (l->overrun_calm >= CALM_S || l->draining)
+	if (l->draining ||
+	    (l->overrun_calm_ns && l->now_ns >= l->overrun_calm_ns + CALM_S * (uint64_t)LOOK_NS))
 		__atomic_store_n(&b->syn, b->syn & ~(uint32_t)MR_SYN_ANSWER, __ATOMIC_RELEASE);
 	else
 		mr_cookie_describe(&l->tcp, b); /* the interface's MTU may be another */
