@@ -110,10 +110,14 @@ int mr_cli_trace_show(struct mr_cli *cli, const struct mr_arguments *a)
 	answer = mr_client_get(cli, path);
 	if (!answer)
 		return MR_CLI_ERROR;
-	if (cli->json)
+	if (cli->json) {
 		mr_cli_print_json(answer);
-	else
-		json_array_foreach(json_object_get(answer, "traces"), i, t) print_trace(t);
+	} else {
+		json_array_foreach(json_object_get(answer, "traces"), i, t)
+		{
+			print_trace(t);
+		}
+	}
 	json_decref(answer);
 	return MR_CLI_OK;
 }

@@ -104,7 +104,7 @@ static int check_abi(struct mr_object_file *o, const char *path, char *words, si
 	if (o->abi.major == MR_ABI_MAJOR && o->abi.n_verdicts == MR_VERDICT_COUNT)
 		return 0;
 	snprintf(words, room,
-		 "%s: is of ABI %u with %u verdicts, this millraced is of ABI %u with %u; restart "
+		 "%s: is of ABI %u with %u verdicts, this millraced is of ABI %d with %d; restart "
 		 "the millraced of its release instead",
 		 path, o->abi.major, o->abi.n_verdicts, MR_ABI_MAJOR, MR_VERDICT_COUNT);
 	return -EPROTO;

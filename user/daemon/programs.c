@@ -223,7 +223,7 @@ static int share_maps(const struct mr_daemon *d, struct bpf_object *o, char *wor
 	}
 	if (shared == MR_MAP_COUNT)
 		return 0;
-	snprintf(words, room, "has %u of the %u maps; restart the millraced of its release instead",
+	snprintf(words, room, "has %u of the %d maps; restart the millraced of its release instead",
 		 shared, MR_MAP_COUNT);
 	return -EPROTO;
 }
