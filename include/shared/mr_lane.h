@@ -85,7 +85,7 @@
 	C(mtu_probes_lost, "probes that were lost")                                                \
 	C(black_holes, "connections whose full segments never arrived")                            \
 	C(taken_over, "connections that went on with a new worker")                                \
-	C(rebuild_us, "microseconds that new workers took to rebuild what they took over")
+	C(rebuild_us, "time that new workers took to rebuild what they took over")
 
 /* Levels, now. */
 #define MR_LANE_GAUGES(C)                                                                          \

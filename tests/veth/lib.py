@@ -377,8 +377,8 @@ class Wellbehaved:
     def __init__(self, family=4, patience=3.0):
         self._socket = connect(ECHO, family, timeout=patience)
         self._stop = threading.Event()
-        self._thread = Background(self._talk)
         self.answers = 0
+        self._thread = Background(self._talk)
 
     def _talk(self):
         while not self._stop.wait(0.005):

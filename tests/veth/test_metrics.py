@@ -86,7 +86,7 @@ def test_every_counter_of_a_lane_is_there(families):
     told = samples(families)
     lane = figures.lanes()[0]
     for name in lane["counters"]:
-        assert f"millrace_lane_{name}_total" in told
+        assert f"millrace_lane_{re.sub('_us$', '_seconds', name)}_total" in told
     states = {s.labels["state"] for s in families["millrace_lane_frames"].samples}
     assert states == set(lane["frames"])
 

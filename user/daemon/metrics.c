@@ -121,11 +121,37 @@ static void put_field(struct text *t, const char *name, const char *type, const 
 		lane_value(t, name, i, *(uint64_t *)((char *)&t->stats[i] + offset));
 }
 
+/* The records' microseconds are seconds here: Prometheus wants base units. */
+static void put_seconds(struct text *t, const char *field, const char *help, size_t offset)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "lane_%.*s_seconds_total", (int)strlen(field) - 3, field);
+	head(t, name, "counter", help);
+	for (uint32_t i = 0; i < t->c->d->n_lanes; i++) {
+		uint64_t us = *(uint64_t *)((char *)&t->stats[i] + offset);
+
+		lane_labels(t, name, i);
+		fprintf(t->out, "} %.6f\n", (double)us / 1e6);
+	}
+}
+
+static void put_counter(struct text *t, const char *field, const char *help, size_t offset)
+{
+	size_t len = strlen(field);
+	char name[64];
+
+	if (len > 3 && !strcmp(field + len - 3, "_us")) {
+		put_seconds(t, field, help, offset);
+		return;
+	}
+	snprintf(name, sizeof(name), "lane_%s_total", field);
+	put_field(t, name, "counter", help, offset);
+}
+
 static void put_lane_counters(struct text *t)
 {
-#define C(field, text)                                                                             \
-	put_field(t, "lane_" #field "_total", "counter", text ".",                                 \
-		  offsetof(struct mr_lane_stats, field));
+#define C(field, text) put_counter(t, #field, text ".", offsetof(struct mr_lane_stats, field));
 	MR_LANE_COUNTERS(C)
 #undef C
 #define C(field, text)                                                                             \
