@@ -61,6 +61,7 @@ static __always_inline const struct mr_interface *interface_of(const struct rule
 struct found {
 	const struct mr_rule *rule; /* NULL: none */
 	__u32 slot;		    /* MR_TAP_NONE: for no lane */
+	bool suspended;		    /* mode monitor: what the verdict says is only counted */
 };
 
 /* What needs no byte of the frame comes first: other interfaces, and no rules, stay cheap. */
@@ -84,6 +85,9 @@ static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_byt
 	if (!cfg)
 		return MR_V_NO_RULES;
 	rules = active_rules(cfg);
+	if (rules.generation.mode == MR_MODE_BYPASS)
+		return MR_V_NO_RULES;
+	found->suspended = rules.generation.mode == MR_MODE_MONITOR;
 	ifc = interface_of(&rules, ctx->ingress_ifindex);
 	if (!ifc)
 		return MR_V_NO_INTERFACE;
@@ -93,7 +97,7 @@ static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_byt
 	v = parse_frame(&c, &f);
 	if (!is_for_a_lane(v))
 		return v;
-	rule = find_rule(&rules, &f);
+	rule = find_rule(&rules, &f, ctx->ingress_ifindex);
 	found->rule = rule;
 	if (rules.none && !ifc->port_hi)
 		return MR_V_NO_RULES;
@@ -112,7 +116,9 @@ static __always_inline int decide(struct xdp_md *ctx, __u32 frame_bytes, bool ta
 	enum mr_verdict v = judge(ctx, frame_bytes, &found);
 	int action = XDP_PASS;
 
-	if (is_one_of(v, verdicts_that(XDP_REDIRECT))) {
+	if (found.suspended) {
+		action = XDP_PASS;
+	} else if (is_one_of(v, verdicts_that(XDP_REDIRECT))) {
 		action = bpf_redirect_map(&mr1_xsk, found.slot, XDP_PASS);
 		if (action != XDP_REDIRECT)
 			v = MR_V_NO_SOCKET;

@@ -2,11 +2,14 @@
 /*
  * Which rule names a frame. A look-up hashes, and a frame may need one for each shape of key that
  * the generation has; so each CPU remembers what it found (mr1_known), and the next frame to the
- * same address, port and VLAN costs a comparison, however many rules there are.
+ * same address, port and VLAN costs a comparison, however many rules there are. Rules that ask for
+ * more than that are classes.h's; where they ask for the source or the interface, a CPU remembers
+ * those too (mr1_met).
  */
 #ifndef MR_BPF_RULES_H
 #define MR_BPF_RULES_H
 
+#include "classes.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -140,8 +143,67 @@ static __noinline int remember(struct mr_known *known, __u64 generation, const s
 	return 0;
 }
 
+static __always_inline const struct mr_rule *find_classified(struct rules *r, const struct flow *f,
+							     __u32 ifindex)
+{
+	struct classes c;
+
+	r->none = !find_classes(&c, r->generation.parity & 1);
+	return r->none ? NULL : classify(&c, r->generation.shapes, f, ifindex);
+}
+
+/* Where a CPU remembers a frame whose rule may depend on its source and interface. */
+static __always_inline struct mr_met *met_at(const struct flow *f, __u32 ifindex)
+{
+	const __u64 *to = (const __u64 *)f->daddr, *from = (const __u64 *)f->saddr;
+	__u64 folded = (from[0] ^ from[1]) * 11400714819323198485ull ^ to[0] ^ to[1];
+	__u32 at = folded ^ folded >> 32 ^ f->vlan << 16 ^ last_word(f) ^ ifindex << 8;
+
+	_Static_assert(MR_MAX_MET == 1 << 10, "as many as bits are left");
+	at = (at ^ at >> 15) * 2654435761u >> (32 - 10);
+	return bpf_map_lookup_elem(&mr1_met, &at);
+}
+
+static __always_inline bool is_met(const struct mr_met *m, const struct flow *f, __u32 ifindex)
+{
+	const __u64 *from = (const __u64 *)f->saddr, *is = (const __u64 *)m->saddr;
+
+	return is_key_of(&m->key, f, last_word(f)) && is[0] == from[0] && is[1] == from[1] &&
+	       m->ifindex == ifindex;
+}
+
+static __always_inline void meet(struct mr_met *m, __u64 generation, const struct flow *f,
+				 __u32 ifindex, const struct mr_rule *rule)
+{
+	*(volatile __u64 *)&m->generation = 0;
+	m->key = *rule_key(f);
+	__builtin_memcpy(m->saddr, f->saddr, sizeof(m->saddr));
+	m->ifindex = ifindex;
+	m->is_named = rule != NULL;
+	if (rule)
+		m->rule = *rule;
+	*(volatile __u64 *)&m->generation = generation;
+}
+
+static __noinline const struct mr_rule *find_met(struct rules *r, const struct flow *f,
+						 __u32 ifindex)
+{
+	const struct mr_rule *rule;
+	struct mr_met *m = met_at(f, ifindex);
+
+	if (!m)
+		return NULL;
+	if (m->generation == r->word && is_met(m, f, ifindex))
+		return m->is_named ? &m->rule : NULL;
+	rule = find_classified(r, f, ifindex);
+	if (!r->none && r->generation.promises & MR_PROMISE_NUMBER)
+		meet(m, r->word, f, ifindex, rule);
+	return rule;
+}
+
 /* NULL: no rule names it. Then @r may turn out to have none, its map being missing. */
-static __always_inline const struct mr_rule *find_rule(struct rules *r, const struct flow *f)
+static __always_inline const struct mr_rule *find_rule(struct rules *r, const struct flow *f,
+						       __u32 ifindex)
 {
 	__u32 parity = r->generation.parity & 1, last;
 	const struct mr_rule *rule;
@@ -150,6 +212,8 @@ static __always_inline const struct mr_rule *find_rule(struct rules *r, const st
 
 	if (r->none)
 		return NULL;
+	if (r->generation.shapes & (MR_SHAPE_SOURCES | MR_SHAPE_INTERFACES))
+		return find_met(r, f, ifindex);
 	last = last_word(f);
 	known = known_at(f, last);
 	if (!known)
@@ -158,11 +222,17 @@ static __always_inline const struct mr_rule *find_rule(struct rules *r, const st
 		return &known->rule;
 	if (known->miss_generation == r->word && is_key_of(&known->miss, f, last))
 		return NULL;
-	map = bpf_map_lookup_elem(&mr1_rules, &parity);
-	r->none = !map;
-	if (!map)
-		return NULL;
-	rule = look_up_shapes(map, r->generation.shapes, f);
+	if (r->generation.shapes & MR_SHAPE_CLASSES) {
+		rule = find_classified(r, f, ifindex);
+		if (r->none)
+			return NULL;
+	} else {
+		map = bpf_map_lookup_elem(&mr1_rules, &parity);
+		r->none = !map;
+		if (!map)
+			return NULL;
+		rule = look_up_shapes(map, r->generation.shapes, f);
+	}
 	if (r->generation.promises & MR_PROMISE_NUMBER)
 		remember(known, r->word, f, rule);
 	return rule;

@@ -139,6 +139,11 @@ uint32_t test_ifindex(void)
 	return fx.ifindex;
 }
 
+struct bpf_object *test_object(void)
+{
+	return fx.object;
+}
+
 int program_fd(void)
 {
 	return fx.program[fx.section];
@@ -348,8 +353,10 @@ int setup_empty(void **state)
 	update("mr1_kflows", &(uint32_t){ 0 }, &(struct mr_kernel_flows){ 0 });
 	/* numbers of generations never come again */
 	set_config(&(struct mr_config){ .generation.number = get_config().generation.number });
-	for (uint32_t i = 0; i < 2; i++)
+	for (uint32_t i = 0; i < 2; i++) {
 		bpf_map_delete_elem(map_fd("mr1_rules"), &i);
+		bpf_map_delete_elem(map_fd("mr1_field"), &i);
+	}
 	for (uint32_t i = 0; i < N_LANES; i++) {
 		set_beat_ns(SLOT + i, 0);
 		set_socket(SLOT + i, false);

@@ -88,11 +88,13 @@ int mr_cli_lane_list(struct mr_cli *cli, const struct mr_arguments *a)
 	(void)a;
 	if (!answer)
 		return MR_CLI_ERROR;
-	if (cli->json)
+	if (cli->json) {
 		mr_cli_print_json(answer);
-	else
+	} else {
+		mr_mode_print(answer);
 		mr_table_print(columns, N_COLUMNS, json_object_get(answer, "lanes"), true,
 			       print_notes);
+	}
 	json_decref(answer);
 	return MR_CLI_OK;
 }

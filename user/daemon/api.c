@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/daemon/changes.h"
 #include "user/daemon/clients.h"
 #include "user/daemon/log.h"
 
@@ -53,7 +54,7 @@ static enum MHD_Result reply(struct MHD_Connection *http, unsigned int status, c
 	return send_reply(http, status, type, r);
 }
 
-static enum MHD_Result reply_json(struct MHD_Connection *http, unsigned int status, json_t *o)
+enum MHD_Result mr_api_reply(struct MHD_Connection *http, unsigned int status, json_t *o)
 {
 	char *body = o ? json_dumps(o, JSON_COMPACT) : NULL;
 
@@ -64,7 +65,7 @@ static enum MHD_Result reply_json(struct MHD_Connection *http, unsigned int stat
 static enum MHD_Result reply_error(struct MHD_Connection *http, unsigned int status,
 				   const char *words)
 {
-	return reply_json(http, status, json_pack("{s:i, s:s}", "v", 1, "error", words));
+	return mr_api_reply(http, status, json_pack("{s:i, s:s}", "v", 1, "error", words));
 }
 
 /* A request's parameters on their way into a query. */
@@ -179,7 +180,7 @@ static bool post(struct mr_child *c, struct MHD_Connection *http, const char *ur
 		break;
 	}
 	*answered = words ? reply_error(http, status, words)
-			  : reply_json(http, status, mr_json_programs(c));
+			  : mr_api_reply(http, status, mr_json_programs(c));
 	return true;
 }
 
@@ -192,9 +193,13 @@ static enum MHD_Result request(void *arg, struct MHD_Connection *http, const cha
 	enum MHD_Result answered;
 
 	(void)version;
-	(void)data;
 	if (!client)
 		return MHD_NO; /* it is being turned away */
+	if (!strcmp(method, MHD_HTTP_METHOD_POST) && client->writes && !strcmp(url, "/v1/rules")) {
+		if (*state && !*data_bytes)
+			mr_client_asked(client);
+		return mr_change_serve(c, http, data, data_bytes, state);
+	}
 	if (!strcmp(method, MHD_HTTP_METHOD_POST) && client->writes &&
 	    post(c, http, url, data_bytes, state, &answered))
 		return answered;
@@ -217,7 +222,7 @@ static enum MHD_Result request(void *arg, struct MHD_Connection *http, const cha
 			continue;
 		if (pages[i].serve)
 			return pages[i].serve(c, http);
-		return reply_json(http, MHD_HTTP_OK, pages[i].body(c));
+		return mr_api_reply(http, MHD_HTTP_OK, pages[i].body(c));
 	}
 	return reply_error(
 		http, MHD_HTTP_NOT_FOUND,
@@ -229,6 +234,16 @@ static void api_ready(struct mr_child *c, struct mr_watch *w)
 {
 	(void)w;
 	MHD_run(c->http);
+}
+
+/* What a request had, whichever handler it belonged to. */
+static void completed(void *arg, struct MHD_Connection *http, void **state,
+		      enum MHD_RequestTerminationCode how)
+{
+	struct mr_child *c = arg;
+
+	mr_change_completed(c, *state);
+	mr_clients_completed(&c->clients, http, state, how);
 }
 
 static void log_nothing(void *arg, const char *fmt, va_list args)
@@ -243,15 +258,13 @@ int mr_api_open(struct mr_child *c)
 	const union MHD_DaemonInfo *info;
 
 	mr_clients_init(&c->clients, c->d->settings.gid);
-	c->http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0,
-				   NULL, NULL, request, c, MHD_OPTION_EXTERNAL_LOGGER, log_nothing,
-				   NULL, MHD_OPTION_LISTEN_SOCKET, c->d->control,
-				   MHD_OPTION_CONNECTION_LIMIT, MR_CLIENTS_MOST,
-				   MHD_OPTION_NOTIFY_CONNECTION, mr_clients_connection, &c->clients,
-				   MHD_OPTION_NOTIFY_COMPLETED, mr_clients_completed, NULL,
-				   MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
-				   MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-				   MHD_OPTION_END);
+	c->http = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+		request, c, MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL, MHD_OPTION_LISTEN_SOCKET,
+		c->d->control, MHD_OPTION_CONNECTION_LIMIT, MR_CLIENTS_MOST,
+		MHD_OPTION_NOTIFY_CONNECTION, mr_clients_connection, &c->clients,
+		MHD_OPTION_NOTIFY_COMPLETED, completed, c, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_END);
 	if (!c->http)
 		return -ENOMEM;
 	info = MHD_get_daemon_info(c->http, MHD_DAEMON_INFO_EPOLL_FD);
@@ -263,6 +276,7 @@ int mr_api_open(struct mr_child *c)
 
 void mr_api_close(struct mr_child *c)
 {
+	mr_change_abandon(c);
 	mr_child_unwatch(c, &c->api);
 	MHD_quiesce_daemon(c->http);
 	MHD_stop_daemon(c->http);

@@ -67,10 +67,33 @@ const char *mr_bpf_words(void)
 	return last;
 }
 
+bool mr_bpf_inners(struct mr_daemon *d, struct bpf_object *object)
+{
+	static const enum mr_map maps[] = { MR_MAP_RULES, MR_MAP_FIELD, MR_MAP_CLASS,
+					    MR_MAP_ORDER };
+
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+		struct bpf_map *outer =
+			bpf_object__find_map_by_name(object, mr_bpf_map_name(maps[i]));
+		struct bpf_map *inner = outer ? bpf_map__inner_map(outer) : NULL;
+
+		if (!inner)
+			return false;
+		d->bpf.inner[maps[i]] = (struct mr_inner){
+			.type = bpf_map__type(inner),
+			.flags = bpf_map__map_flags(inner),
+			.key_bytes = bpf_map__key_size(inner),
+			.value_bytes = bpf_map__value_size(inner),
+			.key_type = bpf_map__btf_key_type_id(inner),
+			.value_type = bpf_map__btf_value_type_id(inner),
+		};
+	}
+	return true;
+}
+
 static int open_object(struct mr_daemon *d)
 {
 	struct bpf_object_open_opts opts;
-	struct bpf_map *rules, *inner;
 
 	memset(&opts, 0, sizeof(opts)); /* libbpf wants zeros in the padding too */
 	opts.sz = sizeof(opts);
@@ -79,17 +102,10 @@ static int open_object(struct mr_daemon *d)
 	if (!d->bpf.object)
 		return mr_fail(d, -errno, "%s: cannot be read: %s", d->object_path,
 			       strerror(errno));
-	rules = bpf_object__find_map_by_name(d->bpf.object, mr_bpf_map_name(MR_MAP_RULES));
-	inner = rules ? bpf_map__inner_map(rules) : NULL;
-	if (!inner)
+	if (!mr_bpf_inners(d, d->bpf.object))
 		return mr_fail(d, -EINVAL,
 			       "%s: has no map of rule generations; it belongs to another version",
 			       d->object_path);
-	d->bpf.inner_flags = bpf_map__map_flags(inner);
-	d->bpf.inner_key_type = bpf_map__btf_key_type_id(inner);
-	d->bpf.inner_value_type = bpf_map__btf_value_type_id(inner);
-	d->bpf.inner_key_bytes = bpf_map__key_size(inner);
-	d->bpf.inner_value_bytes = bpf_map__value_size(inner);
 	return 0;
 }
 
@@ -122,9 +138,14 @@ static int value_bytes(enum mr_map map)
 	case MR_MAP_XSK:
 	case MR_MAP_RULES:
 	case MR_MAP_TAPRING:
+	case MR_MAP_FIELD:
+	case MR_MAP_CLASS:
+	case MR_MAP_ORDER:
 		return sizeof(uint32_t);
 	case MR_MAP_BEAT:
 		return sizeof(struct mr_beat);
+	case MR_MAP_MET:
+		return sizeof(struct mr_met);
 	case MR_MAP_KNOWN:
 		return sizeof(struct mr_known);
 	case MR_MAP_LOCAL:

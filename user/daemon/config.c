@@ -143,7 +143,8 @@ void mr_settings_free(struct mr_settings *s)
 {
 	for (unsigned int i = 0; i < s->n_directories; i++)
 		free(s->directories[i]);
-	free(s->rules);
+	mr_rules_free(s->rules, s->n_rules);
+	mr_rules_free(s->filters, s->n_filters);
 	free(s->lanes.capture_directory);
 	free(s->lanes.cpus);
 	free(s->interfaces);

@@ -185,10 +185,15 @@ static bool is_same_layout(const struct bpf_map *a, const struct bpf_map *b)
 static bool has_same_inner(const struct mr_daemon *d, struct bpf_map *m)
 {
 	const struct bpf_map *inner = bpf_map__inner_map(m);
+	const struct mr_inner *ours = NULL;
 
-	return !inner || (bpf_map__key_size(inner) == d->bpf.inner_key_bytes &&
-			  bpf_map__value_size(inner) == d->bpf.inner_value_bytes &&
-			  bpf_map__map_flags(inner) == d->bpf.inner_flags);
+	for (int i = 0; i < MR_MAP_COUNT; i++)
+		if (!strcmp(bpf_map__name(m), mr_bpf_map_name((enum mr_map)i)))
+			ours = &d->bpf.inner[i];
+	return !inner || (ours && (uint32_t)bpf_map__type(inner) == ours->type &&
+			  bpf_map__key_size(inner) == ours->key_bytes &&
+			  bpf_map__value_size(inner) == ours->value_bytes &&
+			  bpf_map__map_flags(inner) == ours->flags);
 }
 
 /* Each map of the new object is one of ours, and each of ours is in it. */

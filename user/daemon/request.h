@@ -12,6 +12,7 @@
  * NEIGHBOUR	interface of ours or VLAN on it, unicast	-
  * LISTEN	a rule with drill, address local, port free	error
  * UNLISTEN	lane owns the listener			-
+ * RULES	each filter of the shared memory	error
  * SERVING	-					-
  * FAILED	-					-
  * UPGRADE	a file of root's alone, ABI and maps as ours	error, words
@@ -39,6 +40,7 @@ enum mr_request_type {
 	MR_REQUEST_FAILED,  /* a lane does not come up; words say why */
 	MR_REQUEST_UPGRADE, /* words: path of an object, or "" */
 	MR_REQUEST_ROLLBACK,
+	MR_REQUEST_RULES,   /* filters.h */
 };
 
 /* child -> parent */
@@ -61,6 +63,7 @@ enum mr_note_type {
 	MR_NOTE_BACKGROUND, /* log to syslog from now on; a descriptor of /dev/null comes with it */
 	MR_NOTE_STOPPING,
 	MR_NOTE_PROGRAM, /* error, words: what became of UPGRADE or ROLLBACK */
+	MR_NOTE_RULES, /* error, generation */
 };
 
 /* parent -> child */

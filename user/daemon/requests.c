@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "user/daemon/bpf.h"
+#include "user/daemon/filters.h"
 #include "user/daemon/lanes.h"
 #include "user/daemon/links.h"
 #include "user/daemon/log.h"
@@ -153,6 +154,21 @@ static void request_program(struct mr_daemon *d, const struct mr_request *q)
 	mr_note_send(d, &n, -1);
 }
 
+static void request_rules(struct mr_daemon *d)
+{
+	struct mr_note n = { .type = MR_NOTE_RULES };
+
+	n.error = mr_filters_take(d);
+	n.generation = d->bpf.generation.number;
+	if (n.error)
+		mr_warn("rules: a change was refused: %s", strerror(-n.error));
+	else
+		mr_info("rules: generation %u: %u that steer, %u that pass or drop, mode %s",
+			n.generation, d->settings.n_rules, d->settings.n_filters,
+			mr_mode_names()[d->settings.mode]);
+	mr_note_send(d, &n, -1);
+}
+
 void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 {
 	switch ((enum mr_request_type)q->type) {
@@ -178,6 +194,9 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 	case MR_REQUEST_UPGRADE:
 	case MR_REQUEST_ROLLBACK:
 		request_program(d, q);
+		return;
+	case MR_REQUEST_RULES:
+		request_rules(d);
 		return;
 	case MR_REQUEST_SERVING:
 	case MR_REQUEST_FAILED:
