@@ -419,20 +419,22 @@ static __always_inline bool put_reply(struct xdp_md *ctx, __u32 frame_bytes, __u
 /* Turn a SYN for the lane of @slot into its SYN-ACK. 0: it is none that is answered. */
 __noinline int answer_syn(struct xdp_md *ctx, __u32 frame_bytes, __u32 slot, __u32 rule_id)
 {
-	struct mr_beat *b = bpf_map_lookup_elem(&mr1_beat, &slot);
-	const struct mr_guard_rule *r = bpf_map_lookup_elem(&mr1_grule, &rule_id);
+	const struct mr_guard_rule *r;
 	struct syn s = { .in.use = "cookie" };
 	struct room room = { 0 };
+	struct mr_beat *b;
 	__u32 n;
-	__u64 now = bpf_ktime_get_ns();
 
-	if (!b || !read_headers(ctx, &s) ||
-	    read_options(ctx, &s.o, &room, s.options_at, s.n_options) < 0)
+	if (!read_headers(ctx, &s) || read_options(ctx, &s.o, &room, s.options_at, s.n_options) < 0)
 		return false;
 	__builtin_memset(&room, 0, sizeof(room));
+	b = bpf_map_lookup_elem(&mr1_beat, &slot);
+	r = bpf_map_lookup_elem(&mr1_grule, &rule_id);
+	if (!b)
+		return false;
 	agree(&s, b->syn);
-	n = s.family == 4 ? reply_ipv4(room.words, &s, b, r, now)
-			  : reply_ipv6(room.words, &s, b, r, now);
+	n = s.family == 4 ? reply_ipv4(room.words, &s, b, r, bpf_ktime_get_ns())
+			  : reply_ipv6(room.words, &s, b, r, bpf_ktime_get_ns());
 	if (!put_reply(ctx, frame_bytes, network_of(&s), room.words, n))
 		return false;
 	b->syns_answered++; /* one queue, one CPU at a time */

@@ -67,7 +67,7 @@ struct found {
 };
 
 /* What needs no byte of the frame comes first: other interfaces, and no rules, stay cheap. */
-static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_bytes,
+static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_bytes, struct flow *f,
 					     struct found *found)
 {
 	struct cursor c = {
@@ -81,41 +81,43 @@ static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_byt
 	struct rules rules;
 	enum mr_verdict v;
 	__u32 zero = 0;
-	struct flow f;
 
 	cfg = bpf_map_lookup_elem(&mr1_cfg, &zero);
 	if (!cfg)
 		return MR_V_NO_RULES;
 	rules = active_rules(cfg);
+	if (rules.generation.mode == MR_MODE_BYPASS)
+		return MR_V_NO_RULES;
+	f->counted = rules.generation.mode == MR_MODE_MONITOR;
 	ifc = interface_of(&rules, ctx->ingress_ifindex);
 	if (!ifc)
 		return MR_V_NO_INTERFACE;
 	if (rules.none && !ifc->port_hi && !(rules.generation.promises & MR_GUARD_BLOCK))
 		return MR_V_NO_RULES;
-	in_memory(&f);
-	v = parse_frame(&c, &f);
+	in_memory(f);
+	v = parse_frame(&c, f);
 	if (rules.generation.promises & MR_GUARD_BLOCK && has_addresses(v) &&
-	    is_from_blocked(&f, rules.generation.promises, frame_bytes))
+	    is_from_blocked(f, rules.generation.promises, frame_bytes))
 		return MR_V_GUARD_BLOCK;
 	if (!is_for_a_lane(v))
 		return v;
-	rule = find_rule(&rules, &f);
+	rule = find_rule(&rules, f, ctx);
 	found->rule = rule;
 	if (rules.none && !ifc->port_hi)
 		return MR_V_NO_RULES;
-	v = claim(&f, rule, ifc, frame_bytes, v);
+	v = claim(f, rule, ifc, frame_bytes, v);
 	if (!is_for_a_lane(v))
 		return v;
 	if (ctx->rx_queue_index >= ifc->n_queues)
 		return MR_V_NO_QUEUE;
 	found->slot = ifc->slot_base + ctx->rx_queue_index;
 	if (rules.generation.promises & MR_GUARD_LIMITS && rule) {
-		int over = limit_frame(&f, rule->rule_id, rules.generation.promises, frame_bytes);
+		int over = limit_frame(f, rule->rule_id, rules.generation.promises, frame_bytes);
 
 		if (over >= 0)
 			return (enum mr_verdict)over;
 	}
-	return steer(&f, rule, cfg, found->slot, v);
+	return steer(f, rule, cfg, found->slot, v);
 }
 
 /* Those that are not answered are dropped: they would be the flood's way to the lane. */
@@ -142,10 +144,15 @@ static __always_inline void count_verdict(enum mr_verdict v, __u32 frame_bytes)
 static __always_inline int decide(struct xdp_md *ctx, __u32 frame_bytes, bool tapped)
 {
 	struct found found = { .slot = MR_TAP_NONE };
-	enum mr_verdict v = judge(ctx, frame_bytes, &found);
 	int action = XDP_PASS;
+	enum mr_verdict v;
+	struct flow f;
 
-	if (is_one_of(v, verdicts_that(XDP_REDIRECT))) {
+	f.counted = 0;
+	v = judge(ctx, frame_bytes, &f, &found);
+	if (f.counted) {
+		action = XDP_PASS;
+	} else if (is_one_of(v, verdicts_that(XDP_REDIRECT))) {
 		action = bpf_redirect_map(&mr1_xsk, found.slot, XDP_PASS);
 		if (action != XDP_REDIRECT)
 			v = MR_V_NO_SOCKET;
@@ -154,10 +161,10 @@ static __always_inline int decide(struct xdp_md *ctx, __u32 frame_bytes, bool ta
 	} else if (is_one_of(v, verdicts_that(XDP_DROP))) {
 		action = XDP_DROP;
 	}
-	count_verdict(v, frame_bytes);
 	if (tapped)
 		mr_tap(ctx, v | action << 16, found.rule ? found.rule->rule_id : MR_TAP_NONE,
 		       found.slot, frame_bytes);
+	count_verdict(v, frame_bytes);
 	return action;
 }
 

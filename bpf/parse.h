@@ -79,7 +79,8 @@ struct flow {
 	__u32 saddr[4];
 	struct mr_be16 sport;
 	__u8 tcp_flags;
-	__u8 more; /* not 0: more fragments follow this first one */
+	__u8 more;     /* not 0: more fragments follow this first one */
+	__u32 counted; /* not 0: what becomes of the frame is only counted (judge()) */
 } __attribute__((aligned(8)));
 
 /*

@@ -2,11 +2,14 @@
 /*
  * Which rule names a frame. A look-up hashes, and a frame may need one for each shape of key that
  * the generation has; so each CPU remembers what it found (mr1_known), and the next frame to the
- * same address, port and VLAN costs a comparison, however many rules there are.
+ * same address, port and VLAN costs a comparison, however many rules there are. Rules that ask for
+ * more than that are classes.h's; where they ask for the source or the interface, a CPU remembers
+ * those too (mr1_met).
  */
 #ifndef MR_BPF_RULES_H
 #define MR_BPF_RULES_H
 
+#include "classes.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -140,8 +143,113 @@ static __noinline int remember(struct mr_known *known, __u64 generation, const s
 	return 0;
 }
 
+/*
+ * All of this is out of line, without an address in its caller's stack, which is scarce: of the 512
+ * bytes the answer to a SYN takes 256, and mr_xdp() and mr_tapped() half of the rest each.
+ */
+static __noinline const struct mr_rule *find_classified(__u64 word, const struct flow *f,
+							__u32 ifindex)
+{
+	struct rules r = { .word = word };
+	struct classes c;
+
+	if (!find_classes(&c, r.generation.parity & 1))
+		return NULL;
+	return classify(&c, r.generation.shapes, f, ifindex);
+}
+
+/* What no rule names may be so because the generation is not all there: nothing to remember. */
+static __noinline bool lacks_classes(__u32 parity)
+{
+	struct classes c;
+
+	return !find_classes(&c, parity & 1);
+}
+
+/* Where a CPU remembers a frame whose rule may depend on its source and interface. */
+static __always_inline struct mr_met *met_at(const struct flow *f, __u32 ifindex)
+{
+	const __u64 *to = (const __u64 *)f->daddr, *from = (const __u64 *)f->saddr;
+	__u64 folded = (from[0] ^ from[1]) * 11400714819323198485ull ^ to[0] ^ to[1];
+	__u32 at = folded ^ folded >> 32 ^ f->vlan << 16 ^ last_word(f) ^ ifindex << 8;
+
+	_Static_assert(MR_MAX_MET == 1 << 10, "as many as bits are left");
+	at = (at ^ at >> 15) * 2654435761u >> (32 - 10);
+	return bpf_map_lookup_elem(&mr1_met, &at);
+}
+
+static __always_inline bool is_met(const struct mr_met *m, const struct flow *f, __u32 ifindex)
+{
+	const __u64 *from = (const __u64 *)f->saddr, *is = (const __u64 *)m->saddr;
+
+	return is_key_of(&m->key, f, last_word(f)) && is[0] == from[0] && is[1] == from[1] &&
+	       m->ifindex == ifindex;
+}
+
+static __always_inline void meet(struct mr_met *m, __u64 generation, const struct flow *f,
+				 __u32 ifindex, const struct mr_rule *rule)
+{
+	*(volatile __u64 *)&m->generation = 0;
+	m->key = *rule_key(f);
+	__builtin_memcpy(m->saddr, f->saddr, sizeof(m->saddr));
+	m->ifindex = ifindex;
+	m->is_named = rule != NULL;
+	if (rule)
+		m->rule = *rule;
+	*(volatile __u64 *)&m->generation = generation;
+}
+
+static __noinline const struct mr_rule *find_met(__u64 word, const struct flow *f, __u32 ifindex)
+{
+	const struct rules r = { .word = word };
+	const struct mr_rule *rule;
+	struct mr_met *m = met_at(f, ifindex);
+
+	if (!m)
+		return NULL;
+	if (m->generation == word && is_met(m, f, ifindex))
+		return m->is_named ? &m->rule : NULL;
+	rule = find_classified(word, f, ifindex);
+	if (r.generation.promises & MR_PROMISE_NUMBER &&
+	    (rule || !lacks_classes(r.generation.parity)))
+		meet(m, word, f, ifindex, rule);
+	return rule;
+}
+
+/* Where neither source nor interface matters, a key is as good as a frame. */
+static __noinline const struct mr_rule *find_keyed(__u64 word, const struct flow *f)
+{
+	const struct rules r = { .word = word };
+	const struct mr_rule *rule;
+	__u32 last = last_word(f);
+	struct mr_known *known = known_at(f, last);
+
+	if (!known)
+		return NULL;
+	if (known->hit_generation == word && is_key_of(&known->hit, f, last))
+		return &known->rule;
+	if (known->miss_generation == word && is_key_of(&known->miss, f, last))
+		return NULL;
+	rule = find_classified(word, f, 0);
+	if (r.generation.promises & MR_PROMISE_NUMBER &&
+	    (rule || !lacks_classes(r.generation.parity)))
+		remember(known, word, f, rule);
+	return rule;
+}
+
+static __noinline const struct mr_rule *find_by_classes(__u64 word, const struct flow *f,
+							const struct xdp_md *ctx)
+{
+	const struct rules r = { .word = word };
+
+	if (r.generation.shapes & (MR_SHAPE_SOURCES | MR_SHAPE_INTERFACES))
+		return find_met(word, f, ctx->ingress_ifindex);
+	return find_keyed(word, f);
+}
+
 /* NULL: no rule names it. Then @r may turn out to have none, its map being missing. */
-static __always_inline const struct mr_rule *find_rule(struct rules *r, const struct flow *f)
+static __always_inline const struct mr_rule *find_rule(struct rules *r, const struct flow *f,
+						       const struct xdp_md *ctx)
 {
 	__u32 parity = r->generation.parity & 1, last;
 	const struct mr_rule *rule;
@@ -150,6 +258,8 @@ static __always_inline const struct mr_rule *find_rule(struct rules *r, const st
 
 	if (r->none)
 		return NULL;
+	if (r->generation.shapes & MR_SHAPE_CLASSES)
+		return find_by_classes(r->word, f, ctx);
 	last = last_word(f);
 	known = known_at(f, last);
 	if (!known)

@@ -15,7 +15,14 @@
  * mr1_xsk       XSKMAP MR_MAX_SLOTS              u32 slot          XSK descriptor
  * mr1_beat      ARRAY|MMAPABLE MR_MAX_SLOTS      u32 slot          struct mr_beat
  * mr1_rules     ARRAY_OF_MAPS 2                  u32 parity        one rule generation:
- *   (inner)     HASH MR_MAX_RULES                struct mr_rule_key struct mr_rule
+ *   (inner)     HASH any                         struct mr_rule_key struct mr_rule
+ * mr1_field     ARRAY_OF_MAPS 2                  u32 parity        what the fields of frames say:
+ *   (inner)     LPM_TRIE any                     struct mr_field_key u32 class
+ * mr1_class     ARRAY_OF_MAPS 2                  u32 parity        the rules that it fits:
+ *   (inner)     ARRAY|INNER_MAP any              u32 class         struct mr_rule_set
+ * mr1_order     ARRAY_OF_MAPS 2                  u32 parity        the rules, first ones first:
+ *   (inner)     ARRAY|INNER_MAP any              u32 place         struct mr_rule
+ * mr1_met       PERCPU_ARRAY MR_MAX_MET          u32 hash          struct mr_met
  * mr1_known     PERCPU_ARRAY MR_MAX_KNOWN        u32 hash          struct mr_known
  * mr1_local     HASH MR_MAX_LOCAL                struct mr_local_key struct mr_local
  * mr1_kflow     LRU_HASH MR_MAX_KERNEL_FLOWS     struct mr_flow_key struct mr_kernel_flow
@@ -41,13 +48,15 @@
 enum {
 	MR_ABI_MAGIC = 0x4d524142, /* "MRAB" */
 	MR_ABI_MAJOR = 1,
-	MR_ABI_MINOR = 1,
+	MR_ABI_MINOR = 2,
 
 	MR_MAX_INTERFACES = 64,
 	MR_NEAR_INTERFACES = 8,
 	MR_MAX_SLOTS = 1024,
 	MR_MAX_RULES = 4096,
+	MR_RULE_WORDS = MR_MAX_RULES / 64,
 	MR_MAX_KNOWN = 512,
+	MR_MAX_MET = 1024,
 	MR_MAX_LOCAL = 1024,
 	MR_MAX_KERNEL_FLOWS = 65536,
 };
@@ -60,12 +69,20 @@ struct mr_abi {
 	__u32 pad;
 };
 
-/* Which of the four shapes of a rule key any rule of a generation has. */
+/*
+ * How the rules of a generation are looked up: in mr1_rules, by those of the four shapes of a key
+ * that any rule has; or, with MR_SHAPE_CLASSES, by their classes, of which these fields matter
+ * beside protocol, port and destination.
+ */
 enum mr_rule_shape {
 	MR_SHAPE_ADDR_VLAN = 1 << 0, /* address and VLAN given */
 	MR_SHAPE_ADDR = 1 << 1,	     /* any VLAN */
 	MR_SHAPE_VLAN = 1 << 2,	     /* any address */
 	MR_SHAPE_ANY = 1 << 3,	     /* any address, any VLAN */
+	MR_SHAPE_CLASSES = 1 << 4,   /* mr1_field, mr1_class, mr1_order */
+	MR_SHAPE_SOURCES = 1 << 5,
+	MR_SHAPE_VLANS = 1 << 6,
+	MR_SHAPE_INTERFACES = 1 << 7,
 };
 
 /*
@@ -87,10 +104,18 @@ enum mr_promise {
  * at once, so it never mixes two generations. Zero shapes: no rules.
  */
 struct mr_generation {
-	__u32 number;	/* counts up, shown to people */
-	__u8 parity;	/* which inner map of mr1_rules is active */
-	__u8 shapes;	/* OR of enum mr_rule_shape */
-	__u16 promises; /* OR of enum mr_promise */
+	__u32 number;  /* counts up, shown to people */
+	__u8 parity;   /* which inner maps are active */
+	__u8 shapes;   /* OR of enum mr_rule_shape */
+	__u8 promises; /* OR of enum mr_promise */
+	__u8 mode;     /* enum mr_mode */
+};
+
+/* What becomes of what the rules say. */
+enum mr_mode {
+	MR_MODE_ENFORCE = 0, /* it is done */
+	MR_MODE_MONITOR = 1, /* it is counted, and every frame passes */
+	MR_MODE_BYPASS = 2,  /* nobody asks: every frame passes */
 };
 
 struct mr_interface {
@@ -175,6 +200,41 @@ struct mr_rule {
 };
 
 /*
+ * One field of a frame, or the leading bits of it, in network order; what is behind them is zero.
+ *
+ * SOURCE, DESTINATION	an address as struct mr_rule_key has it, with its family
+ * PORT			protocol, then destination port
+ * VLAN			as struct mr_rule_key has it, in host order: all of it or nothing
+ * INTERFACE		ifindex, in host order: all of it or nothing
+ *
+ * A trie has an entry without data for each field and family that the program looks up.
+ */
+enum mr_field {
+	MR_FIELD_SOURCE = 1,
+	MR_FIELD_DESTINATION,
+	MR_FIELD_PORT,
+	MR_FIELD_VLAN,
+	MR_FIELD_INTERFACE,
+};
+
+struct mr_field_key {
+	__u32 bits;  /* from field on */
+	__u8 field;  /* enum mr_field */
+	__u8 family; /* 4 or 6; 0 where no address is */
+	__u8 pad[2];
+	__u8 data[16];
+};
+
+/* mr_field_key.bits with so many bytes of data */
+#define MR_FIELD_BITS(bytes) (32 + 8 * (bytes))
+
+/* Places in the order of a generation's rules, a bit each; a bit of `words`: that word is not 0. */
+struct mr_rule_set {
+	__u64 words;
+	__u64 rules[MR_RULE_WORDS];
+};
+
+/*
  * What a CPU found out about the frames that it saw last, so that it looks for their rule but
  * once. The program's own: nobody else writes here. An entry is about what generation and key
  * say; generation 0: empty. Frames that a rule names and others do not drive each other out.
@@ -185,6 +245,16 @@ struct mr_known {
 	struct mr_rule rule; /* that names hit */
 	__u64 miss_generation;
 	struct mr_rule_key miss; /* no rule names it */
+};
+
+/* The same where source or interface matter too; a generation has the one or the other. */
+struct mr_met {
+	__u64 generation;
+	struct mr_rule_key key;
+	__u8 saddr[16];
+	__u32 ifindex;
+	__u32 is_named; /* 0: no rule names it */
+	struct mr_rule rule;
 };
 
 /* A local address from which lanes open connections (v4 as ::ffff:a.b.c.d). */

@@ -18,7 +18,7 @@
 	V(TAKE_ICMP, XDP_REDIRECT, "taken: ICMP error about a steered flow")                       \
 	V(TAKE_STALE, XDP_REDIRECT, "taken though the lane's heartbeat is stale")                  \
 	V(NO_INTERFACE, XDP_PASS, "interface has no lanes, left to the kernel")                    \
-	V(NO_RULES, XDP_PASS, "no rules loaded, left to the kernel")                               \
+	V(NO_RULES, XDP_PASS, "no rules in force, left to the kernel")                             \
 	V(NO_RULE, XDP_PASS, "no rule names it, left to the kernel")                               \
 	V(RULE_PASS, XDP_PASS, "a rule leaves it to the kernel")                                   \
 	V(RULE_DROP, XDP_DROP, "a rule drops it")                                                  \

@@ -24,7 +24,7 @@
 
 enum {
 	MR_WORKER_FD = 3,
-	MR_WORKER_VERSION = 4,
+	MR_WORKER_VERSION = 5,
 	MR_WORKER_MAGIC = 0x4d52574b,
 	MR_MAX_LANES = 64,
 	MR_RULE_NAME_BYTES = 32,
@@ -127,12 +127,36 @@ struct mr_heartbeat_settings {
 	uint32_t pad;
 };
 
+/* Leading bits of an address; v4 mapped, so that IPv4 has 96 bits more. */
+struct mr_net {
+	uint8_t addr[16]; /* zeros behind the bits */
+	uint8_t bits;	  /* 0 to 128; IPv4: 96 + prefix length */
+	uint8_t family;	  /* 4 or 6: a mapped address of an IPv6 packet is not IPv4 */
+	uint8_t pad[2];
+};
+
+/** mr_net_fits() - is @addr of @family inside? */
+static inline int mr_net_fits(const struct mr_net *p, const uint8_t addr[16], uint8_t family)
+{
+	uint8_t whole = p->bits / 8, rest = (uint8_t)(0xff00 >> p->bits % 8);
+
+	return p->family == family && !__builtin_memcmp(addr, p->addr, whole) &&
+	       (!rest || !((addr[whole] ^ p->addr[whole]) & rest));
+}
+
+/* Prefixes of a rule, in the list behind the rules; `given` and none: nothing fits. */
+struct mr_lane_prefixes {
+	uint32_t first, n;
+	uint8_t given; /* 0: any address */
+	uint8_t pad[3];
+};
+
 struct mr_lane_rule {
 	char name[MR_RULE_NAME_BYTES];
 	char app[MR_APP_NAME_BYTES];
 	uint8_t addr[16]; /* local address, v4 mapped; zeros: any */
 	uint32_t vlan;	  /* as struct mr_rule_key */
-	uint16_t port;	  /* host order */
+	uint16_t port;	  /* the first one, host order */
 	uint16_t rule_id;
 	uint8_t protocol;
 	uint8_t any_family; /* any address: IPv4 and IPv6 */
@@ -146,7 +170,18 @@ struct mr_lane_rule {
 	int32_t directory; /* 0 to MR_MAX_DIRECTORIES - 1, or -1 */
 	struct mr_tlv_settings tlv;
 	struct mr_heartbeat_settings heartbeat;
+	uint16_t port_hi;  /* the last one; below `port`: there is just that one */
+	uint16_t place;	   /* among the rules: of several that fit the lowest place holds */
+	uint8_t elsewhere; /* 1: it is for another interface */
+	uint8_t pad[3];
+	struct mr_lane_prefixes source, destination; /* a given destination: `addr` has no say */
 };
+
+/** mr_lane_rule_port_hi() - the last port */
+static inline uint16_t mr_lane_rule_port_hi(const struct mr_lane_rule *r)
+{
+	return r->port_hi > r->port ? r->port_hi : r->port;
+}
 
 /* How segment sizes are found without the word of a router (RFC 4821). */
 enum mr_mtu_probing {
@@ -217,7 +252,7 @@ struct mr_rss_settings {
 	uint8_t queue[MR_RSS_ENTRIES];
 };
 
-/* The config memfd: this record, then n_rules of struct mr_lane_rule. */
+/* The config memfd: this record, n_rules of struct mr_lane_rule, n_prefixes of struct mr_net. */
 struct mr_lane_config {
 	uint32_t version; /* MR_WORKER_VERSION */
 	uint32_t n_rules;
@@ -242,6 +277,7 @@ struct mr_lane_config {
 	uint32_t queue;		    /* of this lane */
 	int32_t cpu;		    /* CPU to run on, -1: any */
 	uint32_t mtu_probing;	    /* enum mr_mtu_probing */
+	uint32_t n_prefixes;
 };
 
 /* ----- paths: written by the daemon, read by lanes ----- */

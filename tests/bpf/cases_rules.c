@@ -360,6 +360,57 @@ static void rule_id_beyond_the_counters_changes_nothing(void **state)
 	EXPECT(FRAME(), TAKE);
 }
 
+/* ----- modes ----- */
+
+static void set_mode(enum mr_mode mode)
+{
+	struct mr_config cfg = get_config();
+
+	cfg.generation.mode = (uint8_t)mode;
+	set_config(&cfg);
+}
+
+static void mode_bypass_passes_everything_unasked(void **state)
+{
+	struct mr_count before = rule_count(30);
+
+	(void)state;
+	RULES({ .vlan = MR_VLAN_ANY, .rule = { DROP, .rule_id = 30 } });
+	set_mode(MR_MODE_BYPASS);
+	for (size_t i = 0; i < n_templates; i++)
+		EXPECT(frame_build(&templates[i].packet), NO_RULES);
+	assert_int_equal(rule_count(30).packets, before.packets);
+	set_mode(MR_MODE_ENFORCE);
+	EXPECT(FRAME(), RULE_DROP);
+}
+
+/* Counted as if it were done, but done it is not. */
+static void expect_only_counted(struct frame f, int verdict)
+{
+	struct outcome o = run_frame(&f, &(struct run){ 0 });
+
+	assert_int_equal(o.error, 0);
+	assert_string_equal(verdict_name(o.verdict), verdict_name(verdict));
+	assert_int_equal(o.counted, 1);
+	assert_int_equal(o.action, XDP_PASS);
+}
+
+static void mode_monitor_counts_and_passes(void **state)
+{
+	struct mr_count steered = rule_count(30), dropped = rule_count(31);
+
+	(void)state;
+	RULES({ .vlan = MR_VLAN_ANY, .rule = { STEER, .rule_id = 30 } },
+	      { .vlan = MR_VLAN_ANY, .port = 7002, .rule = { DROP, .rule_id = 31 } });
+	set_mode(MR_MODE_MONITOR);
+	expect_only_counted(FRAME(), MR_V_TAKE);
+	expect_only_counted(FRAME(.fragment = 0x2000), MR_V_FRAGMENT_STEERED);
+	expect_only_counted(FRAME(.dport = 7002), MR_V_RULE_DROP);
+	expect_only_counted(FRAME(.dport = 80), MR_V_NO_RULE);
+	assert_int_equal(rule_count(30).packets - steered.packets, 2);
+	assert_int_equal(rule_count(31).packets - dropped.packets, 1);
+}
+
 /* ----- ports of lanes ----- */
 
 static void set_active_ports(uint16_t lo, uint16_t hi)
@@ -447,6 +498,8 @@ int run_rule_cases(const char *name)
 		CASE(first_fragment_obeys_the_action_of_its_rule),
 		CASE(rule_hits_are_counted_whatever_the_action),
 		CASE(rule_id_beyond_the_counters_changes_nothing),
+		CASE(mode_bypass_passes_everything_unasked),
+		CASE(mode_monitor_counts_and_passes),
 		CASE(active_open_port_range_is_taken),
 		CASE(active_open_from_another_address_is_left_to_the_kernel),
 		CASE(active_open_needs_no_rules),

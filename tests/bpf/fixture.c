@@ -139,6 +139,11 @@ uint32_t test_ifindex(void)
 	return fx.ifindex;
 }
 
+struct bpf_object *test_object(void)
+{
+	return fx.object;
+}
+
 int program_fd(void)
 {
 	return fx.program[fx.section];
@@ -271,8 +276,8 @@ void set_guard(uint32_t parts)
 {
 	struct mr_config cfg = get_config();
 
-	cfg.generation.promises &= (uint16_t)~MR_GUARD_PARTS;
-	cfg.generation.promises |= (uint16_t)parts;
+	cfg.generation.promises &= (uint8_t)~MR_GUARD_PARTS;
+	cfg.generation.promises |= (uint8_t)parts;
 	set_config(&cfg);
 }
 
@@ -362,6 +367,7 @@ int setup_empty(void **state)
 		bpf_map_delete_elem(map_fd("mr1_rules"), &i);
 		bpf_map_delete_elem(map_fd("mr1_block4"), &i);
 		bpf_map_delete_elem(map_fd("mr1_block6"), &i);
+		bpf_map_delete_elem(map_fd("mr1_field"), &i);
 	}
 	for (uint32_t i = 0; i < N_LANES; i++) {
 		set_beat_ns(SLOT + i, 0);

@@ -90,6 +90,9 @@ int setup_served(void **state);
 int map_fd(const char *name);
 uint32_t test_ifindex(void);
 
+/** test_object() - what map_fd() looks into, for the daemon's own code */
+struct bpf_object *test_object(void);
+
 /** program_fd() - descriptor of the program of the section in use */
 int program_fd(void);
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -429,6 +430,77 @@ static void rules_that_clash(void **state)
 		9, "rule three clashes with rule two in line 8");
 }
 
+static void filters_and_what_they_name(void **state)
+{
+	static const char list[] = "/tmp/mr-config-list";
+	const struct mr_settings_rule *r;
+	char error[MR_CONFIG_ERROR_BYTES];
+	struct mr_settings s;
+	FILE *out = fopen(list, "w");
+
+	(void)state;
+	assert_non_null(out);
+	fputs("# bad people\n10.0.0.0/8\n  10.1.0.0/16 ; inside\n\n2001:db8::/32\n", out);
+	fclose(out);
+	assert_int_equal(
+		load(RULES "  - {name: bad, action: drop, source_file: /tmp/mr-config-list}\n" RULE
+			   "  - {name: some, action: pass, protocol: any, port: 80-90, vlan: 7,\n"
+			   "     interface: eth0, destination: '192.0.2.0/24, ::/0', priority: 9,\n"
+			   "     comment: for now}\nmode: monitor\n",
+		     &s, error),
+		0);
+	assert_int_equal(s.mode, MR_MODE_MONITOR);
+	assert_int_equal(s.n_rules, 1);
+	assert_int_equal(s.rules[0].match.priority, MR_PRIORITY_STEER);
+	assert_int_equal(s.n_filters, 2);
+	r = &s.filters[0];
+	assert_int_equal(r->action, MR_ACTION_DROP);
+	assert_int_equal(r->match.priority, MR_PRIORITY_FILTER);
+	assert_int_equal(r->match.protocol, IPPROTO_TCP);
+	assert_int_equal(r->match.port_lo, 0);
+	assert_int_equal(r->match.port_hi, 65535);
+	assert_int_equal(r->match.source.n, 2); /* one lay in the other */
+	assert_int_equal(r->match.source.width, 1 + 32);
+	assert_int_equal(r->lane.rule_id, 1 + MR_MAX_DYNAMIC);
+	r = &s.filters[1];
+	assert_int_equal(r->match.protocol, 0);
+	assert_int_equal(r->match.port_lo, 80);
+	assert_int_equal(r->match.port_hi, 90);
+	assert_int_equal(r->match.vlan, 7);
+	assert_int_equal(r->match.priority, 9);
+	assert_string_equal(r->match.interface, "eth0");
+	assert_string_equal(r->comment, "for now");
+	assert_int_equal(r->match.destination.n, 2);
+	mr_settings_free(&s);
+	remove(list);
+}
+
+static void filters_that_make_no_sense(void **state)
+{
+#define FILTER RULES "  - {name: f, action: drop, "
+	(void)state;
+	refuses(RULES "  - {name: f, action: lose}\n", 5, "is none of steer, pass, drop");
+	refuses(FILTER "app: echo}\n", 5, "app is for rules that steer");
+	refuses(FILTER "port: 9-8}\n", 5, "the lower one first");
+	refuses(FILTER "port: 1-65536}\n", 5, "no range");
+	refuses(FILTER "priority: 65536}\n", 5, "give 0 to 65535");
+	refuses(FILTER "protocol: icmp}\n", 5, "is not tcp, udp or any");
+	refuses(FILTER "interface: nope0}\n", 5, "none of those under interfaces");
+	refuses(FILTER "source: 10.0.0.0/33}\n", 5, "not 0 to 32");
+	refuses(FILTER "source: 10.0.0.1/8}\n", 5, "behind its length");
+	refuses(FILTER "source: '::/x'}\n", 5, "not 0 to 128");
+	refuses(FILTER "source: 10.0.0.256}\n", 5, "neither an IPv4 nor an IPv6 prefix");
+	refuses(FILTER "source: '1.1.1.1', source_file: /x}\n", 5, "do not go together");
+	refuses(FILTER "source_file: list}\n", 5, "give the whole path");
+	refuses(FILTER "source_file: /dev/null}\n", 5, "not a plain file");
+	refuses(FILTER "source_file: /nowhere/at/all}\n", 5, "No such file");
+	refuses(FILTER "address: 1.1.1.1, destination: 1.1.1.1}\n", 5, "another word");
+	refuses(RULES "  - {name: a, action: drop, source: 10.0.0.0/8}\n"
+		      "  - {name: b, action: pass, source: 10.0.0.0/8}\n",
+		6, "rule b clashes with rule a in line 5");
+#undef FILTER
+}
+
 /* No file, however cut, may do worse than be refused. */
 static void every_cut_of_a_file_is_taken_or_refused(void **state)
 {
@@ -468,6 +540,8 @@ int main(void)
 		cmocka_unit_test(tlv_settings_that_make_no_sense),
 		cmocka_unit_test(heartbeats_that_make_no_sense),
 		cmocka_unit_test(rules_that_clash),
+		cmocka_unit_test(filters_and_what_they_name),
+		cmocka_unit_test(filters_that_make_no_sense),
 		cmocka_unit_test(every_cut_of_a_file_is_taken_or_refused),
 	};
 

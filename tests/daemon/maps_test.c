@@ -134,6 +134,7 @@ static int setup_rules(void **state)
 	close(inner);
 	d->bpf.object = bpf_object__open_file("build/millrace.bpf.o", NULL);
 	assert_non_null(d->bpf.object);
+	assert_true(mr_bpf_inners(d, d->bpf.object));
 	d->bpf.active = -1;
 	d->bpf.generation.promises = MR_PROMISE_NEAR;
 	n_written = 0;

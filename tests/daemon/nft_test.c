@@ -19,6 +19,7 @@
 #define DPORT	 "'left': {'payload': {'protocol': 'tcp', 'field': 'dport'}}"
 #define SADDR	 "'left': {'payload': {'protocol': 'ip', 'field': 'saddr'}}"
 #define DROP	 "{'drop': null}"
+#define PORT(n)	 ((struct mr_nft_ports){ n, n })
 #define MATCH(x) "{'match': {'op': '==', " x "}},"
 
 static struct mr_nft_ruleset set;
@@ -70,8 +71,11 @@ static void drop_of_a_prefix_and_ports_is_expressed(void **state)
 	assert_int_equal(r->n_ports, 2);
 	assert_int_equal(r->port[1].lo, 7000);
 	assert_int_equal(r->port[1].hi, 7005);
-	assert_true(mr_nft_concerns(r, 7005));
-	assert_false(mr_nft_concerns(r, 7006));
+	assert_true(mr_nft_concerns(r, PORT(7005)));
+	assert_false(mr_nft_concerns(r, PORT(7006)));
+	assert_true(mr_nft_concerns(r, ((struct mr_nft_ports){ 7005, 7100 })));
+	assert_true(mr_nft_concerns(r, ((struct mr_nft_ports){ 6000, 9000 })));
+	assert_false(mr_nft_concerns(r, ((struct mr_nft_ports){ 81, 6999 })));
 }
 
 static void named_set_is_looked_up(void **state)
@@ -81,10 +85,10 @@ static void named_set_is_looked_up(void **state)
 	(void)state;
 	assert_string_equal(r->why, "");
 	assert_int_equal(r->n_ports, 2);
-	assert_true(mr_nft_has_port(r, 85));
+	assert_true(mr_nft_has_ports(r, PORT(85)));
 	r = parse(MATCH(DPORT ", 'right': '@none'") "{'accept': null}");
 	assert_string_not_equal(r->why, "");
-	assert_true(mr_nft_concerns(r, 85)); /* what cannot be read may be any port */
+	assert_true(mr_nft_concerns(r, PORT(85))); /* what cannot be read may be any port */
 }
 
 static void what_cannot_be_expressed_has_a_reason(void **state)
@@ -114,12 +118,12 @@ static void rules_of_other_protocols_and_ways_do_not_concern(void **state)
 			    "'right': 7000") "{'drop': null}");
 
 	(void)state;
-	assert_false(mr_nft_concerns(r, 7000));
+	assert_false(mr_nft_concerns(r, PORT(7000)));
 	assert_null(parse_in("out", "{'drop': null}"));
 	r = parse("{'accept': null}");
-	assert_false(mr_nft_concerns(r, 7000));
+	assert_false(mr_nft_concerns(r, PORT(7000)));
 	r = parse("{'drop': null}");
-	assert_true(mr_nft_concerns(r, 7000));
+	assert_true(mr_nft_concerns(r, PORT(7000)));
 }
 
 /* Whatever stands where: nothing but what is well-formed is taken. */
@@ -150,6 +154,45 @@ static void malformed_answers_do_no_harm(void **state)
 	parse(MATCH(DPORT ", 'right': {'set': [{'elem': {'val': 70000}}]}") "{'drop': null}");
 }
 
+/* As GET /v1/rules has them. */
+static void only_what_steers_has_ports(void **state)
+{
+	static const struct {
+		const char *rule;
+		struct mr_nft_ports ports; /* 0: none */
+	} cases[] = {
+		{ "{'action': 'steer', 'port': 7000}", { 7000, 7000 } },
+		{ "{'action': 'steer', 'port': '7000-7010'}", { 7000, 7010 } },
+		{ "{'port': 65535}", { 65535, 65535 } },
+		{ "{'action': 'drop', 'port': 7000}", { 0, 0 } },
+		{ "{'action': 'pass', 'port': '7000-7010'}", { 0, 0 } },
+		{ "{'action': 'steer', 'port': 'any'}", { 0, 0 } },
+		{ "{'action': 'steer', 'port': '9-8'}", { 0, 0 } },
+		{ "{'action': 'steer', 'port': '1-70000'}", { 0, 0 } },
+		{ "{'action': 'steer', 'port': 65536}", { 0, 0 } },
+		{ "{'action': 'steer'}", { 0, 0 } },
+		{ "5", { 0, 0 } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct mr_nft_ports ports = { 0, 0 };
+		char text[128];
+		json_t *o;
+
+		snprintf(text, sizeof(text), "%s", cases[i].rule);
+		for (char *p = text; *p; p++)
+			if (*p == '\'')
+				*p = '"';
+		o = json_loads(text, JSON_DECODE_ANY, NULL);
+		assert_non_null(o);
+		assert_int_equal(mr_nft_steered(o, &ports), cases[i].ports.hi != 0);
+		if (cases[i].ports.hi)
+			assert_memory_equal(&ports, &cases[i].ports, sizeof(ports));
+		json_decref(o);
+	}
+}
+
 static int forget(void **state)
 {
 	(void)state;
@@ -165,6 +208,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_expressed_has_a_reason),
 		cmocka_unit_test(rules_of_other_protocols_and_ways_do_not_concern),
 		cmocka_unit_test(malformed_answers_do_no_harm),
+		cmocka_unit_test(only_what_steers_has_ports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, forget);

@@ -12,6 +12,18 @@ static bool is_terminated(const char *text, size_t bytes)
 	return memchr(text, '\0', bytes);
 }
 
+static void check_filter(const struct mr_settings_rule *r)
+{
+	const struct mr_match *m = &r->match;
+
+	FUZZ_CHECK(r->action == MR_ACTION_PASS || r->action == MR_ACTION_DROP);
+	FUZZ_CHECK(m->port_lo <= m->port_hi && m->priority <= MR_PRIORITY_MOST);
+	FUZZ_CHECK(is_terminated(r->lane.name, sizeof(r->lane.name)));
+	FUZZ_CHECK(r->lane.rule_id < MR_MAX_RULES);
+	for (uint32_t i = 0; i < m->source.n; i++)
+		FUZZ_CHECK(m->source.list[i].bits <= 128);
+}
+
 static void check_settings(const struct mr_settings *s)
 {
 	FUZZ_CHECK(s->n_interfaces >= 1 && s->n_rules <= MR_MAX_RULES);
@@ -21,6 +33,8 @@ static void check_settings(const struct mr_settings *s)
 	FUZZ_CHECK(s->lanes.frames && !(s->lanes.frames & (s->lanes.frames - 1)));
 	for (unsigned int i = 0; i < s->n_interfaces; i++)
 		FUZZ_CHECK(is_terminated(s->interfaces[i].name, IFNAMSIZ));
+	for (unsigned int i = 0; i < s->n_filters; i++)
+		check_filter(&s->filters[i]);
 	for (unsigned int i = 0; i < s->n_rules; i++) {
 		const struct mr_lane_rule *r = &s->rules[i].lane;
 

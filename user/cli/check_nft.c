@@ -1,30 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /* The host's firewall, which steered frames pass by. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "user/cli/check.h"
 #include "user/cli/client.h"
 #include "user/nft/ruleset.h"
 
-enum {
-	PORT_MOST = 65535,
-};
-
-/* One fact an nftables rule that looks at a steered port. Returns how many. */
-static unsigned int check_port(struct mr_check *c, const struct mr_nft_ruleset *set,
-			       const char *name, uint16_t port)
+/* One fact an nftables rule that looks at ports that @name steers. Returns how many. */
+static unsigned int check_ports(struct mr_check *c, const struct mr_nft_ruleset *set,
+				const char *name, struct mr_nft_ports ports)
 {
 	unsigned int n = 0;
+	char text[16];
 
+	snprintf(text, sizeof(text), ports.lo == ports.hi ? "%u" : "%u-%u", ports.lo, ports.hi);
 	for (uint32_t i = 0; i < set->n; i++) {
 		const struct mr_nft_rule *r = &set->rule[i];
 
-		if (!mr_nft_concerns(r, port))
+		if (!mr_nft_concerns(r, ports))
 			continue;
 		mr_check_fact(c, MR_CHECK_WARN, "nftables",
 			      "millrace rule import-nft shows what rules can say instead",
-			      "port %u of rule %.40s passes by %s%s%s", port, name, r->place,
+			      "port %s of rule %.40s passes by %s%s%s", text, name, r->place,
 			      r->comment[0] ? ": " : "", r->comment);
 		n++;
 	}
@@ -42,11 +41,11 @@ static unsigned int check_rules(struct mr_check *c, const struct mr_nft_ruleset 
 		return 0;
 	json_array_foreach(json_object_get(answer, "rules"), i, rule)
 	{
-		json_int_t port = json_integer_value(json_object_get(rule, "port"));
+		struct mr_nft_ports ports;
 		const char *name = json_string_value(json_object_get(rule, "name"));
 
-		if (port > 0 && port <= PORT_MOST)
-			n += check_port(c, set, name ? name : "-", (uint16_t)port);
+		if (mr_nft_steered(rule, &ports))
+			n += check_ports(c, set, name ? name : "-", ports);
 	}
 	json_decref(answer);
 	return n;

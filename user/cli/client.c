@@ -246,13 +246,13 @@ refuse:
 }
 
 /* A stream may take as long as who reads our output takes; silence ends it. */
-static void set_options(const struct mr_cli *cli, const char *url, bool change, struct body *b)
+static void set_options(const struct mr_cli *cli, const char *url, const char *text, struct body *b)
 {
 	CURL *curl = b->curl;
 
-	if (change) {
+	if (text) {
 		curl_easy_setopt(curl, CURLOPT_POST, 1L);
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, ""); /* all stands in the URL */
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, text);
 	}
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, cli->socket);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
@@ -267,8 +267,9 @@ static void set_options(const struct mr_cli *cli, const char *url, bool change, 
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, b);
 }
 
-static int ask(const struct mr_cli *cli, const char *path, bool change, struct mr_client_sink *sink,
-	       json_t **answer, char why[MR_CLIENT_WORDS])
+/* @text: to be sent; NULL: a GET */
+static int ask(const struct mr_cli *cli, const char *path, const char *text,
+	       struct mr_client_sink *sink, json_t **answer, char why[MR_CLIENT_WORDS])
 {
 	char url[MR_CLIENT_PATH + 32];
 	struct body body = { .sink = sink };
@@ -288,7 +289,7 @@ static int ask(const struct mr_cli *cli, const char *path, bool change, struct m
 		return -ENOMEM;
 	}
 	snprintf(url, sizeof(url), "http://millrace%s", path);
-	set_options(cli, url, change, &body);
+	set_options(cli, url, text, &body);
 	code = curl_easy_perform(body.curl);
 	curl_easy_getinfo(body.curl, CURLINFO_RESPONSE_CODE, &status);
 	if (code != CURLE_OK)
@@ -305,22 +306,41 @@ static int ask(const struct mr_cli *cli, const char *path, bool change, struct m
 int mr_client_try(const struct mr_cli *cli, const char *path, json_t **answer,
 		  char why[MR_CLIENT_WORDS])
 {
-	return ask(cli, path, false, NULL, answer, why);
+	return ask(cli, path, NULL, NULL, answer, why);
 }
 
 int mr_client_stream(const struct mr_cli *cli, const char *path, struct mr_client_sink *sink,
 		     json_t **answer, char why[MR_CLIENT_WORDS])
 {
-	return ask(cli, path, false, sink, answer, why);
+	return ask(cli, path, NULL, sink, answer, why);
 }
 
-json_t *mr_client_post(const struct mr_cli *cli, const char *path)
+static json_t *post(const struct mr_cli *cli, const char *path, const char *text)
 {
 	char why[MR_CLIENT_WORDS];
 	json_t *answer;
 
-	if (ask(cli, path, true, NULL, &answer, why) < 0)
+	if (ask(cli, path, text, NULL, &answer, why) < 0)
 		mr_cli_error(cli, "%s", why);
+	return answer;
+}
+
+json_t *mr_client_post(const struct mr_cli *cli, const char *path)
+{
+	return post(cli, path, "");
+}
+
+json_t *mr_client_send(const struct mr_cli *cli, const char *path, json_t *body)
+{
+	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	json_t *answer = NULL;
+
+	if (text)
+		answer = post(cli, path, text);
+	else
+		mr_cli_error(cli, "out of memory");
+	json_decref(body);
+	free(text);
 	return answer;
 }
 

@@ -50,6 +50,9 @@ struct mr_client_sink {
 int mr_client_stream(const struct mr_cli *cli, const char *path, struct mr_client_sink *sink,
 		     json_t **answer, char why[MR_CLIENT_WORDS]);
 
+/** mr_client_send() - as mr_client_post(), with @body; which is given */
+json_t *mr_client_send(const struct mr_cli *cli, const char *path, json_t *body);
+
 /** mr_client_get() - as mr_client_try(), but says itself what went wrong, and returns NULL then */
 json_t *mr_client_get(const struct mr_cli *cli, const char *path);
 

@@ -113,11 +113,13 @@ static int print_list(struct mr_cli *cli, json_t *answer)
 {
 	if (!answer)
 		return MR_CLI_ERROR;
-	if (cli->json)
+	if (cli->json) {
 		mr_cli_print_json(answer);
-	else
+	} else {
+		mr_mode_print(answer);
 		mr_table_print(columns, N_COLUMNS, json_object_get(answer, "lanes"), true,
 			       print_notes);
+	}
 	json_decref(answer);
 	return MR_CLI_OK;
 }

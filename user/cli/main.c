@@ -65,8 +65,23 @@ static const struct verb verbs[] = {
 	  "exchange the XDP program for the one before it" },
 	{ "rule import-nft",		mr_cli_rule_import_nft,
 	  "the host's nftables rules as rules, and those that cannot be" },
-	{ "rule list",			mr_cli_rule_list,
-	  "what is taken from the kernel, and how much" },
+	{ "rule list [-w SECONDS]",	mr_cli_rule_list,
+	  "rules and what they count; with -w the rates, again and again" },
+	{ "rule add NAME ACTION [--source PREFIXES] [--source-file FILE] [--destination PREFIXES]"
+	  " [--destination-file FILE] [--protocol PROTOCOL] [--port PORTS] [--vlan VLAN]"
+	  " [--interface INTERFACE] [--priority NUMBER] [--comment TEXT]", mr_cli_rule_add,
+	  "one more rule; ACTION is pass or drop" },
+	{ "rule replace NAME ACTION [--source PREFIXES] [--source-file FILE]"
+	  " [--destination PREFIXES] [--destination-file FILE] [--protocol PROTOCOL] [--port PORTS]"
+	  " [--vlan VLAN] [--interface INTERFACE] [--priority NUMBER] [--comment TEXT]",
+	  mr_cli_rule_replace,
+	  "another rule under the same name, id and counters" },
+	{ "rule del NAME",		mr_cli_rule_del,
+	  "take a rule that passes or drops away" },
+	{ "rule load FILE",		mr_cli_rule_load,
+	  "a JSON list of all rules that pass or drop, in place of those that there are" },
+	{ "rule mode MODE",		mr_cli_rule_mode,
+	  "enforce the rules, monitor what they would do, or bypass them" },
 	{ "stats show [--all]",		mr_cli_stats_show,
 	  "verdicts and counters of all lanes, without zeros" },
 	{ "top [-b] [-d SECONDS] [-n N] [--sort KEY]", mr_cli_top,

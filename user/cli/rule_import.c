@@ -30,9 +30,9 @@ static bool accepts_steered(const struct import *m, const struct mr_nft_rule *r)
 
 	json_array_foreach(m->rules, i, rule)
 	{
-		json_int_t port = json_integer_value(json_object_get(rule, "port"));
+		struct mr_nft_ports ports;
 
-		if (port > 0 && port <= UINT16_MAX && mr_nft_has_port(r, (uint16_t)port))
+		if (mr_nft_steered(rule, &ports) && mr_nft_has_ports(r, ports))
 			return true;
 	}
 	return false;

@@ -36,6 +36,7 @@ static void show(const json_t *stats, bool all)
 	const json_t *flows = json_object_get(stats, "kernel_flows");
 	char out[MR_VALUE_BYTES];
 
+	mr_mode_print(stats);
 	print_verdicts(json_object_get(stats, "verdicts"), all);
 	mr_words_print("\nlevels of all lanes", MR_WORDS_GAUGES, json_object_get(stats, "gauges"),
 		       all);

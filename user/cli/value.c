@@ -69,3 +69,14 @@ const char *mr_value_duration(double ns, char out[MR_VALUE_BYTES])
 	snprintf(out, MR_VALUE_BYTES, i ? "%.1f %s" : "%.0f %s", ns, unit[i]);
 	return out;
 }
+
+void mr_mode_print(const json_t *answer)
+{
+	const char *mode = json_string_value(json_object_get(answer, "mode"));
+
+	if (mode && !strcmp(mode, "monitor"))
+		puts("mode monitor: what the rules say is counted, every frame passes to the "
+		     "kernel");
+	else if (mode && strcmp(mode, "enforce"))
+		printf("mode %s: no rule is asked, every frame passes to the kernel\n", mode);
+}

@@ -36,4 +36,7 @@ bool mr_value_is(const json_t *v, const char *text);
 /** mr_value_duration() - nanoseconds for people: "511 ns", "1.0 us", "8.4 ms", "2.1 s" */
 const char *mr_value_duration(double ns, char out[MR_VALUE_BYTES]);
 
+/** mr_mode_print() - a line unless the rules are enforced; @answer: what has a "mode" */
+void mr_mode_print(const json_t *answer);
+
 #endif

@@ -175,5 +175,6 @@ int mr_adopt_generation(struct mr_daemon *d)
 		return mr_fail(d, -errno, "mr1_cfg: cannot be read: %s", strerror(errno));
 	d->bpf.generation.number = config.generation.number;
 	d->bpf.generation.parity = config.generation.parity;
+	d->bpf.has_classes[0] = d->bpf.has_classes[1] = true; /* perhaps */
 	return 0;
 }

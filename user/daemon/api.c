@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/daemon/changes.h"
 #include "user/daemon/clients.h"
 #include "user/daemon/log.h"
 
@@ -53,7 +54,7 @@ static enum MHD_Result reply(struct MHD_Connection *http, unsigned int status, c
 	return send_reply(http, status, type, r);
 }
 
-static enum MHD_Result reply_json(struct MHD_Connection *http, unsigned int status, json_t *o)
+enum MHD_Result mr_api_reply(struct MHD_Connection *http, unsigned int status, json_t *o)
 {
 	char *body = o ? json_dumps(o, JSON_COMPACT) : NULL;
 
@@ -64,7 +65,7 @@ static enum MHD_Result reply_json(struct MHD_Connection *http, unsigned int stat
 static enum MHD_Result reply_error(struct MHD_Connection *http, unsigned int status,
 				   const char *words)
 {
-	return reply_json(http, status, json_pack("{s:i, s:s}", "v", 1, "error", words));
+	return mr_api_reply(http, status, json_pack("{s:i, s:s}", "v", 1, "error", words));
 }
 
 /* A request's parameters on their way into a query. */
@@ -154,7 +155,7 @@ static enum MHD_Result serve_traces(struct mr_child *c, struct MHD_Connection *h
 		return reply_error(http, MHD_HTTP_BAD_REQUEST,
 				   "id: there is no such trace (any more); /v1/traces lists them");
 	}
-	return reply_json(http, MHD_HTTP_OK, o);
+	return mr_api_reply(http, MHD_HTTP_OK, o);
 }
 
 static const struct {
@@ -170,22 +171,31 @@ static const struct {
 	{ "/metrics", NULL, serve_metrics },
 };
 
-/* What changes something, and what is shown when it did. */
+/*
+ * What changes something, and what is shown when it did; or who reads the body and answers. The
+ * latter is called until the request is answered, as MHD calls it, and has a limit of its own.
+ */
 static const struct {
 	const char *path;
 	enum mr_post (*post)(struct mr_child *c, struct MHD_Connection *http, const char *url,
 			     void **state, unsigned int *status, const char **words);
 	json_t *(*body)(struct mr_child *c);
+	enum MHD_Result (*serve)(struct mr_child *c, struct MHD_Connection *http, const char *data,
+				 size_t *data_bytes, void **state);
 } changes[] = {
-	{ "/v1/programs/upgrade", mr_api_program_post, mr_json_programs },
-	{ "/v1/programs/rollback", mr_api_program_post, mr_json_programs },
-	{ "/v1/lanes/restart", mr_api_lane_post, mr_json_lanes },
-	{ "/v1/lanes/drain", mr_api_drain_post, mr_json_lanes },
-	{ "/v1/lanes/resume", mr_api_drain_post, mr_json_lanes },
+	{ "/v1/programs/upgrade", mr_api_program_post, mr_json_programs, NULL },
+	{ "/v1/programs/rollback", mr_api_program_post, mr_json_programs, NULL },
+	{ "/v1/lanes/restart", mr_api_lane_post, mr_json_lanes, NULL },
+	{ "/v1/lanes/drain", mr_api_drain_post, mr_json_lanes, NULL },
+	{ "/v1/lanes/resume", mr_api_drain_post, mr_json_lanes, NULL },
+	{ "/v1/rules", NULL, NULL, mr_change_serve },
 };
 
-/* Bodies are read past; parameters stand in the URL. False: no page of this kind has that name. */
-static bool post(struct mr_child *c, struct MHD_Connection *http, const char *url,
+/*
+ * Without a reader bodies are read past; parameters stand in the URL then. False: no page of this
+ * kind has that name.
+ */
+static bool post(struct mr_child *c, struct MHD_Connection *http, const char *url, const char *data,
 		 size_t *data_bytes, void **state, enum MHD_Result *answered)
 {
 	static char begun;
@@ -197,6 +207,12 @@ static bool post(struct mr_child *c, struct MHD_Connection *http, const char *ur
 		i++;
 	if (i == sizeof(changes) / sizeof(changes[0]))
 		return false;
+	if (changes[i].serve) {
+		if (*state && !*data_bytes)
+			mr_client_asked(mr_client_of(http)); /* it is whole */
+		*answered = changes[i].serve(c, http, data, data_bytes, state);
+		return true;
+	}
 	*answered = MHD_YES;
 	if (!*state || *data_bytes) {
 		*state = &begun;
@@ -207,7 +223,7 @@ static bool post(struct mr_child *c, struct MHD_Connection *http, const char *ur
 	if (changes[i].post(c, http, url, state, &status, &words) == MR_POST_WAITS)
 		return true;
 	*answered = words ? reply_error(http, status, words)
-			  : reply_json(http, status, changes[i].body(c));
+			  : mr_api_reply(http, status, changes[i].body(c));
 	return true;
 }
 
@@ -220,7 +236,6 @@ enum MHD_Result mr_api_request(void *arg, struct MHD_Connection *http, const cha
 	enum MHD_Result answered;
 
 	(void)version;
-	(void)data;
 	if (!client)
 		return MHD_NO; /* it is being turned away */
 	/* Before anything that changes anything, and before a body is read. */
@@ -229,7 +244,7 @@ enum MHD_Result mr_api_request(void *arg, struct MHD_Connection *http, const cha
 				   "only root and the daemon's group may do more than GET, on the "
 				   "control socket; see the user of millraced.yaml(5)");
 	if (!strcmp(method, MHD_HTTP_METHOD_POST) &&
-	    post(c, http, url, data_bytes, state, &answered))
+	    post(c, http, url, data, data_bytes, state, &answered))
 		return answered;
 	mr_client_asked(client);
 	if (strcmp(method, MHD_HTTP_METHOD_GET)) {
@@ -245,7 +260,7 @@ enum MHD_Result mr_api_request(void *arg, struct MHD_Connection *http, const cha
 			continue;
 		if (pages[i].serve)
 			return pages[i].serve(c, http);
-		return reply_json(http, MHD_HTTP_OK, pages[i].body(c));
+		return mr_api_reply(http, MHD_HTTP_OK, pages[i].body(c));
 	}
 	return reply_error(
 		http, MHD_HTTP_NOT_FOUND,
@@ -257,6 +272,16 @@ static void api_ready(struct mr_child *c, struct mr_watch *w)
 {
 	(void)w;
 	MHD_run(c->http);
+}
+
+/* What a request had, whichever handler it belonged to. */
+static void completed(void *arg, struct MHD_Connection *http, void **state,
+		      enum MHD_RequestTerminationCode how)
+{
+	struct mr_child *c = arg;
+
+	mr_change_completed(c, *state);
+	mr_clients_completed(&c->clients, http, state, how);
 }
 
 static void log_nothing(void *arg, const char *fmt, va_list args)
@@ -271,15 +296,13 @@ int mr_api_open(struct mr_child *c)
 	const union MHD_DaemonInfo *info;
 
 	mr_clients_init(&c->clients, c->d->settings.gid);
-	c->http = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0,
-				   NULL, NULL, mr_api_request, c, MHD_OPTION_EXTERNAL_LOGGER,
-				   log_nothing, NULL, MHD_OPTION_LISTEN_SOCKET, c->d->control,
-				   MHD_OPTION_CONNECTION_LIMIT, MR_CLIENTS_MOST,
-				   MHD_OPTION_NOTIFY_CONNECTION, mr_clients_connection, &c->clients,
-				   MHD_OPTION_NOTIFY_COMPLETED, mr_clients_completed, NULL,
-				   MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
-				   MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-				   MHD_OPTION_END);
+	c->http = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+		mr_api_request, c, MHD_OPTION_EXTERNAL_LOGGER, log_nothing, NULL,
+		MHD_OPTION_LISTEN_SOCKET, c->d->control, MHD_OPTION_CONNECTION_LIMIT,
+		MR_CLIENTS_MOST, MHD_OPTION_NOTIFY_CONNECTION, mr_clients_connection, &c->clients,
+		MHD_OPTION_NOTIFY_COMPLETED, completed, c, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_END);
 	if (!c->http)
 		return -ENOMEM;
 	info = MHD_get_daemon_info(c->http, MHD_DAEMON_INFO_EPOLL_FD);
@@ -291,6 +314,7 @@ int mr_api_open(struct mr_child *c)
 
 void mr_api_close(struct mr_child *c)
 {
+	mr_change_abandon(c);
 	mr_child_unwatch(c, &c->api);
 	MHD_quiesce_daemon(c->http);
 	MHD_stop_daemon(c->http);

@@ -68,27 +68,35 @@ const char *mr_bpf_words(void)
 	return last;
 }
 
-/* libbpf forgets them when the object is loaded. */
-static void note_inner_maps(struct mr_daemon *d)
+bool mr_bpf_inners(struct mr_daemon *d, struct bpf_object *object)
 {
+	static const enum mr_map needed[] = { MR_MAP_RULES, MR_MAP_FIELD,  MR_MAP_CLASS,
+					      MR_MAP_ORDER, MR_MAP_BLOCK4, MR_MAP_BLOCK6 };
+
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++) {
-		struct bpf_map *m = bpf_object__find_map_by_name(d->bpf.object,
-								 mr_bpf_map_name((enum mr_map)i));
-		const struct bpf_map *inner = m ? bpf_map__inner_map(m) : NULL;
+		struct bpf_map *outer =
+			bpf_object__find_map_by_name(object, mr_bpf_map_name((enum mr_map)i));
+		struct bpf_map *inner = outer ? bpf_map__inner_map(outer) : NULL;
 
 		if (inner)
 			d->bpf.inner[i] = (struct mr_inner){
+				.type = bpf_map__type(inner),
 				.flags = bpf_map__map_flags(inner),
 				.key_bytes = bpf_map__key_size(inner),
 				.value_bytes = bpf_map__value_size(inner),
+				.key_type = bpf_map__btf_key_type_id(inner),
+				.value_type = bpf_map__btf_value_type_id(inner),
 			};
 	}
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (!d->bpf.inner[needed[i]].key_bytes)
+			return false;
+	return true;
 }
 
 static int open_object(struct mr_daemon *d)
 {
 	struct bpf_object_open_opts opts;
-	struct bpf_map *rules, *inner;
 
 	memset(&opts, 0, sizeof(opts)); /* libbpf wants zeros in the padding too */
 	opts.sz = sizeof(opts);
@@ -97,15 +105,10 @@ static int open_object(struct mr_daemon *d)
 	if (!d->bpf.object)
 		return mr_fail(d, -errno, "%s: cannot be read: %s", d->object_path,
 			       strerror(errno));
-	rules = bpf_object__find_map_by_name(d->bpf.object, mr_bpf_map_name(MR_MAP_RULES));
-	inner = rules ? bpf_map__inner_map(rules) : NULL;
-	if (!inner || !mr_guard_types(d))
+	if (!mr_bpf_inners(d, d->bpf.object))
 		return mr_fail(d, -EINVAL,
 			       "%s: has no map of rule generations; it belongs to another version",
 			       d->object_path);
-	note_inner_maps(d);
-	d->bpf.inner_key_type = bpf_map__btf_key_type_id(inner);
-	d->bpf.inner_value_type = bpf_map__btf_value_type_id(inner);
 	return 0;
 }
 
@@ -138,9 +141,14 @@ static int value_bytes(enum mr_map map)
 	case MR_MAP_XSK:
 	case MR_MAP_RULES:
 	case MR_MAP_TAPRING:
+	case MR_MAP_FIELD:
+	case MR_MAP_CLASS:
+	case MR_MAP_ORDER:
 		return sizeof(uint32_t);
 	case MR_MAP_BEAT:
 		return sizeof(struct mr_beat);
+	case MR_MAP_MET:
+		return sizeof(struct mr_met);
 	case MR_MAP_KNOWN:
 		return sizeof(struct mr_known);
 	case MR_MAP_LOCAL:

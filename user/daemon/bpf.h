@@ -10,6 +10,14 @@
 /** mr_bpf_load() - mount bpffs if need be, clear stale pins, load, pin and open all maps */
 int mr_bpf_load(struct mr_daemon *d);
 
+/**
+ * mr_bpf_inners() - note what the slots of the object's maps of maps take
+ * @object:	not loaded yet: libbpf forgets it then
+ *
+ * Return: false when one of the maps is not there: it is another version's
+ */
+bool mr_bpf_inners(struct mr_daemon *d, struct bpf_object *object);
+
 /** mr_bpf_unload() - unpin and close; safe when nothing was loaded */
 void mr_bpf_unload(struct mr_daemon *d);
 
@@ -45,17 +53,19 @@ struct mr_count mr_bpf_sum(const struct mr_daemon *d, enum mr_map map, uint32_t 
 /** mr_bpf_verdict() - how often a verdict was given (enum mr_verdict) */
 struct mr_count mr_bpf_verdict(const struct mr_daemon *d, uint32_t verdict);
 
-/* ----- rules.c ----- */
+/* ----- generation.c ----- */
 
 /**
- * mr_rules_publish() - make the rules of the settings and the dynamic ones a new generation
+ * mr_rules_publish() - make the mode, rules, filters and dynamic rules a new generation
  *
- * The other inner map is built completely, then one write makes it the active one. On error the
+ * Its maps are built completely, then one write makes them the active ones. On error the
  * old generation stays. Waits for runs of the program to end, twice: some milliseconds.
  *
  * Return: 0 or -errno
  */
 int mr_rules_publish(struct mr_daemon *d);
+
+/* ----- rules.c ----- */
 
 /** mr_dynamic_open() - reserve and steer a port for a lane's application; 0 or -errno */
 int mr_dynamic_open(struct mr_daemon *d, uint32_t lane, const uint8_t addr[16], uint16_t port,

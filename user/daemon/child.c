@@ -15,6 +15,7 @@
 
 #include "user/daemon/api.h"
 #include "user/daemon/beats.h"
+#include "user/daemon/changes.h"
 #include "user/daemon/log.h"
 #include "user/daemon/paths.h"
 #include "user/daemon/privileges.h"
@@ -62,6 +63,10 @@ static void note(struct mr_child *c, const struct mr_note *n, int fd)
 	case MR_NOTE_UNLISTENED:
 		c->d->bpf.generation.number = n->generation;
 		mr_listeners_note(c, n);
+		break;
+	case MR_NOTE_RULES:
+		c->d->bpf.generation.number = n->generation;
+		mr_change_note(c, n);
 		break;
 	case MR_NOTE_BACKGROUND:
 		into_background(fd);

@@ -18,6 +18,7 @@ enum {
 	MR_LISTENS_AT_ONCE = 32,
 };
 
+struct mr_change;
 struct mr_child;
 struct mr_paths;
 struct MHD_Daemon;
@@ -99,6 +100,9 @@ struct mr_child {
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC]; /* the child's list of listeners */
 	unsigned int spawns_asked;  /* requests that the parent has not answered yet: few at a */
 	unsigned int listens_asked; /* time, so that neither side ever waits for the other */
+	struct mr_change *changes;  /* requests of that kind, changes.c */
+	struct mr_change *change;   /* of the rules, that the parent was asked for; NULL: none */
+	uint16_t last_filter_id;    /* that was given, 0: none yet */
 	bool start_reported;
 	bool stopping;
 };

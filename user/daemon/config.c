@@ -145,7 +145,8 @@ void mr_settings_free(struct mr_settings *s)
 		free(s->directories[i]);
 	mr_blocks_free(&s->guard.blocks);
 	free(s->guard.rules);
-	free(s->rules);
+	mr_rules_free(s->rules, s->n_rules);
+	mr_rules_free(s->filters, s->n_filters);
 	free(s->lanes.capture_directory);
 	free(s->lanes.cpus);
 	free(s->interfaces);

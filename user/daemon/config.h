@@ -15,6 +15,7 @@
 #include "shared/mr_maps.h"
 #include "shared/mr_worker.h"
 #include "user/daemon/blocks.h"
+#include "user/daemon/match.h"
 #include "user/port/xsk.h"
 
 enum mr_attach_mode {
@@ -74,8 +75,18 @@ struct mr_settings_tcp {
 void mr_config_open_names(const struct mr_open_settings *s, const char **syn_cookies,
 			  const char **overflow, const char **fast_open);
 
+enum {
+	MR_RULE_COMMENT_BYTES = 96,
+	MR_MAX_DYNAMIC = 256, /* listeners that applications ask for, which are rules too */
+	MR_RULES_MOST = MR_MAX_RULES - MR_MAX_DYNAMIC,
+};
+
+/* A rule that steers, or a filter: one that passes or drops, of which `lane` has only the name. */
 struct mr_settings_rule {
-	struct mr_lane_rule lane; /* as the lanes get it; rule_id is the index */
+	struct mr_lane_rule lane; /* as the lanes get it; a steering rule's rule_id is the index */
+	struct mr_match match;
+	enum mr_rule_action action;
+	char comment[MR_RULE_COMMENT_BYTES];
 	enum mr_rule_fallback fallback;
 	bool messages; /* a TLV application */
 	unsigned int line;
@@ -108,8 +119,11 @@ struct mr_settings {
 	uint32_t grace_ms;
 	struct mr_settings_lanes lanes;
 	struct mr_settings_tcp tcp;
-	struct mr_settings_rule *rules;
+	enum mr_mode mode;
+	struct mr_settings_rule *rules; /* that steer */
 	unsigned int n_rules;
+	struct mr_settings_rule *filters; /* that pass or drop */
+	unsigned int n_filters;
 	char *directories[MR_MAX_DIRECTORIES]; /* of mr_lane_rule.directory */
 	unsigned int n_directories;
 	struct mr_settings_guard guard;
@@ -133,6 +147,13 @@ void mr_settings_free(struct mr_settings *s);
 
 /** mr_app_name() - name of the application with index @i in a lane's counters, or NULL */
 const char *mr_app_name(unsigned int i);
+
+/** mr_rules_free() - rules and what they own */
+void mr_rules_free(struct mr_settings_rule *rules, unsigned int n);
+
+/** mr_mode_names(), mr_action_names() - of enum mr_mode, mr_rule_action; NULL at the end */
+const char *const *mr_mode_names(void);
+const char *const *mr_action_names(void);
 
 /** mr_attach_mode_name() and the others: as the file spells them */
 const char *mr_attach_mode_name(enum mr_attach_mode mode);

@@ -330,6 +330,7 @@ static int check_http(struct mr_config_file *f, const char *value, char **out)
 int mr_config_check(struct mr_config_file *f, const struct mr_raw_config *raw,
 		    struct mr_settings *s)
 {
+	int mode = MR_MODE_ENFORCE;
 	int err = check_user(f, raw->user, s);
 
 	if (!err)
@@ -348,6 +349,10 @@ int mr_config_check(struct mr_config_file *f, const struct mr_raw_config *raw,
 		err = mr_config_lanes(f, &raw->lanes, &s->lanes);
 	if (!err)
 		err = check_tcp(f, &raw->tcp, &s->tcp);
+	if (!err)
+		err = mr_config_choice(f, "mode", raw->mode, mr_mode_names(), MR_MODE_ENFORCE,
+				       &mode);
+	s->mode = (enum mr_mode)mode;
 	if (!err)
 		err = mr_config_rules(f, raw, s);
 	if (!err)

@@ -97,10 +97,18 @@ struct mr_raw_rule_heartbeat {
 
 struct mr_raw_rule {
 	char *name;
+	char *action;
+	uint64_t *priority;
+	char *comment;
 	char *protocol;
 	char *address;
-	uint64_t *port;
+	char *destination;
+	char *destination_file;
+	char *source;
+	char *source_file;
+	char *port;
 	char *vlan;
+	char *interface;
 	char *app;
 	char *fallback;
 	uint64_t *backlog;
@@ -119,6 +127,7 @@ struct mr_raw_config {
 	char *run_directory;
 	char *pin_directory;
 	char *http;
+	char *mode;
 	struct mr_raw_interface *interfaces;
 	unsigned int n_interfaces;
 	struct mr_raw_heartbeat heartbeat;

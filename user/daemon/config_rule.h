@@ -24,4 +24,17 @@ unsigned int mr_rule_entry_line(struct mr_rule_entry *e, const char *key);
 int mr_config_rule_tlv(struct mr_rule_entry *e);
 int mr_config_rule_heartbeat(struct mr_rule_entry *e);
 
+/** mr_config_rule_match() - what a rule names, its action, priority and comment; so too */
+int mr_config_rule_match(struct mr_rule_entry *e);
+
+/**
+ * mr_config_filter() - a rule that passes or drops, by what stands in @e->raw
+ *
+ * Without the checks against other rules: mr_rules_clash().
+ */
+int mr_config_filter(struct mr_rule_entry *e);
+
+/** mr_config_rule_clashes() - with a rule before it; -EINVAL with an error noted */
+int mr_config_rule_clashes(struct mr_rule_entry *e, const struct mr_settings_rule *other);
+
 #endif

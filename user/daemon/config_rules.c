@@ -56,24 +56,11 @@ static int check_name(struct mr_rule_entry *e)
 	return 0;
 }
 
-static int check_protocol(struct mr_rule_entry *e)
-{
-	const char *protocol = e->raw->protocol;
-
-	e->out->lane.protocol = IPPROTO_TCP;
-	if (!protocol || !strcmp(protocol, "tcp"))
-		return 0;
-	if (!strcmp(protocol, "udp"))
-		return mr_config_fail(e->f, mr_rule_entry_line(e, "protocol"),
-				      "rule %s: no application takes datagrams yet; "
-				      "leave UDP to the kernel and remove the rule",
-				      e->raw->name);
-	return mr_config_fail(e->f, mr_rule_entry_line(e, "protocol"),
-			      "rule %s: protocol \"%s\" is not tcp", e->raw->name, protocol);
-}
-
 static int check_app(struct mr_rule_entry *e)
 {
+	if (!e->raw->app)
+		return mr_config_fail(e->f, e->out->line, "rule %s: key \"app\" is missing; add it",
+				      e->raw->name);
 	for (size_t i = 0; i < sizeof(apps) / sizeof(apps[0]); i++) {
 		if (strcmp(apps[i].name, e->raw->app))
 			continue;
@@ -91,67 +78,13 @@ static int check_app(struct mr_rule_entry *e)
 			      e->raw->name, e->raw->app);
 }
 
-static int check_address(struct mr_rule_entry *e)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	const char *address = e->raw->address;
-	struct mr_lane_rule *r = &e->out->lane;
-	bool special;
-
-	r->any_family = !address || !strcmp(address, "any");
-	if (r->any_family)
-		return 0;
-	if (inet_pton(AF_INET, address, r->addr + 12) == 1) {
-		memcpy(r->addr, mapped, sizeof(mapped));
-		r->family = 4;
-		special = r->addr[12] == 0 || r->addr[12] >= 224;
-	} else if (inet_pton(AF_INET6, address, r->addr) == 1) {
-		r->family = 6;
-		special = r->addr[0] == 0xff ||
-			  IN6_IS_ADDR_UNSPECIFIED((struct in6_addr *)r->addr) ||
-			  IN6_IS_ADDR_V4MAPPED((struct in6_addr *)r->addr);
-	} else {
-		return mr_config_fail(e->f, mr_rule_entry_line(e, "address"),
-				      "rule %s: address \"%s\" is neither any, IPv4 nor IPv6",
-				      e->raw->name, address);
-	}
-	if (special)
-		return mr_config_fail(e->f, mr_rule_entry_line(e, "address"),
-				      "rule %s: no connection can go to address %s; "
-				      "name one of this host's, or any",
-				      e->raw->name, address);
-	return 0;
-}
-
-static int check_vlan(struct mr_rule_entry *e)
-{
-	const char *vlan = e->raw->vlan;
-	unsigned long v;
-	char *end;
-
-	e->out->lane.vlan = (uint32_t)MR_VLAN_ANY;
-	if (!vlan || !strcmp(vlan, "any"))
-		return 0;
-	v = strtoul(vlan, &end, 10);
-	if (*end || vlan[0] < '0' || vlan[0] > '9' || v > 4094)
-		return mr_config_fail(
-			e->f, mr_rule_entry_line(e, "vlan"),
-			"rule %s: vlan \"%s\" is neither any, 0 (untagged) nor 1 to 4094",
-			e->raw->name, vlan);
-	e->out->lane.vlan = (uint32_t)v;
-	return 0;
-}
-
 static int check_numbers(struct mr_rule_entry *e)
 {
-	uint64_t port, backlog, ttl, dscp;
+	uint64_t backlog, ttl, dscp;
 	int err;
 
-	err = mr_config_number(e->f, mr_rule_entry_path(e, "port"), e->raw->port, 0, 1, 65535,
-			       &port);
-	if (!err)
-		err = mr_config_number(e->f, mr_rule_entry_path(e, "backlog"), e->raw->backlog, 128,
-				       1, 65535, &backlog);
+	err = mr_config_number(e->f, mr_rule_entry_path(e, "backlog"), e->raw->backlog, 128, 1,
+			       65535, &backlog);
 	if (!err)
 		err = mr_config_number(e->f, mr_rule_entry_path(e, "ttl"), e->raw->ttl, 64, 1, 255,
 				       &ttl);
@@ -160,7 +93,6 @@ static int check_numbers(struct mr_rule_entry *e)
 				       &dscp);
 	if (err)
 		return err;
-	e->out->lane.port = (uint16_t)port;
 	e->out->lane.backlog = (uint32_t)backlog;
 	e->out->lane.ttl = (uint8_t)ttl;
 	e->out->lane.dscp = (uint8_t)dscp;
@@ -222,87 +154,151 @@ static int check_directory(struct mr_rule_entry *e)
 	return 0;
 }
 
-/* Would the program find two entries under one key? More particular rules beside general ones are
- * fine. */
-static bool same_key(const struct mr_lane_rule *a, const struct mr_lane_rule *b)
+static int check_lane_ports(struct mr_rule_entry *e)
 {
-	return a->port == b->port && a->protocol == b->protocol && a->vlan == b->vlan &&
-	       a->any_family == b->any_family && a->family == b->family &&
-	       !memcmp(a->addr, b->addr, sizeof(a->addr));
+	const struct mr_settings_lanes *l = &e->s->lanes;
+	const struct mr_match *m = &e->out->match;
+
+	if (l->port_hi && m->port_lo <= l->port_hi && m->port_hi >= l->port_lo)
+		return mr_config_fail(
+			e->f, e->out->line,
+			"rule %s: port %u lies in lanes.ports %u-%u; change one of them",
+			e->out->lane.name, m->port_lo < l->port_lo ? l->port_lo : m->port_lo,
+			l->port_lo, l->port_hi);
+	return 0;
+}
+
+int mr_config_rule_clashes(struct mr_rule_entry *e, const struct mr_settings_rule *other)
+{
+	const struct mr_settings_rule *r = e->out;
+
+	if (!strcmp(other->lane.name, r->lane.name))
+		return mr_config_fail(e->f, r->line,
+				      "rule %s: the rule in line %u has the same name; rename one",
+				      r->lane.name, other->line);
+	if (mr_match_is_equal(&other->match, &r->match))
+		return mr_config_fail(e->f, r->line,
+				      "rule %s clashes with rule %s in line %u: the same priority, "
+				      "and all else that they match; remove or change one",
+				      r->lane.name, other->lane.name, other->line);
+	return 0;
 }
 
 static int check_clashes(struct mr_rule_entry *e)
 {
-	const struct mr_lane_rule *r = &e->out->lane;
-	const struct mr_settings_lanes *l = &e->s->lanes;
+	const struct mr_settings *s = e->s;
+	int err = 0;
 
-	if (r->port >= l->port_lo && r->port <= l->port_hi)
-		return mr_config_fail(
-			e->f, e->out->line,
-			"rule %s: port %u lies in lanes.ports %u-%u; change one of them", r->name,
-			r->port, l->port_lo, l->port_hi);
-	for (unsigned int i = 0; i < e->index; i++) {
-		const struct mr_settings_rule *other = &e->s->rules[i];
+	for (unsigned int i = 0; !err && i < s->n_rules; i++)
+		err = mr_config_rule_clashes(e, &s->rules[i]);
+	for (unsigned int i = 0; !err && i < s->n_filters; i++)
+		err = mr_config_rule_clashes(e, &s->filters[i]);
+	return err;
+}
 
-		if (!strcmp(other->lane.name, r->name))
-			return mr_config_fail(e->f, e->out->line,
-					      "rule %s: the rule in line %u has the same name; "
-					      "rename one",
-					      r->name, other->line);
-		if (same_key(&other->lane, r))
-			return mr_config_fail(
-				e->f, e->out->line,
-				"rule %s clashes with rule %s in line %u: same address, "
-				"port %u and VLAN; remove or change one",
-				r->name, other->lane.name, other->line, r->port);
-	}
+/* Keys that say how a lane serves what it gets, in a rule that gives it nothing. */
+static int check_no_lane(struct mr_rule_entry *e)
+{
+	const struct mr_raw_rule *r = e->raw;
+	const struct {
+		const char *key;
+		const void *value;
+	} keys[] = {
+		{ "app", r->app },
+		{ "fallback", r->fallback },
+		{ "backlog", r->backlog },
+		{ "ttl", r->ttl },
+		{ "dscp", r->dscp },
+		{ "nodelay", r->nodelay },
+		{ "congestion_control", r->congestion_control },
+		{ "ecn", r->ecn },
+		{ "directory", r->directory },
+		{ "tlv", r->tlv },
+		{ "heartbeat", r->heartbeat },
+	};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (keys[i].value)
+			return mr_config_fail(e->f, mr_rule_entry_line(e, keys[i].key),
+					      "rule %s: %s is for rules that steer; remove it",
+					      r->name, keys[i].key);
 	return 0;
+}
+
+int mr_config_filter(struct mr_rule_entry *e)
+{
+	int err = check_name(e);
+
+	if (!err)
+		err = mr_config_rule_match(e);
+	e->out->lane.directory = -1;
+	return err ? err : check_no_lane(e);
 }
 
 static int check_rule(struct mr_rule_entry *e)
 {
 	static int (*const steps[])(struct mr_rule_entry *) = {
-		check_name,
-		check_protocol,
-		check_app,
-		check_address,
-		check_vlan,
-		check_numbers,
-		check_congestion,
-		check_fallback,
-		check_directory,
-		mr_config_rule_tlv,
-		mr_config_rule_heartbeat,
-		check_clashes,
+		check_name,	    mr_config_rule_match,     check_app,      check_lane_ports,
+		check_numbers,	    check_congestion,	      check_fallback, check_directory,
+		mr_config_rule_tlv, mr_config_rule_heartbeat, check_clashes,
 	};
 	int err = 0;
 
+	if (e->raw->action && strcmp(e->raw->action, "steer")) {
+		err = mr_config_filter(e);
+		return err ? err : check_clashes(e);
+	}
 	for (size_t i = 0; !err && i < sizeof(steps) / sizeof(steps[0]); i++)
 		err = steps[i](e);
 	return err;
 }
 
+void mr_rules_free(struct mr_settings_rule *rules, unsigned int n)
+{
+	for (unsigned int i = 0; rules && i < n; i++)
+		mr_match_free(&rules[i].match);
+	free(rules);
+}
+
+/* Where it belongs. Ids: rules that steer, then what applications ask for, then filters. */
+static void keep(struct mr_settings *s, struct mr_settings_rule *r)
+{
+	if (r->action == MR_ACTION_STEER) {
+		r->lane.rule_id = (uint16_t)s->n_rules;
+		s->rules[s->n_rules++] = *r;
+	} else {
+		s->filters[s->n_filters++] = *r;
+	}
+	memset(&r->match, 0, sizeof(r->match));
+}
+
 int mr_config_rules(struct mr_config_file *f, const struct mr_raw_config *raw,
 		    struct mr_settings *s)
 {
+	unsigned int room = raw->n_rules ? raw->n_rules : 1;
 	int err = 0;
 
-	if (raw->n_rules > MR_MAX_RULES / 2)
+	if (raw->n_rules > MR_RULES_MOST)
 		return mr_config_fail(f, mr_config_line(f, "rules"),
 				      "rules: %u are too many; %d fit", raw->n_rules,
-				      MR_MAX_RULES / 2);
-	s->rules = calloc(raw->n_rules ? raw->n_rules : 1, sizeof(*s->rules));
-	if (!s->rules)
+				      MR_RULES_MOST);
+	s->rules = calloc(room, sizeof(*s->rules));
+	s->filters = calloc(room, sizeof(*s->filters));
+	if (!s->rules || !s->filters)
 		return -ENOMEM;
-	s->n_rules = raw->n_rules;
 	for (unsigned int i = 0; !err && i < raw->n_rules; i++) {
+		struct mr_settings_rule out = { 0 };
 		struct mr_rule_entry e = {
-			.f = f, .raw = &raw->rules[i], .s = s, .out = &s->rules[i], .index = i
+			.f = f, .raw = &raw->rules[i], .s = s, .out = &out, .index = i
 		};
 
-		e.out->lane.rule_id = (uint16_t)i;
-		e.out->line = mr_rule_entry_line(&e, "name");
+		out.line = mr_rule_entry_line(&e, "name");
 		err = check_rule(&e);
+		if (!err)
+			keep(s, &out);
+		mr_match_free(&out.match);
 	}
+	for (unsigned int i = 0; i < s->n_filters; i++)
+		s->filters[i].lane.rule_id = (uint16_t)(s->n_rules + MR_MAX_DYNAMIC + i);
 	return err;
 }

@@ -24,8 +24,7 @@
 #define MR_VERSION "0.1.0"
 
 enum {
-	MR_WORDS = 160,	      /* of a reason kept for people */
-	MR_MAX_DYNAMIC = 256, /* listeners that applications asked for */
+	MR_WORDS = 160, /* of a reason kept for people */
 };
 
 /* The maps, in the order of mr_maps.h. */
@@ -37,6 +36,10 @@ enum {
 	M(XSK, "mr1_xsk")                                                                          \
 	M(BEAT, "mr1_beat")                                                                        \
 	M(RULES, "mr1_rules")                                                                      \
+	M(FIELD, "mr1_field")                                                                      \
+	M(CLASS, "mr1_class")                                                                      \
+	M(ORDER, "mr1_order")                                                                      \
+	M(MET, "mr1_met")                                                                          \
 	M(KNOWN, "mr1_known")                                                                      \
 	M(LOCAL, "mr1_local")                                                                      \
 	M(KFLOW, "mr1_kflow")                                                                      \
@@ -67,32 +70,26 @@ struct bpf_object;
 struct xdp_program;
 struct mr_held;
 struct mr_estate_record;
+struct mr_filters_room;
 
-/* What stands in a map of maps. */
+/* What the kernel wants the maps in the slots of a map of maps to be like. */
 struct mr_inner {
-	uint32_t flags;
-	uint32_t key_bytes;
-	uint32_t value_bytes;
-};
-
-/* What a block list's trie is made of, of the object's BTF. */
-struct mr_block_types {
-	uint32_t flags, key, value;
+	uint32_t type, flags, key_bytes, value_bytes;
+	uint32_t key_type, value_type; /* of their BTF */
 };
 
 /* The loaded object; bpf.c. */
 struct mr_bpf {
 	struct bpf_object *object;
-	int program[2];		  /* sections xdp and xdp.frags; programs.c */
-	int previous[2];	  /* those before them, -1: none */
-	int map[MR_MAP_COUNT];	  /* parent's, writable; -1 in the child */
-	int reader[MR_MAP_COUNT]; /* read only, for the child; -1: none */
-	struct mr_inner inner[MR_MAP_COUNT];
-	uint32_t inner_key_type, inner_value_type; /* of a rule generation */
+	int program[2];			     /* sections xdp and xdp.frags; programs.c */
+	int previous[2];		     /* those before them, -1: none */
+	int map[MR_MAP_COUNT];		     /* parent's, writable; -1 in the child */
+	int reader[MR_MAP_COUNT];	     /* read only, for the child; -1: none */
+	struct mr_inner inner[MR_MAP_COUNT]; /* of maps of maps */
 	struct mr_generation generation;
-	int active; /* its inner map; parent only, -1: none yet */
-	struct mr_block_types block_types[2];
-	int blocks[2];			   /* the active tries; parent only, -1: none yet */
+	int active;	     /* its map of mr1_rules; parent only, -1: none yet */
+	bool has_classes[2]; /* by parity: mr1_field, mr1_class and mr1_order may have a map too */
+	int blocks[2];	     /* the active tries; parent only, -1: none yet */
 	const struct mr_beat *beats;	   /* mapped, MR_MAX_SLOTS */
 	const struct mr_lane_stats *lanes; /* mapped, MR_MAX_SLOTS */
 	int pin_lock;			   /* the pin directory, flock()ed */
@@ -207,7 +204,9 @@ struct mr_daemon {
 	uint32_t n_lanes;
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC];
 	int directories[MR_MAX_DIRECTORIES];
-	int *reserved;	     /* bound sockets of the rules' ports, two a rule, -1: none */
+	struct mr_filters_room *filters_room; /* filters.h; shared with the child */
+	int *reserved;			      /* bound sockets of the rules' ports */
+	uint32_t n_reserved;
 	char *sysctl_before; /* net.ipv4.ip_local_reserved_ports as it was, NULL: untouched */
 	uint64_t isn_secret[2];
 	uint64_t hash_secret[2];

@@ -282,11 +282,33 @@ static void *map_config(int fd, size_t *bytes)
 	return p;
 }
 
+/* What only says which rule a new connection has, of which those that stand know nothing. */
+static struct mr_lane_rule without_choice(const struct mr_lane_rule *r)
+{
+	struct mr_lane_rule out = *r;
+
+	out.place = 0;
+	out.elsewhere = 0;
+	memset(&out.source, 0, sizeof(out.source));
+	memset(&out.destination, 0, sizeof(out.destination));
+	return out;
+}
+
 /* Connections know rules by their number: rules may only have come behind them. */
 static bool has_other_rules(const struct mr_lane_config *o, const struct mr_lane_config *n)
 {
-	return o->n_rules > n->n_rules ||
-	       memcmp(o + 1, n + 1, o->n_rules * sizeof(struct mr_lane_rule)) != 0;
+	const struct mr_lane_rule *was = (const struct mr_lane_rule *)(o + 1);
+	const struct mr_lane_rule *is = (const struct mr_lane_rule *)(n + 1);
+
+	if (o->n_rules > n->n_rules)
+		return true;
+	for (uint32_t i = 0; i < o->n_rules; i++) {
+		struct mr_lane_rule a = without_choice(&was[i]), b = without_choice(&is[i]);
+
+		if (memcmp(&a, &b, sizeof(a)) != 0)
+			return true;
+	}
+	return false;
 }
 
 /* Its worker runs with the old one: is that the same but for what a lane follows by itself? */
@@ -375,7 +397,7 @@ int mr_estate_rules(struct mr_daemon *d)
 {
 	struct mr_config config;
 	uint32_t zero = 0, parity, id;
-	uint16_t promises = d->bpf.generation.promises;
+	uint8_t promises = d->bpf.generation.promises;
 
 	if (!d->adopting)
 		return 0;
@@ -386,6 +408,8 @@ int mr_estate_rules(struct mr_daemon *d)
 	parity = config.generation.parity;
 	if (bpf_map_lookup_elem(d->bpf.map[MR_MAP_RULES], &parity, &id) == 0)
 		d->bpf.active = bpf_map_get_fd_by_id(id);
+	/* Which slots have classes is not known; what is not there costs nothing to take away. */
+	d->bpf.has_classes[0] = d->bpf.has_classes[1] = true;
 	return 0;
 }
 

@@ -25,38 +25,20 @@ enum {
 static int make_trie(const struct mr_daemon *d, enum mr_map map)
 {
 	const bool ipv4 = map == MR_MAP_BLOCK4;
-	const struct mr_block_types *types = &d->bpf.block_types[!ipv4];
+	const struct mr_inner *inner = &d->bpf.inner[map];
 	struct bpf_map_create_opts opts;
 	int fd;
 
 	memset(&opts, 0, sizeof(opts)); /* libbpf wants zeros in the padding too */
 	opts.sz = sizeof(opts);
-	opts.map_flags = types->flags;
+	opts.map_flags = inner->flags;
 	opts.btf_fd = (uint32_t)bpf_object__btf_fd(d->bpf.object);
-	opts.btf_key_type_id = types->key;
-	opts.btf_value_type_id = types->value;
+	opts.btf_key_type_id = inner->key_type;
+	opts.btf_value_type_id = inner->value_type;
 	fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, ipv4 ? "mr1_block4_gen" : "mr1_block6_gen",
 			    ipv4 ? sizeof(struct mr_block4_key) : sizeof(struct mr_block6_key),
 			    sizeof(struct mr_block_entry), MR_MAX_BLOCKS, &opts);
 	return fd < 0 ? -errno : fd;
-}
-
-bool mr_guard_types(struct mr_daemon *d)
-{
-	for (int i = 0; i < 2; i++) {
-		const char *name = mr_bpf_map_name(i ? MR_MAP_BLOCK6 : MR_MAP_BLOCK4);
-		struct bpf_map *outer = bpf_object__find_map_by_name(d->bpf.object, name);
-		struct bpf_map *inner = outer ? bpf_map__inner_map(outer) : NULL;
-
-		if (!inner)
-			return false;
-		d->bpf.block_types[i] = (struct mr_block_types){
-			.flags = bpf_map__map_flags(inner),
-			.key = bpf_map__btf_key_type_id(inner),
-			.value = bpf_map__btf_value_type_id(inner),
-		};
-	}
-	return true;
 }
 
 /* The entries of a family, in the kernel's form, @keys of @key_bytes each. */

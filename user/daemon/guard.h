@@ -5,9 +5,6 @@
 
 #include "user/daemon/daemon.h"
 
-/** mr_guard_types() - note what tries are made of, before the object is loaded; false: not there */
-bool mr_guard_types(struct mr_daemon *d);
-
 /**
  * mr_guard_start() - key, limits and block lists of the settings into the maps
  *

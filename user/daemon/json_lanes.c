@@ -176,7 +176,8 @@ static json_t *lane(struct mr_child *c, uint32_t i)
 
 json_t *mr_json_lanes(struct mr_child *c)
 {
-	json_t *o = json_pack("{s:i}", "v", 1), *a = json_array();
+	json_t *o = json_pack("{s:i, s:s}", "v", 1, "mode", mr_mode_names()[c->d->settings.mode]);
+	json_t *a = json_array();
 
 	for (uint32_t i = 0; i < c->d->n_lanes; i++)
 		json_array_append_new(a, lane(c, i));
@@ -230,7 +231,7 @@ json_t *mr_json_stats(struct mr_child *c)
 {
 	struct mr_lane_stats sum = { 0 }, s;
 	struct mr_kernel_flows flows = { 0 };
-	json_t *o = json_pack("{s:i}", "v", 1);
+	json_t *o = json_pack("{s:i, s:s}", "v", 1, "mode", mr_mode_names()[c->d->settings.mode]);
 	uint32_t zero = 0;
 
 	for (uint32_t i = 0; i < c->d->n_lanes; i++) {

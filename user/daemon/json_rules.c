@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* GET /v1/rules and /v1/config. */
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,22 +45,87 @@ static void put_congestion(json_t *o, uint8_t cc, uint8_t ecn)
 	json_object_set_new(o, "ecn", json_string(mr_ecn_names()[ecn]));
 }
 
+enum {
+	PREFIXES_SHOWN = 8,
+};
+
+static json_t *prefixes(const struct mr_prefixes *s)
+{
+	json_t *a = json_array();
+	char text[64];
+
+	for (uint32_t i = 0; i < s->n && i < PREFIXES_SHOWN; i++)
+		json_array_append_new(a, json_string(mr_net_text(&s->list[i], text)));
+	return a;
+}
+
+static const char *one_text(const struct mr_prefixes *s, char out[64])
+{
+	if (s->n == 1)
+		return mr_net_text(&s->list[0], out);
+	return s->given ? "list" : "any";
+}
+
+static void put_prefixes(json_t *o, const char *key, const struct mr_prefixes *s)
+{
+	char text[64], list[32];
+
+	json_object_set_new(o, key, json_string(one_text(s, text)));
+	snprintf(list, sizeof(list), "%s_prefixes", key);
+	json_object_set_new(o, list, json_integer(s->n));
+	if (s->n > 1) {
+		snprintf(list, sizeof(list), "%s_first", key);
+		json_object_set_new(o, list, prefixes(s));
+	}
+}
+
+static json_t *port(const struct mr_match *m)
+{
+	char text[16];
+
+	if (m->port_lo == m->port_hi)
+		return json_integer(m->port_lo);
+	if (!m->port_lo && m->port_hi == MR_PORT_MOST)
+		return json_string("any");
+	return json_string(mr_ports_text(m->port_lo, m->port_hi, text));
+}
+
+/* What every rule has. */
+static json_t *match(const struct mr_settings_rule *r)
+{
+	const struct mr_match *m = &r->match;
+	const char *protocol = m->protocol == IPPROTO_TCP   ? "tcp"
+			       : m->protocol == IPPROTO_UDP ? "udp"
+							    : "any";
+	char text[64];
+	json_t *o = json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:o}", "name", r->lane.name, "action",
+			      mr_action_names()[r->action], "priority", (int)m->priority, "comment",
+			      r->comment, "protocol", protocol, "address",
+			      one_text(&m->destination, text), "port", port(m));
+
+	put_prefixes(o, "source", &m->source);
+	put_prefixes(o, "destination", &m->destination);
+	json_object_set_new(o, "vlan",
+			    m->vlan == (uint32_t)MR_VLAN_ANY ? json_string("any")
+							     : json_integer(m->vlan));
+	json_object_set_new(o, "on", json_string(m->interface[0] ? m->interface : "any"));
+	return o;
+}
+
 /* The keys of a rule as in the file. */
 static json_t *rule_settings(const struct mr_child *c, const struct mr_settings_rule *r)
 {
 	const struct mr_lane_rule *l = &r->lane;
-	char addr[64];
-	json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:b}", "name", l->name,
-			      "protocol", "tcp", "address", mr_address_text(l->addr, addr), "port",
-			      l->port, "app", l->app, "fallback",
-			      r->fallback == MR_FALLBACK_KERNEL ? "kernel" : "none", "backlog",
-			      (int)l->backlog, "nodelay", l->nodelay);
+	json_t *o = match(r);
+	json_t *rest;
 
-	json_object_set_new(o, "ttl", json_integer(l->ttl));
-	json_object_set_new(o, "dscp", json_integer(l->dscp));
-	json_object_set_new(o, "vlan",
-			    l->vlan == (uint32_t)MR_VLAN_ANY ? json_string("any")
-							     : json_integer(l->vlan));
+	if (r->action != MR_ACTION_STEER)
+		return o;
+	rest = json_pack("{s:s, s:s, s:i, s:b, s:i, s:i}", "app", l->app, "fallback",
+			 r->fallback == MR_FALLBACK_KERNEL ? "kernel" : "none", "backlog",
+			 (int)l->backlog, "nodelay", l->nodelay, "ttl", l->ttl, "dscp", l->dscp);
+	json_object_update(o, rest);
+	json_decref(rest);
 	json_object_set_new(o, "directory",
 			    l->directory < 0
 				    ? json_null()
@@ -91,10 +157,25 @@ static json_t *static_rule(struct mr_child *c, const struct mr_settings_rule *r,
 	return o;
 }
 
+/* The keys that only rules that steer have are null. */
+static json_t *filter_rule(struct mr_child *c, const struct mr_settings_rule *r)
+{
+	static const char *const none[] = {
+		"app",	     "fallback",	   "backlog", "nodelay", "ttl",	      "dscp",
+		"directory", "congestion_control", "ecn",     "tlv",	 "heartbeat",
+	};
+	json_t *o = static_rule(c, r, 0);
+
+	for (unsigned int i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		json_object_set_new(o, none[i], json_null());
+	return o;
+}
+
 static json_t *dynamic_rule(struct mr_child *c, const struct mr_dynamic *y, uint32_t conns)
 {
 	/* of the rule that asked */
 	static const char *const askers[] = { "congestion_control", "ecn", "ttl", "dscp" };
+	static const char *const any[] = { "source", "on" };
 	const struct mr_lane *l = &c->d->lanes[y->lane];
 	char addr[64];
 	json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:n, s:b, s:n, s:n, s:n, "
@@ -108,13 +189,23 @@ static json_t *dynamic_rule(struct mr_child *c, const struct mr_dynamic *y, uint
 
 	for (unsigned int i = 0; i < sizeof(askers) / sizeof(askers[0]); i++)
 		json_object_set_new(o, askers[i], json_null());
+	for (unsigned int i = 0; i < sizeof(any) / sizeof(any[0]); i++)
+		json_object_set_new(o, any[i], json_string("any"));
+	json_object_set_new(o, "action", json_string("steer"));
+	json_object_set_new(o, "priority", json_integer(MR_PRIORITY_STEER));
+	json_object_set_new(o, "comment", json_string(""));
+	json_object_set_new(o, "destination", json_string(addr));
+	json_object_set_new(o, "source_prefixes", json_integer(0));
+	json_object_set_new(o, "destination_prefixes", json_integer(1));
 	put_counts(c, o, y->rule_id);
 	return o;
 }
 
 json_t *mr_json_rules(struct mr_child *c)
 {
-	json_t *o = json_pack("{s:i, s:i}", "v", 1, "generation", (int)c->d->bpf.generation.number);
+	json_t *o = json_pack("{s:i, s:i, s:s}", "v", 1, "generation",
+			      (int)c->d->bpf.generation.number, "mode",
+			      mr_mode_names()[c->d->settings.mode]);
 	uint32_t *conns = calloc(MR_MAX_RULES, sizeof(*conns));
 	json_t *a = json_array();
 
@@ -126,6 +217,8 @@ json_t *mr_json_rules(struct mr_child *c)
 	mr_conns_count(c, conns);
 	for (unsigned int i = 0; i < c->d->settings.n_rules; i++)
 		json_array_append_new(a, static_rule(c, &c->d->settings.rules[i], conns[i]));
+	for (unsigned int i = 0; i < c->d->settings.n_filters; i++)
+		json_array_append_new(a, filter_rule(c, &c->d->settings.filters[i]));
 	for (unsigned int i = 0; i < MR_MAX_DYNAMIC; i++)
 		if (c->dynamic[i].used)
 			json_array_append_new(a, dynamic_rule(c, &c->dynamic[i],
@@ -217,10 +310,13 @@ json_t *mr_json_config(struct mr_child *c)
 
 	for (unsigned int i = 0; i < s->n_rules; i++)
 		json_array_append_new(rules, rule_settings(c, &s->rules[i]));
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:o, s:{s:i, s:i}, s:o, s:o, s:o}", "v", 1,
-			 "file", s->file, "user", s->user, "run_directory", s->run_directory,
-			 "pin_directory", s->pin_directory, "http", s->http ? s->http : "off",
-			 "interfaces", interfaces(s), "heartbeat", "stale_ms", (int)s->stale_ms,
-			 "grace_ms", (int)s->grace_ms, "lanes", lanes(&s->lanes), "tcp",
-			 tcp(&s->tcp), "rules", rules);
+	for (unsigned int i = 0; i < s->n_filters; i++)
+		json_array_append_new(rules, rule_settings(c, &s->filters[i]));
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:{s:i, s:i}, s:o, s:o, s:o}",
+			 "v", 1, "file", s->file, "user", s->user, "run_directory",
+			 s->run_directory, "pin_directory", s->pin_directory, "http",
+			 s->http ? s->http : "off", "mode", mr_mode_names()[s->mode], "interfaces",
+			 interfaces(s), "heartbeat", "stale_ms", (int)s->stale_ms, "grace_ms",
+			 (int)s->grace_ms, "lanes", lanes(&s->lanes), "tcp", tcp(&s->tcp), "rules",
+			 rules);
 }

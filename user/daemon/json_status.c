@@ -128,7 +128,7 @@ json_t *mr_json_status(struct mr_child *c)
 	for (uint32_t i = 0; i < d->n_links; i++)
 		json_array_append_new(links, interface(c, &d->links[i]));
 	return json_pack("{s:i, s:s, s:i, s:i, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:i, "
-			 "s:i, s:o, s:o}",
+			 "s:i, s:s, s:o, s:o}",
 			 "v", 1, "version", MR_VERSION, "pid", (int)d->parent, "child_pid",
 			 (int)getpid(), "state", c->stopping ? "stopping" : state, "started",
 			 start_text(d->started_wall, text), "uptime_ms",
@@ -137,5 +137,6 @@ json_t *mr_json_status(struct mr_child *c)
 			 d->settings.run_directory, "pin_directory", d->settings.pin_directory,
 			 "lanes", (int)d->n_lanes, "lanes_serving", (int)serving, "rules",
 			 (int)d->settings.n_rules, "generation", (int)d->bpf.generation.number,
-			 "interfaces", links, "problems", wrong);
+			 "mode", mr_mode_names()[d->settings.mode], "interfaces", links, "problems",
+			 wrong);
 }

@@ -173,6 +173,15 @@ static int open_arena(struct mr_daemon *d, struct mr_lane *l)
 	return err;
 }
 
+static uint32_t count_prefixes(const struct mr_settings *s)
+{
+	uint32_t n = 0;
+
+	for (unsigned int i = 0; i < s->n_rules; i++)
+		n += s->rules[i].match.source.n + s->rules[i].match.destination.n;
+	return n;
+}
+
 static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct mr_lane_config *c)
 {
 	const struct mr_settings *s = &d->settings;
@@ -202,6 +211,7 @@ static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct 
 		.rss = k->rss,
 		.queue = l->index,
 		.cpu = l->cpu,
+		.n_prefixes = count_prefixes(s),
 	};
 	if (c->open.syn_answers == MR_SYN_ANSWERS_AUTO)
 		c->open.syn_answers = mr_guard_is_veth(k->name) ? MR_SYN_ANSWERS_OFF
@@ -209,6 +219,70 @@ static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct 
 	c->open.fast_open_secret[0] = d->fast_open_secret[0];
 	c->open.fast_open_secret[1] = d->fast_open_secret[1];
 	memcpy(c->mac, k->mac, sizeof(c->mac));
+}
+
+/* The place of a rule among those that steer. */
+static uint16_t place_of(const struct mr_settings *s, unsigned int i)
+{
+	unsigned int place = 0;
+
+	for (unsigned int j = 0; j < s->n_rules; j++) {
+		int c = mr_match_compare(&s->rules[j].match, &s->rules[i].match);
+
+		place += c < 0 || (c == 0 && j < i);
+	}
+	return (uint16_t)place;
+}
+
+static struct mr_lane_prefixes locate(const struct mr_prefixes *s, uint32_t *at)
+{
+	struct mr_lane_prefixes p = { .first = *at, .n = s->n, .given = s->given };
+
+	*at += s->n;
+	return p;
+}
+
+static bool write_whole(int fd, const void *data, size_t bytes)
+{
+	const uint8_t *p = data;
+
+	while (bytes) {
+		ssize_t n = write(fd, p, bytes);
+
+		if (n <= 0)
+			return false;
+		p += n;
+		bytes -= (size_t)n;
+	}
+	return true;
+}
+
+/* Rules, then their prefixes, as struct mr_lane_config has it. */
+static bool write_rules(const struct mr_daemon *d, const struct mr_lane *l, int fd)
+{
+	const struct mr_settings *s = &d->settings;
+	const char *name = mr_lane_link(d, l)->name;
+	uint32_t at = 0;
+	bool ok = true;
+
+	for (unsigned int i = 0; ok && i < s->n_rules; i++) {
+		const struct mr_match *m = &s->rules[i].match;
+		struct mr_lane_rule r = s->rules[i].lane;
+
+		r.place = place_of(s, i);
+		r.elsewhere = m->interface[0] && strcmp(m->interface, name);
+		r.source = locate(&m->source, &at);
+		r.destination = locate(&m->destination, &at);
+		ok = write_whole(fd, &r, sizeof(r));
+	}
+	for (unsigned int i = 0; ok && i < s->n_rules; i++) {
+		const struct mr_match *m = &s->rules[i].match;
+
+		ok = write_whole(fd, m->source.list, m->source.n * sizeof(*m->source.list)) &&
+		     write_whole(fd, m->destination.list,
+				 m->destination.n * sizeof(*m->destination.list));
+	}
+	return ok;
 }
 
 int mr_lane_configure(struct mr_daemon *d, struct mr_lane *l)
@@ -221,10 +295,7 @@ int mr_lane_configure(struct mr_daemon *d, struct mr_lane *l)
 		return mr_fail(d, -errno, "lane configuration: %s", strerror(errno));
 	l->config = fd;
 	describe(d, l, &c);
-	ok = write(fd, &c, sizeof(c)) == sizeof(c);
-	for (unsigned int i = 0; ok && i < d->settings.n_rules; i++)
-		ok = write(fd, &d->settings.rules[i].lane, sizeof(struct mr_lane_rule)) ==
-		     sizeof(struct mr_lane_rule);
+	ok = write_whole(fd, &c, sizeof(c)) && write_rules(d, l, fd);
 	if (!ok ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
 		return mr_fail(d, -errno, "lane configuration: %s", strerror(errno));

@@ -246,21 +246,37 @@ static void put_verdicts(struct text *t)
 			mr_lower(names[i]), (uint64_t)n[i].bytes);
 }
 
-static void put_rules(struct text *t)
+static void put_rule(struct text *t, const char *what, const struct mr_settings_rule *r,
+		     uint64_t value)
+{
+	const struct mr_match *m = &r->match;
+
+	fprintf(t->out, "millrace_rule_%s_total{rule=\"%s\",port=\"%u", what, r->lane.name,
+		m->port_lo);
+	if (m->port_hi != m->port_lo)
+		fprintf(t->out, "-%u", m->port_hi);
+	fprintf(t->out, "\",action=\"%s\"} %" PRIu64 "\n", mr_action_names()[r->action], value);
+}
+
+static void put_rules_count(struct text *t, const char *what, bool bytes)
 {
 	const struct mr_settings *s = &t->c->d->settings;
 
+	for (unsigned int i = 0; i < s->n_rules + s->n_filters; i++) {
+		const struct mr_settings_rule *r = i < s->n_rules ? &s->rules[i]
+								  : &s->filters[i - s->n_rules];
+		struct mr_count n = mr_bpf_sum(t->c->d, MR_MAP_RSTAT, r->lane.rule_id);
+
+		put_rule(t, what, r, bytes ? n.bytes : n.packets);
+	}
+}
+
+static void put_rules(struct text *t)
+{
 	head(t, "rule_packets_total", "counter", "Packets that matched a rule.");
-	for (unsigned int i = 0; i < s->n_rules; i++)
-		fprintf(t->out,
-			"millrace_rule_packets_total{rule=\"%s\",port=\"%u\"} %" PRIu64 "\n",
-			s->rules[i].lane.name, s->rules[i].lane.port,
-			(uint64_t)mr_bpf_sum(t->c->d, MR_MAP_RSTAT, i).packets);
+	put_rules_count(t, "packets", false);
 	head(t, "rule_bytes_total", "counter", "Bytes that matched a rule.");
-	for (unsigned int i = 0; i < s->n_rules; i++)
-		fprintf(t->out, "millrace_rule_bytes_total{rule=\"%s\",port=\"%u\"} %" PRIu64 "\n",
-			s->rules[i].lane.name, s->rules[i].lane.port,
-			(uint64_t)mr_bpf_sum(t->c->d, MR_MAP_RSTAT, i).bytes);
+	put_rules_count(t, "bytes", true);
 }
 
 static void put_guard(struct text *t)

@@ -35,14 +35,15 @@ static int keep_one_capability(void)
 	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
-static bool hint(const struct mr_nft_ruleset *set, const struct mr_lane_rule *rule)
+static bool hint(const struct mr_nft_ruleset *set, const struct mr_settings_rule *rule)
 {
-	char line[1024] = "";
+	const struct mr_nft_ports ports = { rule->match.port_lo, rule->match.port_hi };
+	char line[1024] = "", text[16];
 	unsigned int n = 0;
 	size_t at = 0;
 
 	for (uint32_t i = 0; i < set->n; i++) {
-		if (!mr_nft_concerns(&set->rule[i], rule->port))
+		if (!mr_nft_concerns(&set->rule[i], ports))
 			continue;
 		if (n++ < NAMES_MOST)
 			at += (size_t)snprintf(line + at, sizeof(line) - at, "%s%.100s",
@@ -50,9 +51,10 @@ static bool hint(const struct mr_nft_ruleset *set, const struct mr_lane_rule *ru
 	}
 	if (!n)
 		return false;
-	mr_warn("rule %s: what comes to port %u passes by the host's nftables rules: %s%s; see "
+	snprintf(text, sizeof(text), ports.lo == ports.hi ? "%u" : "%u-%u", ports.lo, ports.hi);
+	mr_warn("rule %s: what comes to port %s passes by the host's nftables rules: %s%s; see "
 		"millrace rule import-nft",
-		rule->name, rule->port, line, n > NAMES_MOST ? "; and others" : "");
+		rule->lane.name, text, line, n > NAMES_MOST ? "; and others" : "");
 	return true;
 }
 
@@ -65,7 +67,7 @@ static void tell(const struct mr_daemon *d)
 	if (mr_nft_ask(&answer) < 0 || mr_nft_parse(answer, &set) < 0)
 		return; /* no nftables here: nothing is passed by */
 	for (unsigned int i = 0; i < d->settings.n_rules && lines < LINES_MOST; i++)
-		lines += hint(&set, &d->settings.rules[i].lane);
+		lines += hint(&set, &d->settings.rules[i]);
 }
 
 int mr_nft_hint(struct mr_daemon *d)

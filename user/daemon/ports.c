@@ -19,6 +19,7 @@
 enum {
 	SYSCTL_BYTES = 65536,
 	PATH_BYTES = 128,
+	BOUND_PORTS = 64, /* of a range */
 };
 
 static int bind_only(int family, const struct sockaddr *a, socklen_t len)
@@ -67,48 +68,79 @@ static bool is_no_family(int err)
 	return err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL;
 }
 
-static int reserve_rule(struct mr_daemon *d, unsigned int i)
+/*
+ * Who binds a port keeps it from others on all addresses that he names, whoever the peer is. So
+ * that is done for what a rule takes whole: a few ports, one address or any. All other ports of
+ * rules are at least not given to those who ask for any port (value_with_ours()).
+ */
+static bool is_bound(const struct mr_settings_rule *s)
 {
-	const struct mr_settings_rule *s = &d->settings.rules[i];
-	const struct mr_lane_rule *r = &s->lane;
-	static const uint8_t any4[4];
-	int *fd = d->reserved + 2 * i;
-	int err = 0;
+	const struct mr_match *m = &s->match;
 
-	if (s->fallback == MR_FALLBACK_KERNEL)
-		return 0; /* a kernel socket shall listen there */
+	if (s->fallback == MR_FALLBACK_KERNEL) /* a kernel socket shall listen there */
+		return false;
+	return m->port_hi - m->port_lo < BOUND_PORTS && !m->source.given && !m->interface[0] &&
+	       (s->lane.any_family || s->lane.family);
+}
+
+static int keep_reserved(struct mr_daemon *d, int fd)
+{
+	int *fds = realloc(d->reserved, (d->n_reserved + 1) * sizeof(*fds));
+
+	if (!fds) {
+		close(fd);
+		return -ENOMEM;
+	}
+	d->reserved = fds;
+	fds[d->n_reserved++] = fd;
+	return 0;
+}
+
+static int reserve_port(struct mr_daemon *d, const struct mr_lane_rule *r, uint16_t port)
+{
+	static const uint8_t any4[4];
+	int fd, err = 0;
+
 	if (r->any_family || r->family == 4) {
-		fd[0] = r->any_family ? reserve4(any4, r->port) : reserve4(r->addr + 12, r->port);
-		err = fd[0] < 0 ? fd[0] : 0;
+		fd = reserve4(r->any_family ? any4 : r->addr + 12, port);
+		err = fd < 0 ? fd : keep_reserved(d, fd);
 	}
 	if (!err && (r->any_family || r->family == 6)) {
-		fd[1] = reserve6(r->addr, r->port);
-		err = fd[1] < 0 && !is_no_family(fd[1]) ? fd[1] : 0;
+		fd = reserve6(r->addr, port);
+		err = fd >= 0 ? keep_reserved(d, fd) : is_no_family(fd) ? 0 : fd;
+	}
+	return err;
+}
+
+static int reserve_rule(struct mr_daemon *d, const struct mr_settings_rule *s)
+{
+	const struct mr_lane_rule *r = &s->lane;
+	uint32_t port = s->match.port_lo;
+	int err = 0;
+
+	for (; is_bound(s) && port <= s->match.port_hi; port++) {
+		err = reserve_port(d, r, (uint16_t)port);
+		if (err)
+			break;
 	}
 	if (err == -EADDRINUSE)
 		return mr_fail(
 			d, err,
 			"rule %s: port %u is in use by a kernel socket (ss -ltnp sport = :%u); "
 			"stop that program, or set fallback: kernel",
-			r->name, r->port, r->port);
+			r->name, port, port);
 	if (err)
-		return mr_fail(d, err, "rule %s: port %u cannot be reserved: %s", r->name, r->port,
+		return mr_fail(d, err, "rule %s: port %u cannot be reserved: %s", r->name, port,
 			       strerror(-err));
 	return 0;
 }
 
 static int reserve_rules(struct mr_daemon *d)
 {
-	unsigned int n = 2 * d->settings.n_rules;
 	int err = 0;
 
-	d->reserved = malloc((n ? n : 1) * sizeof(*d->reserved));
-	if (!d->reserved)
-		return mr_fail(d, -ENOMEM, "out of memory");
-	for (unsigned int i = 0; i < n; i++)
-		d->reserved[i] = -1;
 	for (unsigned int i = 0; !err && i < d->settings.n_rules; i++)
-		err = reserve_rule(d, i);
+		err = reserve_rule(d, &d->settings.rules[i]);
 	return err;
 }
 
@@ -198,8 +230,9 @@ static char *value_with_ours(const struct mr_daemon *d)
 	if (s->lanes.port_hi)
 		fprintf(out, "%u-%u,", s->lanes.port_lo, s->lanes.port_hi);
 	for (unsigned int i = 0; i < s->n_rules; i++)
-		if (s->rules[i].fallback == MR_FALLBACK_KERNEL)
-			fprintf(out, "%u,", s->rules[i].lane.port);
+		if (!is_bound(&s->rules[i]))
+			fprintf(out, "%u-%u,", s->rules[i].match.port_lo,
+				s->rules[i].match.port_hi);
 	if (fclose(out) == 0)
 		return text;
 	free(text);
@@ -209,7 +242,7 @@ static char *value_with_ours(const struct mr_daemon *d)
 static bool needs_range(const struct mr_settings *s)
 {
 	for (unsigned int i = 0; i < s->n_rules; i++)
-		if (s->rules[i].fallback == MR_FALLBACK_KERNEL)
+		if (!is_bound(&s->rules[i]))
 			return true;
 	return s->lanes.port_hi;
 }
@@ -262,8 +295,8 @@ void mr_ports_release(struct mr_daemon *d)
 		free(d->sysctl_before);
 		d->sysctl_before = NULL;
 	}
-	for (unsigned int i = 0; d->reserved && i < 2 * d->settings.n_rules; i++)
-		mr_close_fd(&d->reserved[i]);
+	while (d->n_reserved)
+		close(d->reserved[--d->n_reserved]);
 	free(d->reserved);
 	d->reserved = NULL;
 }

@@ -189,7 +189,8 @@ static bool has_same_inner(const struct mr_daemon *d, struct bpf_map *m)
 		const struct mr_inner *ours = &d->bpf.inner[i];
 
 		if (!strcmp(mr_bpf_map_name((enum mr_map)i), bpf_map__name(m)))
-			return bpf_map__key_size(inner) == ours->key_bytes &&
+			return (uint32_t)bpf_map__type(inner) == ours->type &&
+			       bpf_map__key_size(inner) == ours->key_bytes &&
 			       bpf_map__value_size(inner) == ours->value_bytes &&
 			       bpf_map__map_flags(inner) == ours->flags;
 	}

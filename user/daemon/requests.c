@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "user/daemon/bpf.h"
+#include "user/daemon/filters.h"
 #include "user/daemon/lanes.h"
 #include "user/daemon/links.h"
 #include "user/daemon/log.h"
@@ -188,6 +189,21 @@ bool mr_requests_read(int socket, void (*serve)(void *arg, struct mr_request *q)
 	return true;
 }
 
+static void request_rules(struct mr_daemon *d)
+{
+	struct mr_note n = { .type = MR_NOTE_RULES };
+
+	n.error = mr_filters_take(d);
+	n.generation = d->bpf.generation.number;
+	if (n.error)
+		mr_warn("rules: a change was refused: %s", strerror(-n.error));
+	else
+		mr_info("rules: generation %u: %u that steer, %u that pass or drop, mode %s",
+			n.generation, d->settings.n_rules, d->settings.n_filters,
+			mr_mode_names()[d->settings.mode]);
+	mr_note_send(d, &n, -1);
+}
+
 void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 {
 	switch ((enum mr_request_type)q->type) {
@@ -222,6 +238,9 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 		return;
 	case MR_REQUEST_LINK_BACK:
 		mr_link_take_again(d, mr_lane_link(d, &d->lanes[q->lane]));
+		return;
+	case MR_REQUEST_RULES:
+		request_rules(d);
 		return;
 	case MR_REQUEST_SERVING:
 	case MR_REQUEST_FAILED:

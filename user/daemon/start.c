@@ -15,6 +15,7 @@
 #include "user/daemon/bpf.h"
 #include "user/daemon/daemon.h"
 #include "user/daemon/estate.h"
+#include "user/daemon/filters.h"
 #include "user/daemon/guard.h"
 #include "user/daemon/lanes.h"
 #include "user/daemon/links.h"
@@ -171,6 +172,7 @@ int mr_daemon_start(struct mr_daemon *d)
 		mr_ports_reserve,
 		mr_estate_listeners,
 		mr_lanes_open,
+		mr_filters_room,
 		fill_maps,
 		open_worker_log,
 		mr_control_listen,

@@ -44,6 +44,14 @@ struct lane_rule {
 	uint32_t half_open;   /* connections of this rule that are not accepted yet */
 };
 
+/* Rules in the order of their places; of each port the first and one behind the last of its own. */
+struct rule_index {
+	struct lane_rule **rule;
+	struct rules_of_port {
+		uint16_t first, end; /* equal: none */
+	} * of_port;
+};
+
 /* A port that an application listens on; the lane that asked owns it. */
 struct listener {
 	bool used;
@@ -110,6 +118,7 @@ struct mr_lane {
 	struct lane_rule *rules;
 	struct mr_ip_settings *ip; /* of each rule, for TCP */
 	uint32_t n_rules;
+	struct rule_index rule_index;
 	struct listener listener[LISTENERS_MAX];
 	uint32_t n_listeners;
 
@@ -308,7 +317,12 @@ void lane_fast_open_over(struct mr_lane *l, struct mr_conn *c);
 /* listeners.c: rules and asked listeners */
 int lane_rules_init(struct mr_lane *l, char *error, size_t error_bytes);
 void lane_rules_fini(struct mr_lane *l);
+
+/* rules.c */
+int lane_rule_index_init(struct mr_lane *l);
+void lane_rule_index_fini(struct mr_lane *l);
 struct lane_rule *lane_rule_for(struct mr_lane *l, const struct mr_segment *seg);
+
 struct listener *lane_listener_for(struct mr_lane *l, const struct mr_segment *seg);
 struct listener *lane_listener_at(struct mr_lane *l, const uint8_t addr[16], uint16_t port);
 int lane_listen(struct mr_lane *l, struct mr_conn *c, uint16_t port, unsigned int backlog,

@@ -36,7 +36,7 @@ struct mr_lane_asks {
 
 /**
  * struct mr_lane_setup - everything a lane is made of; borrowed for its life
- * @config:	followed by its n_rules rules
+ * @config:	followed by its n_rules rules, and their n_prefixes prefixes
  * @directories: descriptors that rules name by index, -1 for none
  * @beat:	where the heartbeat goes, or NULL
  * @stats:	where it counts; kept across generations
@@ -54,6 +54,7 @@ struct mr_lane_setup {
 	struct mr_port *port;
 	const struct mr_lane_config *config;
 	const struct mr_lane_rule *rules;
+	const struct mr_net *prefixes;
 	const int *directories;
 	struct mr_beat *beat;
 	struct mr_lane_stats *stats;

@@ -119,7 +119,7 @@ int lane_rules_init(struct mr_lane *l, char *error, size_t error_bytes)
 		}
 	}
 	l->stats->listeners = l->n_rules;
-	return 0;
+	return lane_rule_index_init(l);
 }
 
 void lane_rules_fini(struct mr_lane *l)
@@ -130,57 +130,9 @@ void lane_rules_fini(struct mr_lane *l)
 		if (r->app->stop)
 			r->app->stop(mr_lane_host(l), r->state);
 	}
+	lane_rule_index_fini(l);
 	free(l->rules);
 	free(l->ip);
-}
-
-/* VLAN of a segment as rules name it (struct mr_rule_key). */
-static uint32_t vlan_of(const struct mr_segment *seg)
-{
-	uint32_t outer = seg->link.vlan[0] & 0xfff;
-	uint32_t inner = seg->link.vlan[1] & 0xfff;
-
-	return seg->link.vlan[1] ? outer << 16 | inner : outer;
-}
-
-static bool is_zero(const uint8_t addr[16])
-{
-	static const uint8_t zero[16];
-
-	return memcmp(addr, zero, 16) == 0;
-}
-
-/* How well a rule fits, as the XDP program ranks the shapes of its keys; 0: not at all. */
-static int fitness(const struct mr_lane_rule *r, const struct mr_segment *seg)
-{
-	bool any_vlan = r->vlan == (uint32_t)MR_VLAN_ANY;
-	bool any_addr = is_zero(r->addr);
-
-	if (r->port != mr_be16(seg->tuple.local_port))
-		return 0;
-	if (!any_vlan && r->vlan != vlan_of(seg))
-		return 0;
-	if (!any_addr && memcmp(r->addr, seg->tuple.local, 16) != 0)
-		return 0;
-	if (any_addr && !r->any_family && (r->family == 4) != mr_is_ipv4(seg->tuple.local))
-		return 0;
-	return 1 + (any_vlan ? 0 : 1) + (any_addr ? 0 : 2);
-}
-
-struct lane_rule *lane_rule_for(struct mr_lane *l, const struct mr_segment *seg)
-{
-	struct lane_rule *best = NULL;
-	int best_fit = 0;
-
-	for (uint32_t i = 0; i < l->n_rules; i++) {
-		int fit = fitness(l->rules[i].config, seg);
-
-		if (fit > best_fit) {
-			best = &l->rules[i];
-			best_fit = fit;
-		}
-	}
-	return best;
 }
 
 /* ----- asked listeners ----- */

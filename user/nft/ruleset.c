@@ -325,18 +325,36 @@ void mr_nft_free(struct mr_nft_ruleset *r)
 	*r = (struct mr_nft_ruleset){ 0 };
 }
 
-bool mr_nft_has_port(const struct mr_nft_rule *r, uint16_t port)
+bool mr_nft_has_ports(const struct mr_nft_rule *r, struct mr_nft_ports ports)
 {
 	for (uint32_t i = 0; i < r->n_ports; i++)
-		if (port >= r->port[i].lo && port <= r->port[i].hi)
+		if (ports.hi >= r->port[i].lo && ports.lo <= r->port[i].hi)
 			return true;
 	/* a rule whose ports could not be read may mean any */
 	return !r->n_ports && r->tcp_possible;
 }
 
-bool mr_nft_concerns(const struct mr_nft_rule *r, uint16_t port)
+bool mr_nft_concerns(const struct mr_nft_rule *r, struct mr_nft_ports ports)
 {
-	if (!r->tcp_possible || !strcmp(r->interface, "lo") || !mr_nft_has_port(r, port))
+	if (!r->tcp_possible || !strcmp(r->interface, "lo") || !mr_nft_has_ports(r, ports))
 		return false;
 	return r->names_port || r->verdict != MR_NFT_ACCEPT;
+}
+
+bool mr_nft_steered(const json_t *rule, struct mr_nft_ports *ports)
+{
+	const char *action = json_string_value(json_object_get(rule, "action"));
+	const json_t *port = json_object_get(rule, "port");
+	json_int_t one = json_integer_value(port);
+	unsigned int lo, hi;
+
+	if (action && strcmp(action, "steer"))
+		return false;
+	if (json_is_string(port) && sscanf(json_string_value(port), "%5u-%5u", &lo, &hi) == 2 &&
+	    lo <= hi && hi <= UINT16_MAX) {
+		*ports = (struct mr_nft_ports){ (uint16_t)lo, (uint16_t)hi };
+		return true;
+	}
+	*ports = (struct mr_nft_ports){ (uint16_t)one, (uint16_t)one };
+	return one > 0 && one <= UINT16_MAX;
 }

@@ -71,13 +71,20 @@ int mr_nft_parse(const json_t *answer, struct mr_nft_ruleset *out);
 void mr_nft_free(struct mr_nft_ruleset *r);
 
 /**
- * mr_nft_concerns() - would @r look at TCP to this port, and could it do more than let it through?
+ * mr_nft_concerns() - would @r look at TCP to one of these ports, and do more than let it through?
  *
- * Rules for all ports do if they do not just accept; rules that name the port do.
+ * Rules for all ports do if they do not just accept; rules that name one of them do.
  */
-bool mr_nft_concerns(const struct mr_nft_rule *r, uint16_t port);
+bool mr_nft_concerns(const struct mr_nft_rule *r, struct mr_nft_ports ports);
 
-/** mr_nft_has_port() - does @r match TCP to this port, as far as ports go? */
-bool mr_nft_has_port(const struct mr_nft_rule *r, uint16_t port);
+/** mr_nft_has_ports() - does @r match TCP to one of these ports, as far as ports go? */
+bool mr_nft_has_ports(const struct mr_nft_rule *r, struct mr_nft_ports ports);
+
+/**
+ * mr_nft_steered() - the ports of one of the daemon's rules (GET /v1/rules), if it steers
+ *
+ * Return: false when it does not, or says none
+ */
+bool mr_nft_steered(const json_t *rule, struct mr_nft_ports *ports);
 
 #endif

@@ -103,9 +103,33 @@ static bool config_is_sane(const struct worker *w)
 
 	if (fstat(w->fd[MR_HELLO_CONFIG], &st) < 0 || st.st_size < (off_t)sizeof(*w->config))
 		return false;
-	need = sizeof(*w->config) + (uint64_t)w->config->n_rules * sizeof(struct mr_lane_rule);
+	need = sizeof(*w->config) + (uint64_t)w->config->n_rules * sizeof(struct mr_lane_rule) +
+	       (uint64_t)w->config->n_prefixes * sizeof(struct mr_net);
 	return w->config->version == MR_WORKER_VERSION && w->config->n_rules <= MR_MAX_RULES &&
 	       (uint64_t)st.st_size >= need;
+}
+
+static const struct mr_lane_rule *rules_of(const struct worker *w)
+{
+	return (const void *)(w->config + 1);
+}
+
+static const struct mr_net *prefixes_of(const struct worker *w)
+{
+	return (const void *)(rules_of(w) + w->config->n_rules);
+}
+
+/* They come from the daemon, but they are indexes. */
+static bool rules_are_sane(const struct worker *w)
+{
+	const struct mr_lane_rule *r = rules_of(w);
+	uint64_t n = w->config->n_prefixes;
+
+	for (uint32_t i = 0; i < w->config->n_rules; i++, r++)
+		if ((uint64_t)r->source.first + r->source.n > n ||
+		    (uint64_t)r->destination.first + r->destination.n > n)
+			return false;
+	return true;
 }
 
 int worker_map(struct worker *w)
@@ -121,7 +145,7 @@ int worker_map(struct worker *w)
 	w->config = map(w, MR_HELLO_CONFIG, 0, PROT_READ, "configuration");
 	if (!w->config)
 		return -1;
-	if (!config_is_sane(w)) {
+	if (!config_is_sane(w) || !rules_are_sane(w)) {
 		worker_say(w, "configuration of another version (install one build)");
 		return -1;
 	}
@@ -238,7 +262,8 @@ int worker_make_lane(struct worker *w)
 	struct mr_lane_setup s = {
 		.arena = &w->arena,
 		.config = w->config,
-		.rules = (const struct mr_lane_rule *)(const void *)(w->config + 1),
+		.rules = rules_of(w),
+		.prefixes = prefixes_of(w),
 		.directories = &w->fd[MR_HELLO_DIRECTORY],
 		.beat = &w->beats[w->hello.slot],
 		.stats = &w->stats[w->hello.slot],
