@@ -168,9 +168,9 @@ def test_rule_list_shows_the_match(daemon, millrace):
         {**rule, "id": 2, "name": "dyn", "address": "192.0.2.2", "dynamic": True,
          "interface": "mrs0", "lane": 1, "tlv": None, "heartbeat": None}]
     out = squeezed(millrace("rule", "list").out).splitlines()
-    assert out[1] == " 0 echo tcp any:7000 echo none cubic passive 64 90118 11534336"
-    assert out[2].startswith(" 1 v6 tcp [2001:db8::2]:7000 vlan 5 echo")
-    assert out[3].startswith(" 2 dyn tcp 192.0.2.2:7000 on mrs0:1 echo")
+    assert out[1] == " 0 echo tcp any:7000 200 steer echo none cubic passive 64 90118 11534336 -"
+    assert out[2].startswith(" 1 v6 tcp [2001:db8::2]:7000 vlan 5 200 steer echo")
+    assert out[3].startswith(" 2 dyn tcp 192.0.2.2:7000 on mrs0:1 200 steer echo")
 
 
 def test_prog_list_shows_programs_and_where_they_are(daemon, millrace):
