@@ -74,7 +74,9 @@ static char *text_of(const json_t *v)
 	if (json_is_integer(v))
 		fprintf(out, "%lld", (long long)json_integer_value(v));
 	json_array_foreach(v, i, one)
+	{
 		fprintf(out, "%s,", json_is_string(one) ? json_string_value(one) : "?");
+	}
 	if (fclose(out) == 0)
 		return text;
 	free(text);

@@ -195,12 +195,17 @@ static int grow(struct builder *b)
 	struct mr_classes *c = b->c;
 	uint32_t room = c->room ? 2 * c->room : 64;
 	struct mr_rule_set *set = realloc(c->set, room * sizeof(*set));
-	int32_t *chain = set ? realloc(b->chain, room * sizeof(*chain)) : NULL;
+	int32_t *chain;
 
-	c->set = set ? set : c->set;
-	b->chain = chain ? chain : b->chain;
-	c->room = chain ? room : c->room;
-	return chain ? 0 : -ENOMEM;
+	if (!set)
+		return -ENOMEM;
+	c->set = set;
+	chain = realloc(b->chain, room * sizeof(*chain));
+	if (!chain)
+		return -ENOMEM;
+	b->chain = chain;
+	c->room = room;
+	return 0;
 }
 
 static int class_of_set(struct builder *b, const struct mr_rule_set *s, uint32_t *class)
