@@ -379,6 +379,13 @@ int so_bind(void *u, int fd, const struct sockaddr *addr, socklen_t len)
 	return error ? -1 : 0;
 }
 
+/* The rules are not those that the lane began with. -ENOMEM leaves it without any. */
+static int index_rules(struct so *s)
+{
+	lane_rule_index_fini(s->lane);
+	return lane_rule_index_init(s->lane);
+}
+
 static int listen_locked(struct so *s, struct so_sock *k, int backlog)
 {
 	struct mr_lane_rule *rule;
@@ -399,9 +406,10 @@ static int listen_locked(struct so *s, struct so_sock *k, int backlog)
 	memcpy(rule->addr, k->local, 16);
 	rule->any_family = k->domain == AF_INET6;
 	rule->family = k->domain == AF_INET ? 4 : 0;
+	rule->place = memcmp(rule->addr, (uint8_t[16]){ 0 }, 16) ? 0 : 1; /* narrower ones first */
 	rule->cc = k->cc;
 	k->kind = SO_LISTENING;
-	return 0;
+	return -index_rules(s);
 }
 
 int so_listen(void *u, int fd, int backlog)
@@ -514,6 +522,7 @@ static int take_error(struct so_sock *k)
 static void close_listener(struct so *s, struct so_sock *k)
 {
 	s->rule[k->rule].port = 0;
+	index_rules(s);
 	lane_halves_drop(s->lane, k->local, k->local_port);
 	lane_halves_drop(s->lane, s->local4, k->local_port);
 	lane_halves_drop(s->lane, s->local6, k->local_port);
