@@ -58,6 +58,12 @@ static bool is_block(const json_t *v)
 	return false;
 }
 
+/* The configuration has no empty texts: a key without value is an error there. */
+static bool is_unset(const json_t *v)
+{
+	return json_is_null(v) || (json_is_string(v) && !json_string_length(v));
+}
+
 static void print_list(const json_t *list, int indent)
 {
 	const json_t *v;
@@ -77,7 +83,7 @@ static void print_list(const json_t *list, int indent)
 
 static void print_member(const char *key, const json_t *v, int indent)
 {
-	if (json_is_null(v)) {
+	if (is_unset(v)) {
 		printf("# %s: not set\n", key);
 	} else if (is_block(v)) {
 		printf("%s:\n", key);
@@ -105,7 +111,7 @@ static void print_yaml(const json_t *v, int indent, bool in_list)
 	json_object_foreach((json_t *)v, key, member)
 	{
 		/* No comment can stand behind "- ". */
-		if (in_list && json_is_null(member))
+		if (in_list && is_unset(member))
 			continue;
 		printf("%*s", in_list ? 0 : indent, "");
 		print_member(key, member, indent);

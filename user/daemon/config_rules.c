@@ -178,9 +178,11 @@ int mr_config_rule_clashes(struct mr_rule_entry *e, const struct mr_settings_rul
 				      r->lane.name, other->line);
 	if (mr_match_is_equal(&other->match, &r->match))
 		return mr_config_fail(e->f, r->line,
-				      "rule %s clashes with rule %s in line %u: the same priority, "
-				      "and all else that they match; remove or change one",
-				      r->lane.name, other->lane.name, other->line);
+				      "rule %s clashes with rule %s in line %u: the same priority "
+				      "%u, ports %u-%u, and all else that they match; remove or "
+				      "change one",
+				      r->lane.name, other->lane.name, other->line,
+				      r->match.priority, r->match.port_lo, r->match.port_hi);
 	return 0;
 }
 

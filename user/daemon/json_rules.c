@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* GET /v1/rules and /v1/config. */
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,7 +113,7 @@ static json_t *match(const struct mr_settings_rule *r)
 	return o;
 }
 
-/* The keys of a rule as in the file. */
+/* What a rule is, and what a rule that steers does. */
 static json_t *rule_settings(const struct mr_child *c, const struct mr_settings_rule *r)
 {
 	const struct mr_lane_rule *l = &r->lane;
@@ -133,6 +134,44 @@ static json_t *rule_settings(const struct mr_child *c, const struct mr_settings_
 	put_congestion(o, l->cc, l->ecn);
 	json_object_set_new(o, "tlv", tlv(r));
 	json_object_set_new(o, "heartbeat", heartbeat(r));
+	return o;
+}
+
+/* All prefixes with commas between them; "none", which no file has, when there are none. */
+static json_t *prefixes_in_file(const struct mr_prefixes *s)
+{
+	char *text = NULL, one[64];
+	size_t bytes;
+	json_t *o;
+	FILE *out;
+
+	if (!s->n)
+		return json_string(s->given ? "none" : "any");
+	out = open_memstream(&text, &bytes);
+	if (!out)
+		return json_null();
+	for (uint32_t i = 0; i < s->n; i++)
+		fprintf(out, "%s%s", i ? ", " : "", mr_net_text(&s->list[i], one));
+	o = fclose(out) == 0 ? json_string(text) : json_null();
+	free(text);
+	return o;
+}
+
+/* The keys of a rule as in the file. */
+static json_t *rule_in_file(const struct mr_child *c, const struct mr_settings_rule *r)
+{
+	static const char *const told[] = {
+		"address", "source_prefixes",	   "source_first",
+		"on",	   "destination_prefixes", "destination_first",
+	};
+	json_t *o = rule_settings(c, r);
+
+	for (unsigned int i = 0; i < sizeof(told) / sizeof(told[0]); i++)
+		json_object_del(o, told[i]);
+	json_object_set_new(o, "source", prefixes_in_file(&r->match.source));
+	json_object_set_new(o, "destination", prefixes_in_file(&r->match.destination));
+	json_object_set_new(o, "interface",
+			    json_string(r->match.interface[0] ? r->match.interface : "any"));
 	return o;
 }
 
@@ -309,9 +348,9 @@ json_t *mr_json_config(struct mr_child *c)
 	json_t *rules = json_array();
 
 	for (unsigned int i = 0; i < s->n_rules; i++)
-		json_array_append_new(rules, rule_settings(c, &s->rules[i]));
+		json_array_append_new(rules, rule_in_file(c, &s->rules[i]));
 	for (unsigned int i = 0; i < s->n_filters; i++)
-		json_array_append_new(rules, rule_settings(c, &s->filters[i]));
+		json_array_append_new(rules, rule_in_file(c, &s->filters[i]));
 	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:{s:i, s:i}, s:o, s:o, s:o}",
 			 "v", 1, "file", s->file, "user", s->user, "run_directory",
 			 s->run_directory, "pin_directory", s->pin_directory, "http",
