@@ -8,7 +8,7 @@
 static struct mr_conn *begin(struct rfc *f)
 {
 	rfc_init(f);
-	f->limit_answers = true;
+	f->config.answer_ms = MR_ANSWER_MS;
 	return rfc_conn_in(f, MR_ESTABLISHED);
 }
 

@@ -294,8 +294,6 @@ int rfc_arrives_only(struct rfc *f, struct mr_conn *c, const struct rfc_in *in)
 		seg.options.sack[i].right = in->sack[i].right;
 	}
 	assert_int_not_equal(frame, MR_NONE);
-	if (!f->limit_answers && c->active != MR_NONE)
-		f->active[c->active].answered_ms = 0;
 	memcpy(&seg.tuple, mr_conn_tuple(c), sizeof(seg.tuple));
 	r->offset = 256;
 	r->len = in->len;

@@ -61,7 +61,6 @@ struct rfc {
 	unsigned int n_sent;
 	unsigned int events[8]; /* by enum mr_tcp_event */
 	bool ready;		/* output stage asked for */
-	bool limit_answers;	/* by MR_ANSWER_MS; else each segment is looked at by itself */
 	bool no_room;		/* transmit refuses */
 	uint8_t cc;		/* of the connection: NewReno unless the test says otherwise */
 	bool hold_tx;		/* sent frames stay with the kernel until rfc_complete() */

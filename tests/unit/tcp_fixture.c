@@ -385,6 +385,7 @@ static void start(struct pair *p)
 		if (p->o.mtu)
 			config->mtu = p->o.mtu;
 		config->nagle = !p->o.nodelay;
+		config->answer_ms = MR_ANSWER_MS;
 	}
 	set_clock(p, RFC_START_MS);
 	mr_conn_init(&p->end[0].f.tcp, c, &tuple, &link);

@@ -41,6 +41,7 @@ static void configure_tcp(struct mr_lane *l)
 		.time_wait_ms = c->time_wait_ms,
 		.fin_wait_ms = c->fin_wait_ms,
 		.delayed_ack_ms = c->delayed_ack_ms,
+		.answer_ms = MR_ANSWER_MS,
 		.nagle = c->nagle,
 		.quiet_half_open = l->s.n_lanes > 1,
 		.keepalive = c->keepalive.enabled,

@@ -204,7 +204,7 @@ void mr_tcp_send_rst(struct mr_tcp *t, struct mr_conn *c)
 }
 
 /*
- * Segments that are not acceptable are answered once in MR_ANSWER_MS by each connection, so that
+ * Segments that are not acceptable are answered once in answer_ms by each connection, so that
  * two ends that disagree do not answer each other without end, and a flood of forged ones does not
  * use up what the lane may send in a second (RFC 5961 7; Linux's tcp_invalid_ratelimit).
  */
@@ -212,7 +212,7 @@ bool mr_tcp_may_answer(struct mr_tcp *t, struct mr_conn *c)
 {
 	struct mr_active *a = mr_active_of(t, c);
 
-	if (a->answered_ms && t->now_ms - a->answered_ms < MR_ANSWER_MS) {
+	if (a->answered_ms && t->now_ms - a->answered_ms < t->config->answer_ms) {
 		t->stats->acks_limited++;
 		return false;
 	}
@@ -546,7 +546,8 @@ static void send_fin(struct mr_tcp *t, struct mr_conn *c)
 		return;
 	c->flags |= MR_CONN_FIN_SENT;
 	note_sent(t, c, seq + 1, mr_seq_le(c->snd_nxt, seq));
-	mr_timer_data_sent(t, c);
+	mr_active_of(t, c); /* the tail's probe needs one */
+	mr_timer_text_sent(t, c);
 }
 
 void mr_tcp_resend_fin(struct mr_tcp *t, struct mr_conn *c)

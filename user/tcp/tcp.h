@@ -83,6 +83,7 @@ struct mr_tcp_config {
 	uint32_t time_wait_ms;
 	uint32_t fin_wait_ms;
 	uint32_t delayed_ack_ms;
+	uint32_t answer_ms; /* MR_ANSWER_MS; tests alone set another, 0: no limit */
 	bool nagle;
 	bool quiet_half_open; /* see mr_tcp_send_ack() */
 	bool keepalive;

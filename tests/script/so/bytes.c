@@ -51,6 +51,43 @@ static ssize_t peek(struct so *s, const struct mr_conn *c, uint8_t *to, size_t n
 	return (ssize_t)done;
 }
 
+void so_keep_text(struct so *s)
+{
+	for (struct so_sock *k = s->socks; k; k = k->next) {
+		const struct mr_conn *c = so_conn_of(s, k);
+		uint8_t *copy;
+
+		if (!c || k->kind != SO_CONNECTED)
+			continue;
+		k->n_kept = 0;
+		copy = c->rx_bytes ? realloc(k->kept, c->rx_bytes) : NULL;
+		if (!copy)
+			continue;
+		k->kept = copy;
+		k->n_kept = (size_t)peek(s, c, copy, c->rx_bytes);
+	}
+}
+
+size_t so_unread(const struct so *s, const struct so_sock *k)
+{
+	const struct mr_conn *c = so_conn_of(s, k);
+
+	if (c)
+		return c->rx_bytes;
+	return k->kind == SO_DEAD && !k->shut_rd ? k->n_kept : 0;
+}
+
+static size_t take_kept(struct so_sock *k, uint8_t *to, size_t n, bool peek_only)
+{
+	n = n < k->n_kept ? n : k->n_kept;
+	memcpy(to, k->kept, n);
+	if (!peek_only) {
+		k->n_kept -= n;
+		memmove(k->kept, k->kept + n, k->n_kept);
+	}
+	return n;
+}
+
 static size_t take_text(struct so *s, struct so_sock *k, uint8_t *to, size_t n)
 {
 	k->read_to = to;
@@ -94,6 +131,12 @@ static ssize_t receive(struct so *s, struct so_sock *k, uint8_t *to, size_t n, i
 				return peek(s, c, to, n);
 			done += take_text(s, k, to + done, n - done);
 		}
+		if (!c && so_unread(s, k)) {
+			if (!to && n)
+				return -EFAULT;
+			return (ssize_t)(done +
+					 take_kept(k, to + done, n - done, flags & MSG_PEEK));
+		}
 		if (done == n || (done && !(flags & MSG_WAITALL)))
 			return (ssize_t)done;
 		if (can_read(&w) && !(so_conn_of(s, k) && so_conn_of(s, k)->rx_bytes))
@@ -111,7 +154,7 @@ static void tell_inq(const struct so *s, const struct so_sock *k, struct msghdr 
 	const struct mr_conn *c = so_conn_of(s, k);
 	struct cmsghdr *cm = msg->msg_controllen >= CMSG_SPACE(sizeof(int)) ? CMSG_FIRSTHDR(msg)
 									    : NULL;
-	int left = c ? (int)c->rx_bytes : 0;
+	int left = (int)so_unread(s, k);
 
 	if (c && !left && c->flags & MR_CONN_FIN_RECEIVED)
 		left = 1;

@@ -72,6 +72,10 @@ static bool set_number(struct so *s, const char *name, const char *value)
 		s->sndbuf = (uint32_t)n;
 		return true;
 	}
+	if (strcmp(name, "answer_ms") == 0) {
+		s->answer_ms = (uint32_t)n;
+		return true;
+	}
 	if (option_flag(name)) {
 		s->options_off = n ? s->options_off & ~option_flag(name)
 				   : s->options_off | option_flag(name);
@@ -176,6 +180,7 @@ static void default_config(struct so *s)
 		},
 	};
 	s->sndbuf = 4 << 20;
+	s->answer_ms = MR_ANSWER_MS;
 	s->sysctls = true;
 	memcpy(s->local4, (uint8_t[16]){ [10] = 0xff, 0xff, 192, 168, 0, 2 }, 16);
 	memcpy(s->local6, (uint8_t[16]){ 0xfd, 0x3d, 0xfa, 0x7b, 0xd1, 0x7d, [15] = 2 }, 16);
@@ -247,9 +252,11 @@ static int make_lane(struct so *s, char *error, size_t error_bytes)
 		.epoch = 1,
 	};
 	s->lane = mr_lane_new(&s->setup, error, error_bytes);
-	if (s->lane)
-		s->lane->tcp_config.options_off = s->options_off;
-	return s->lane ? 0 : -1;
+	if (!s->lane)
+		return -1;
+	s->lane->tcp_config.options_off = s->options_off;
+	s->lane->tcp_config.answer_ms = s->answer_ms;
+	return 0;
 }
 
 /* ----- calls that are nobody else's ----- */

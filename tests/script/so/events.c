@@ -30,7 +30,7 @@ static uint32_t stream_events(const struct so *s, const struct so_sock *k)
 		events |= EPOLLERR;
 	if (fin || k->shut_rd)
 		events |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
-	if (c && c->rx_bytes >= k->rcvlowat)
+	if (c ? c->rx_bytes >= k->rcvlowat : so_unread(s, k) != 0)
 		events |= EPOLLIN | EPOLLRDNORM;
 	if (k->kind == SO_DEAD || ((fin || k->shut_rd) && k->shut_wr))
 		events |= EPOLLHUP;

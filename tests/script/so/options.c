@@ -456,7 +456,7 @@ static int ioctl_value(struct so *s, const struct so_sock *k, unsigned long requ
 		return EINVAL;
 	switch (request) {
 	case SIOCINQ:
-		*out = c ? (int)c->rx_bytes : 0;
+		*out = (int)so_unread(s, k);
 		return 0;
 	case SIOCOUTQ: /* write_seq - snd_una: a FIN counts until it is acknowledged */
 		*out = c ? (int)(c->tx_bytes + k->n_held) : 0;

@@ -97,6 +97,10 @@ struct so_sock {
 	uint8_t *read_to;
 	size_t read_want, read_done;
 
+	/* unread text of a connection that was reset: Linux's readers still get it */
+	uint8_t *kept;
+	size_t n_kept;
+
 	/* bytes held back by TCP_CORK and MSG_MORE */
 	uint8_t *held;
 	size_t n_held;
@@ -162,6 +166,7 @@ struct so {
 	uint8_t cc, ecn;		/* of new sockets: enum mr_cc_algorithm, enum mr_ecn_mode */
 	uint32_t sndbuf;		/* bytes that a socket takes, unless SO_SNDBUF says else */
 	uint32_t options_off;		/* of TCP: struct mr_tcp_config */
+	uint32_t answer_ms;		/* the same */
 	bool sysctls;			/* to be taken over with the first socket */
 
 	uint8_t *inject; /* frames of the wire's other end */
@@ -278,6 +283,13 @@ int so_close(void *u, int fd);
 int so_shutdown(void *u, int fd, int how);
 
 /* ----- bytes.c ----- */
+
+/** so_unread() - bytes that a read finds */
+size_t so_unread(const struct so *s, const struct so_sock *k);
+
+/** so_keep_text() - copy what every socket has not read: a reset takes it from the lane */
+void so_keep_text(struct so *s);
+
 ssize_t so_read(void *u, int fd, void *buf, size_t n);
 ssize_t so_readv(void *u, int fd, const struct iovec *iov, int n);
 ssize_t so_recv(void *u, int fd, void *buf, size_t n, int flags);

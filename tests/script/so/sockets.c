@@ -89,6 +89,7 @@ void so_sock_free(struct so *s, struct so_sock *k)
 	*at = k->next;
 	if (k->fd >= 0)
 		close(k->fd);
+	free(k->kept);
 	free(k->held);
 	free(k->watch);
 	free(k);

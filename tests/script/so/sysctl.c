@@ -36,6 +36,7 @@ static const struct sysctl table[] = {
 	{ "tcp_congestion_control", "cc", "cubic", .word = 0 },
 	{ "tcp_syncookies", "syn_cookies", "1", .values = { "off", "auto", "always" } },
 	{ "tcp_fin_timeout", "fin_wait_ms", "60", .factor = 1000 },
+	{ "tcp_invalid_ratelimit", "answer_ms", "500", .word = 0 },
 	{ "tcp_timestamps", "timestamps", "1", .word = 0 },
 	{ "tcp_sack", "sack", "1", .word = 0 },
 	{ "tcp_window_scaling", "wscale", "1", .word = 0 },
@@ -129,6 +130,7 @@ void so_take_sysctls(struct so *s)
 	s->lane->tcp_config.receive_buffer = s->config.receive_buffer;
 	s->lane->tcp_config.fin_wait_ms = s->config.fin_wait_ms;
 	s->lane->tcp_config.options_off = s->options_off;
+	s->lane->tcp_config.answer_ms = s->answer_ms;
 	for (unsigned int i = 0; i < SO_LISTENERS; i++) {
 		s->rule[i].cc = s->cc;
 		s->rule[i].ecn = s->ecn;

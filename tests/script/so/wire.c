@@ -203,6 +203,14 @@ static void learn_local(struct so *s, const uint8_t *ip, size_t n)
 		memcpy(s->local6, ip + 24, 16);
 }
 
+static bool is_reset(const uint8_t *ip, size_t n)
+{
+	size_t ip_head = ip[0] >> 4 == 4 ? (ip[0] & 15u) * 4 : IPV6_MIN;
+
+	return n >= ip_head + MR_TCP_BYTES && (ip[0] >> 4 == 4 ? ip[9] : ip[6]) == TCP &&
+	       ip[ip_head + 13] & MR_RST;
+}
+
 int so_netdev_send(void *u, const void *ip, size_t n)
 {
 	struct so *s = u;
@@ -215,6 +223,8 @@ int so_netdev_send(void *u, const void *ip, size_t n)
 	so_lock(s);
 	so_run(s); /* timers that are due come before the packet */
 	learn_local(s, ip, n);
+	if (is_reset(ip, n))
+		so_keep_text(s);
 	if (n <= s->config.mtu)
 		error = put_frame(s, ip, n);
 	else
