@@ -11,7 +11,7 @@ import pytest
 import estate
 import lib
 import scratch
-from scratch import Daemon, all_echo, config, connections, load
+from scratch import Daemon, all_echo, config, connections, load, nothing_left
 
 pytestmark = [pytest.mark.scratch, pytest.mark.limit(60)]
 
@@ -43,15 +43,6 @@ def name_of(pid):
 
 def named(name):
     return [pid for pid in scratch.processes() if name_of(pid) == name]
-
-
-def nothing_left(pair):
-    assert pair.program() == {}
-    assert not os.path.exists(scratch.PINS)
-    assert not os.path.exists(scratch.RUN)
-    assert not scratch.processes()
-    with pair.server.socket(socket.AF_INET6, socket.SOCK_STREAM) as s:
-        s.bind(("::", 7000))
 
 
 def served_once(pair):
