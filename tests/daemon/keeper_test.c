@@ -119,6 +119,23 @@ static void same_name_is_replaced(void **state)
 	end();
 }
 
+/* Somebody stopped it: what it holds must not outlive the daemon that ends in order. */
+static void one_that_stands_still_is_killed(void **state)
+{
+	int keeper = mr_keeper_start(directory), status;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	(void)state;
+	assert_int_equal(getsockopt(keeper, SOL_SOCKET, SO_PEERCRED, &peer, &len), 0);
+	assert_int_not_equal(peer.pid, getpid());
+	assert_int_equal(kill(peer.pid, SIGSTOP), 0);
+	mr_keeper_end(keeper);
+	assert_int_equal(waitpid(peer.pid, &status, 0), peer.pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(mr_keeper_connect(directory), -ECONNREFUSED);
+}
+
 static void nonsense_ends_the_connection_alone(void **state)
 {
 	int keeper = mr_keeper_start(directory), other = mr_keeper_connect(directory);
@@ -167,6 +184,7 @@ int main(void)
 		cmocka_unit_test(no_keeper_is_said),
 		cmocka_unit_test(killed_owner_leaves_its_descriptors),
 		cmocka_unit_test(same_name_is_replaced),
+		cmocka_unit_test(one_that_stands_still_is_killed),
 		cmocka_unit_test(nonsense_ends_the_connection_alone),
 		cmocka_unit_test(hundreds_are_kept),
 	};

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 
@@ -216,6 +217,16 @@ def processes():
                         os.readlink(f"/proc/{entry.name}/exe").startswith(str(lib.BUILD)):
                     found.append(int(entry.name))
     return found
+
+
+def nothing_left(pair):
+    """After an orderly end."""
+    assert pair.program() == {}
+    assert not os.path.exists(PINS), os.listdir(PINS)
+    assert not os.path.exists(RUN), os.listdir(RUN)
+    assert not processes()
+    with pair.server.socket(socket.AF_INET6, socket.SOCK_STREAM) as s:
+        s.bind(("::", 7000))
 
 
 def leave_nothing():

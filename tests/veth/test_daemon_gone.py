@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The daemon is killed: lanes go on, and the next daemon takes them up as they run."""
 import contextlib
+import mmap
 import os
 import signal
 import socket
 
 import pytest
 
+import estate
 import lib
 import scratch
-from scratch import Daemon, all_echo, config, connections, load
+from scratch import Daemon, all_echo, config, connections, load, nothing_left
 
 pytestmark = [pytest.mark.scratch, pytest.mark.limit(60)]
 
@@ -41,15 +43,6 @@ def name_of(pid):
 
 def named(name):
     return [pid for pid in scratch.processes() if name_of(pid) == name]
-
-
-def nothing_left(pair):
-    assert pair.program() == {}
-    assert not os.path.exists(scratch.PINS)
-    assert not os.path.exists(scratch.RUN)
-    assert not scratch.processes()
-    with pair.server.socket(socket.AF_INET6, socket.SOCK_STREAM) as s:
-        s.bind(("::", 7000))
 
 
 def served_once(pair):
@@ -296,4 +289,45 @@ def test_second_daemon_is_refused(pair, tmp_path):
         assert str(daemon.pid) in scratch.refused(pair, path)
         all_echo(made, b"go on")
         assert daemon.terminate() == 0
+        nothing_left(pair)
+
+
+def test_keeper_that_stands_still(pair, tmp_path):
+    """SIGSTOP to the keeper, then the daemon is killed: the next start says so and ends nothing;
+    once it goes on, the lanes are taken up. Stopped again, it does not outlive the daemon's end."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
+        made = stack.enter_context(connections(pair, 10))
+        before, keeper = workers(first), named("millraced-keep")[0]
+        os.kill(keeper, signal.SIGSTOP)
+        first.kill()
+        line = scratch.refused(pair, first.path)
+        assert "does not answer" in line and "--fresh" in line
+        all_echo(made, b"go on")
+        os.kill(keeper, signal.SIGCONT)
+        second = stack.enter_context(restarted(pair, tmp_path, "second"))
+        assert workers(second) == before
+        all_echo(made, b"and on")
+        os.kill(keeper, signal.SIGSTOP)
+        assert second.terminate() == 0
+        nothing_left(pair)
+
+
+def test_lanes_of_another_version(pair, tmp_path):
+    """What another version left is refused and stays as it is, for that version to take up."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
+        made = stack.enter_context(connections(pair, 10))
+        before = workers(first)
+        first.kill()
+        with estate.held(scratch.RUN) as held, mmap.mmap(held["record"], mmap.PAGESIZE) as record:
+            version = record[4:8]
+            record[4:8] = b"\xff\xff\xff\x7f"
+            assert "another version" in scratch.refused(pair, first.path)
+            record[4:8] = version
+        all_echo(made, b"go on")
+        second = stack.enter_context(restarted(pair, tmp_path, "second"))
+        assert workers(second) == before
+        all_echo(made, b"and on")
+        assert second.terminate() == 0
         nothing_left(pair)

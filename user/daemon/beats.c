@@ -31,7 +31,8 @@ static uint64_t last_sign(const struct mr_child *c, const struct mr_ward *w)
 	const struct mr_beat *b = &c->d->bpf.beats[l->slot];
 	uint64_t beat = __atomic_load_n(&b->beat_ns, __ATOMIC_RELAXED);
 
-	if (__atomic_load_n(&b->epoch, __ATOMIC_RELAXED) != l->epoch)
+	/* One that lies ahead of the clock was never a worker's in order: it is none. */
+	if (__atomic_load_n(&b->epoch, __ATOMIC_RELAXED) != l->epoch || beat > mr_now_ns())
 		beat = 0;
 	return beat > w->since_ns ? beat : w->since_ns;
 }

@@ -14,7 +14,7 @@
 
 #include "user/daemon/bpf.h"
 #include "user/daemon/estate_record.h"
-#include "user/daemon/keeper.h"
+#include "user/daemon/keeper_run.h"
 #include "user/daemon/lanes.h"
 #include "user/daemon/links.h"
 #include "user/daemon/log.h"
@@ -103,8 +103,12 @@ static int fetch(struct mr_daemon *d)
 		return -ENOMEM;
 	d->keeper = mr_keeper_connect(d->settings.run_directory);
 	n = d->keeper < 0 ? d->keeper : mr_keeper_fetch(d->keeper, d->held);
-	if (n < 0)
+	if (n == -ETIMEDOUT)
+		return n;
+	if (n < 0) {
+		mr_keeper_kill(d->keeper);
 		mr_close_fd(&d->keeper);
+	}
 	if (n <= 0)
 		n = mr_service_held(d->held);
 	d->n_held = n;
@@ -113,23 +117,27 @@ static int fetch(struct mr_daemon *d)
 
 int mr_estate_find(struct mr_daemon *d)
 {
-	int n = fetch(d), err;
+	int n = fetch(d), err = 0;
 
-	if (n <= 0 || d->fresh) {
+	if (n == -ENOMEM)
+		return mr_fail(d, n, "out of memory");
+	if (n > 0 && !d->fresh)
+		err = open_record(d);
+	/* Not to be taken up now, and not to be ended either. */
+	d->adopting = !d->fresh && (n == -ETIMEDOUT || (n > 0 && (!err || err == -EPROTO)));
+	if (!d->adopting)
 		drop(d);
-		return n == -ENOMEM ? mr_fail(d, n, "out of memory") : 0;
-	}
-	err = open_record(d);
-	if (err == -EPROTO)
+	else if (n == -ETIMEDOUT)
+		return mr_fail(d, n,
+			       "%s/keeper: the process that holds the lanes' descriptors does not "
+			       "answer; was it stopped? pkill -CONT -x " MR_KEEPER_NAME
+			       ", or end the lanes with millraced --fresh",
+			       d->settings.run_directory);
+	else if (err)
 		return mr_fail(d, err,
 			       "%s: lanes run that a millraced of another version started; start "
 			       "that one again, or end them with millraced --fresh",
 			       d->settings.run_directory);
-	if (err) {
-		drop(d);
-		return 0;
-	}
-	d->adopting = true;
 	return 0;
 }
 
@@ -515,8 +523,8 @@ static int keep(struct mr_daemon *d, const char *name, int fd)
 		return 0;
 	mr_service_keep(name, fd);
 	err = mr_keeper_put(d->keeper, name, fd);
-	if (err)
-		mr_close_fd(&d->keeper);
+	if (err) /* its end is read, and another takes its place */
+		mr_keeper_kill(d->keeper);
 	return err;
 }
 
@@ -594,10 +602,12 @@ int mr_estate_deposit(struct mr_daemon *d)
 	mr_estate_note(d);
 	if (!err)
 		err = keep_all(d);
-	if (err)
+	if (err) {
+		mr_close_fd(&d->keeper);
 		mr_warn("no keeper for the lanes' descriptors: %s; the lanes will not outlive this "
 			"daemon",
 			strerror(-err));
+	}
 	return 0;
 }
 

@@ -70,7 +70,7 @@ const char *mr_lane_beat(const struct mr_child *c, uint32_t lane, uint64_t *age_
 	uint64_t beat = __atomic_load_n(&b->beat_ns, __ATOMIC_RELAXED), now = mr_now_ns();
 
 	*age_ns = beat && now > beat ? now - beat : 0;
-	if (!beat)
+	if (!beat || beat > now)
 		return "none";
 	if (*age_ns <= s->stale_ms * 1000000ull)
 		return "fresh";

@@ -117,7 +117,16 @@ int mr_filters_lay(struct mr_daemon *d, const struct mr_filters *f)
 
 /* ----- the parent's ----- */
 
-/* The copy is finished again, so that whatever was laid is sorted, and inside its own bits. */
+/* One with bits behind its length would lie in its equals, deeper than an address has bits. */
+static bool are_sound(const struct mr_prefixes *s)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+		if (!mr_net_is_sound(&s->list[i]))
+			return false;
+	return true;
+}
+
+/* The copy is finished again, so that whatever was laid is sorted. */
 static int take_prefixes(const struct mr_filters_room *room, struct mr_prefixes *s, uint32_t *at)
 {
 	uint32_t n = s->n;
@@ -132,13 +141,8 @@ static int take_prefixes(const struct mr_filters_room *room, struct mr_prefixes 
 		return err;
 	}
 	*at += n;
-	for (uint32_t i = 0; i < s->n; i++) {
-		struct mr_net *p = &s->list[i];
-
-		if (p->bits > 128 || (p->family != 4 && p->family != 6) ||
-		    (p->family == 4 && p->bits < 96))
-			return -EINVAL;
-	}
+	if (!are_sound(s))
+		return -EINVAL;
 	mr_prefixes_finish(s);
 	return 0;
 }
@@ -171,7 +175,7 @@ static int take_all(const struct mr_daemon *d, struct mr_filters *f)
 	int err = 0;
 
 	*f = (struct mr_filters){ .mode = (enum mr_mode)mode };
-	if (n + d->settings.n_rules > MR_RULES_MOST || mode > MR_MODE_BYPASS)
+	if (n > MR_RULES_MOST - d->settings.n_rules || mode > MR_MODE_BYPASS)
 		return -EINVAL;
 	f->list = calloc(n + 1, sizeof(*f->list));
 	if (!f->list)

@@ -5,17 +5,20 @@
 #include <errno.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "user/daemon/keeper_run.h"
 
 enum {
-	WAIT_MS = 1000, /* for a keeper that has hardly anything to do */
+	WAIT_MS = 1000,	 /* for a keeper that has hardly anything to do */
+	FETCH_MS = 5000, /* lanes depend on it, and the machine may be very busy */
 };
 
 static void address_of(const char *directory, struct sockaddr_un *a)
@@ -48,7 +51,7 @@ int mr_keeper_connect(const char *directory)
 	return err;
 }
 
-static int listen_at(const char *directory)
+static int bind_at(const char *directory)
 {
 	struct sockaddr_un a;
 	int fd = new_socket(), err = 0;
@@ -59,7 +62,7 @@ static int listen_at(const char *directory)
 	address_of(directory, &a);
 	unlink(a.sun_path); /* the lock is ours, and its keeper is gone */
 	mask = umask(0177);
-	if (bind(fd, (const struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 4) < 0)
+	if (bind(fd, (const struct sockaddr *)&a, sizeof(a)) < 0)
 		err = -errno;
 	umask(mask);
 	if (!err)
@@ -68,9 +71,27 @@ static int listen_at(const char *directory)
 	return err;
 }
 
+/* The keeper itself listens: so the socket's credentials are its own (mr_keeper_kill()). */
+static int connect_to_new(const char *directory, pid_t pid)
+{
+	int fd = mr_keeper_connect(directory);
+
+	for (int ms = 0; fd == -ECONNREFUSED && ms < FETCH_MS; ms++) {
+		poll(NULL, 0, 1);
+		if (waitpid(pid, NULL, WNOHANG) != 0)
+			return -ECHILD;
+		fd = mr_keeper_connect(directory);
+	}
+	if (fd >= 0)
+		return fd;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return fd;
+}
+
 int mr_keeper_start(const char *directory)
 {
-	int listener = listen_at(directory), fd;
+	int listener = bind_at(directory), fd;
 	pid_t pid;
 
 	if (listener < 0)
@@ -81,16 +102,16 @@ int mr_keeper_start(const char *directory)
 			_exit(1);
 		mr_keeper_run(3);
 	}
-	fd = pid < 0 ? -errno : mr_keeper_connect(directory);
+	fd = pid < 0 ? -errno : connect_to_new(directory, pid);
 	close(listener);
 	return fd;
 }
 
-static int wait_for(int keeper, short events)
+static int wait_for(int keeper, short events, int ms)
 {
 	struct pollfd p = { .fd = keeper, .events = events };
 
-	return poll(&p, 1, WAIT_MS) == 1 ? 0 : -ETIMEDOUT;
+	return poll(&p, 1, ms) == 1 ? 0 : -ETIMEDOUT;
 }
 
 static int say(int keeper, enum mr_keeper_op op, const char *name, int fd)
@@ -104,7 +125,7 @@ static int say(int keeper, enum mr_keeper_op op, const char *name, int fd)
 	err = mr_keeper_send(keeper, &m, fd);
 	if (err != -EAGAIN)
 		return err;
-	err = wait_for(keeper, POLLOUT);
+	err = wait_for(keeper, POLLOUT, WAIT_MS);
 	return err ? err : mr_keeper_send(keeper, &m, fd);
 }
 
@@ -125,7 +146,7 @@ int mr_keeper_fetch(int keeper, struct mr_held *held)
 	int n = 0, fd, err = say(keeper, MR_KEEPER_LIST, "", -1);
 
 	while (!err) {
-		err = wait_for(keeper, POLLIN);
+		err = wait_for(keeper, POLLIN, FETCH_MS);
 		if (!err)
 			err = mr_keeper_receive(keeper, &m, &fd);
 		if (!err && m.op == MR_KEEPER_END_OF_LIST)
@@ -143,12 +164,43 @@ int mr_keeper_fetch(int keeper, struct mr_held *held)
 	return err;
 }
 
+/* The process that listened, if it is still a keeper: pids come again. */
+static pid_t pid_of(int keeper)
+{
+	struct ucred peer = { 0 };
+	socklen_t len = sizeof(peer);
+	char path[32], name[16] = "";
+	FILE *in;
+
+	if (getsockopt(keeper, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid <= 1)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)peer.pid);
+	in = fopen(path, "re");
+	if (!in)
+		return 0;
+	if (!fgets(name, sizeof(name), in))
+		name[0] = '\0';
+	fclose(in);
+	name[strcspn(name, "\n")] = '\0';
+	return strcmp(name, MR_KEEPER_NAME) ? 0 : peer.pid;
+}
+
+void mr_keeper_kill(int keeper)
+{
+	pid_t pid = keeper < 0 ? 0 : pid_of(keeper);
+
+	if (pid > 0)
+		kill(pid, SIGKILL);
+}
+
 void mr_keeper_end(int keeper)
 {
 	if (keeper < 0)
 		return;
 	/* It closes our connection when it has let go of all. */
-	if (say(keeper, MR_KEEPER_QUIT, "", -1) == 0)
-		wait_for(keeper, POLLIN);
+	if (say(keeper, MR_KEEPER_QUIT, "", -1) != 0 || wait_for(keeper, POLLIN, WAIT_MS) != 0) {
+		mr_keeper_kill(keeper); /* it stands still, and holds what must go */
+		wait_for(keeper, POLLIN, WAIT_MS);
+	}
 	close(keeper);
 }

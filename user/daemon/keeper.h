@@ -56,11 +56,18 @@ int mr_keeper_put(int keeper, const char *name, int fd);
  * mr_keeper_fetch() - descriptors of all that it holds; it goes on holding them
  * @held:	out: MR_HELD_MOST places
  *
- * Return: how many, or -errno with none open
+ * Return: how many, or -errno with none open; -ETIMEDOUT: it stands still, and holds all of it
  */
 int mr_keeper_fetch(int keeper, struct mr_held *held);
 
-/** mr_keeper_end() - it lets go of everything and ends; waits for that, at most a second */
+/**
+ * mr_keeper_end() - it lets go of everything and ends; waits for that, at most a second
+ *
+ * One that does not (it was stopped) is killed.
+ */
 void mr_keeper_end(int keeper);
+
+/** mr_keeper_kill() - of one that does not hear: @keeper stays open, and reads its end then */
+void mr_keeper_kill(int keeper);
 
 #endif

@@ -239,7 +239,7 @@ static void become_keeper(int listener)
 	sigset_t none;
 
 	setsid();
-	prctl(PR_SET_NAME, "millraced-keep");
+	prctl(PR_SET_NAME, MR_KEEPER_NAME);
 	for (int fd = 0; null >= 0 && fd <= 2; fd++)
 		dup2(null, fd);
 	if (null > 2)
@@ -250,7 +250,7 @@ static void become_keeper(int listener)
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (chdir("/") < 0)
+	if (chdir("/") < 0 || listen(listener, CLIENTS) < 0)
 		_exit(1);
 	k = (struct keeper){ .fds = { { .fd = listener, .events = POLLIN } } };
 	for (int i = 1; i <= CLIENTS; i++)

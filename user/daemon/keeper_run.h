@@ -8,6 +8,8 @@
 
 #include "user/daemon/keeper.h"
 
+#define MR_KEEPER_NAME "millraced-keep" /* of its process */
+
 enum mr_keeper_op {
 	/* to the keeper */
 	MR_KEEPER_PUT = 1, /* with a descriptor */
@@ -34,7 +36,7 @@ int mr_keeper_send(int to, const struct mr_keeper_message *m, int fd);
  */
 int mr_keeper_receive(int from, struct mr_keeper_message *m, int *fd);
 
-/** mr_keeper_run() - the keeper's life, after fork: @listener is its only descriptor above 2 */
+/** mr_keeper_run() - the keeper's life, after fork: @listener, bound, is its only one above 2 */
 void mr_keeper_run(int listener) __attribute__((noreturn));
 
 #endif

@@ -21,6 +21,7 @@
 enum {
 	RING_MOST = 16384,
 	RING_LEAST = 64,
+	HUGE_PAGE = 2 << 20,
 };
 
 int mr_memory_make(const char *name, uint64_t bytes)
@@ -441,6 +442,25 @@ int mr_lane_reopen(struct mr_daemon *d, struct mr_lane *l)
 	if (!err)
 		mr_estate_lane_made(d, l);
 	return err;
+}
+
+void mr_lane_header_restore(const struct mr_lane *l)
+{
+	size_t bytes = l->huge ? HUGE_PAGE : sizeof(struct mr_arena_header);
+	struct mr_arena_header *h =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, l->arena, 0);
+	uint32_t conns_used;
+
+	if (h == MAP_FAILED) {
+		mr_warn("lane in slot %u: its arena cannot be mapped: %s", l->slot,
+			strerror(errno));
+		return;
+	}
+	conns_used = h->conns_used; /* their peers are reset; the worker checks it */
+	*h = l->layout;
+	h->epoch = l->epoch;
+	h->conns_used = conns_used;
+	munmap(h, bytes);
 }
 
 static void close_lane(struct mr_lane *l)

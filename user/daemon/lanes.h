@@ -25,6 +25,14 @@ int mr_lanes_open(struct mr_daemon *d);
  */
 int mr_lane_reopen(struct mr_daemon *d, struct mr_lane *l);
 
+/**
+ * mr_lane_header_restore() - what an arena says of itself, as it was made
+ *
+ * Workers may write there: without this, what one of them left could keep all others from starting.
+ * No worker has it. How many blocks were used stays.
+ */
+void mr_lane_header_restore(const struct mr_lane *l);
+
 /** mr_lanes_close() - the sockets leave their queues, the memory goes */
 void mr_lanes_close(struct mr_daemon *d);
 

@@ -16,6 +16,8 @@ enum {
 	MAPPED_BITS = 96,
 };
 
+static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
 static int fail(char why[MR_PREFIX_WORDS], const char *text, const char *words)
 {
 	if (why)
@@ -47,9 +49,18 @@ static bool clear_behind(struct mr_net *p)
 	return clear;
 }
 
+bool mr_net_is_sound(const struct mr_net *p)
+{
+	struct mr_net copy = *p;
+
+	if (p->bits > 128 || !clear_behind(&copy))
+		return false;
+	return p->family == 6 || (p->family == 4 && p->bits >= MAPPED_BITS &&
+				  !memcmp(p->addr, mapped, sizeof(mapped)));
+}
+
 int mr_net_parse(const char *text, struct mr_net *out, char why[MR_PREFIX_WORDS])
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	char address[INET6_ADDRSTRLEN];
 	const char *slash = strchr(text, '/');
 	size_t len = slash ? (size_t)(slash - text) : strlen(text);

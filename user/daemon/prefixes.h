@@ -29,6 +29,9 @@ struct mr_prefixes {
  */
 int mr_net_parse(const char *text, struct mr_net *out, char why[MR_PREFIX_WORDS]);
 
+/** mr_net_is_sound() - is it as mr_net_parse() makes them? Of records that others wrote */
+bool mr_net_is_sound(const struct mr_net *p);
+
 /** mr_net_text() - the same for people; @out of 64 bytes */
 const char *mr_net_text(const struct mr_net *p, char out[64]);
 

@@ -66,6 +66,8 @@ static void request_spawn(struct mr_daemon *d, const struct mr_request *q)
 
 	l->fresh = q->fresh || l->other_rules || is_gone(d, l);
 	l->other_rules = false;
+	if (l->fresh && !l->pid)
+		mr_lane_header_restore(l);
 	n.error = mr_worker_spawn(d, l);
 	if (!n.error) {
 		n.pid = l->pid;

@@ -260,8 +260,6 @@ static void adopt_connections(struct rebuild *r)
 {
 	struct mr_lane *l = r->l;
 
-	if (l->header->conns_used > l->n_conns)
-		l->header->conns_used = l->n_conns;
 	mark_listening(l);
 	for (uint32_t i = l->header->conns_used; i-- > 0;) {
 		if (i % BEAT_EVERY == 0)

@@ -18,6 +18,8 @@ void lane_records_init(struct mr_lane *l)
 
 	l->header = (struct mr_arena_header *)(void *)a->base;
 	l->conns = mr_arena_area(a, MR_AREA_CONNS, &l->n_conns);
+	if (l->header->conns_used > l->n_conns) /* whatever the last worker wrote */
+		l->header->conns_used = l->n_conns;
 	l->halves = mr_arena_area(a, MR_AREA_HALF_OPEN, &l->n_halves);
 	l->waits = mr_arena_area(a, MR_AREA_TIME_WAIT, &l->n_waits);
 	l->sessions = mr_arena_area(a, MR_AREA_SESSIONS, &l->n_sessions);
