@@ -9,6 +9,7 @@
 /**
  * struct arrival - a frame
  * @tcp, @text:	mr_plain_check()'s; @tcp 0: not of the plain shape
+ * @known:	@guess is of a flow seen lately (known.h), and @hash not known
  * @guess:	the connection block that it most likely belongs to, MR_NONE: none has its hash
  * @kind, @drop, @seg, @icmp: of mr_frame_parse(), when the frame went that way
  */
@@ -19,6 +20,7 @@ struct arrival {
 	uint32_t tcp;
 	uint32_t text;
 	uint32_t guess;
+	bool known;
 	uint64_t hash;
 	enum mr_frame_kind kind;
 	int drop;
@@ -31,7 +33,7 @@ static inline const uint8_t *arrival_bytes(const struct mr_lane *l, const struct
 	return mr_frame_bytes_at(&l->frames, a->frame) + a->offset;
 }
 
-/* demux.c: parsed; what nobody keeps is free again */
+/* demux.c: parsed; what nobody keeps is free again. Sets a->guess to the connection or MR_NONE */
 void lane_dispatch(struct mr_lane *l, struct arrival *a, const struct mr_mail *mail);
 
 /* usual.c */

@@ -267,6 +267,7 @@ static void tcp_arrives(struct mr_lane *l, struct arrival *a, const struct mr_ma
 		lane_flow_release(l, a->hash, mail->origin);
 	switch (mr_entry_kind(entry)) {
 	case MR_ENTRY_CONN:
+		a->guess = i;
 		if (has_no_frame_for(l, &a->seg))
 			a->drop = MR_DROP_NO_FRAME;
 		else
@@ -304,6 +305,7 @@ void lane_dispatch(struct mr_lane *l, struct arrival *a, const struct mr_mail *m
 {
 	bool kept = false;
 
+	a->guess = MR_NONE;
 	if (a->kind == MR_KIND_TCP) {
 		a->drop = MR_DROP_NONE;
 		tcp_arrives(l, a, mail, &kept);

@@ -6,6 +6,7 @@
 #include "user/frame/frames.h"
 #include "user/frame/messages.h"
 #include "user/frame/traces.h"
+#include "user/lane/known.h"
 #include "user/lane/lane.h"
 #include "user/lane/sources.h"
 #include "user/lane/table.h"
@@ -84,6 +85,7 @@ struct mr_lane {
 	struct mr_table table;
 	struct mr_wheel wheel;
 	struct mr_siphash_key hash_key;
+	struct known_flows known;
 	uint64_t now_ns;
 
 	/* connection blocks and records */

@@ -15,7 +15,7 @@ static void parse(struct mr_lane *l, struct arrival *a)
 		r->offset = (uint16_t)(a->offset + a->seg.payload);
 		r->len = a->seg.len;
 		r->seq = a->seg.seq + !!(a->seg.flags & MR_SYN);
-		if (!a->tcp) /* else check() had it */
+		if (!a->tcp || a->known) /* else check() had it */
 			a->hash = lane_hash(l, &a->seg.tuple);
 	} else if (a->kind == MR_KIND_ICMP) {
 		a->hash = lane_hash(l, &a->icmp.tuple);
@@ -39,12 +39,33 @@ static inline uint64_t plain_hash(const struct mr_lane *l, const uint8_t *f, uin
 	return lane_hash(l, &tuple);
 }
 
+static inline uint64_t key_of(const uint8_t *f)
+{
+	return known_key(f + MR_PLAIN_IP + 12, f + MR_PLAIN_IPV4);
+}
+
+static inline bool is_known(struct mr_lane *l, struct arrival *a, const uint8_t *f)
+{
+	uint64_t key;
+	const struct known_flow *k;
+
+	if (a->tcp != MR_PLAIN_IPV4)
+		return false;
+	key = key_of(f);
+	k = known_at(&l->known, key);
+	a->guess = k->conn;
+	return k->tag == known_tag(key);
+}
+
 /* Stage 1: headers. */
 static inline void check(struct mr_lane *l, struct arrival *a)
 {
 	const uint8_t *f = arrival_bytes(l, a);
 
 	a->tcp = mr_plain_check(f, a->len, &a->text);
+	a->known = is_known(l, a, f);
+	if (a->known)
+		return;
 	if (a->tcp) {
 		a->hash = plain_hash(l, f, a->tcp);
 		mr_table_prefetch(&l->table, a->hash);
@@ -60,14 +81,17 @@ static inline void guess(struct mr_lane *l, struct arrival *a)
 {
 	uint32_t entry;
 
-	a->guess = MR_NONE;
-	if (!a->tcp && a->kind != MR_KIND_TCP)
-		return;
-	entry = mr_table_guess(&l->table, a->hash);
-	if (entry != MR_ENTRY_NONE && mr_entry_kind(entry) == MR_ENTRY_CONN) {
-		const char *block = (const char *)&l->conns[mr_entry_index(entry)];
+	if (!a->known) {
+		a->guess = MR_NONE;
+		if (!a->tcp && a->kind != MR_KIND_TCP)
+			return;
+		entry = mr_table_guess(&l->table, a->hash);
+		if (entry != MR_ENTRY_NONE && mr_entry_kind(entry) == MR_ENTRY_CONN)
+			a->guess = mr_entry_index(entry);
+	}
+	if (a->guess != MR_NONE) {
+		const char *block = (const char *)&l->conns[a->guess];
 
-		a->guess = mr_entry_index(entry);
 		__builtin_prefetch(block);
 		__builtin_prefetch(block + 64);
 		__builtin_prefetch(block + 128);
@@ -75,18 +99,33 @@ static inline void guess(struct mr_lane *l, struct arrival *a)
 	}
 }
 
+/* The table has said whose flow it is, which may be another block's than it was. */
+static inline void know(struct mr_lane *l, const struct arrival *a)
+{
+	uint64_t key;
+
+	if (a->guess == MR_NONE || a->tcp != MR_PLAIN_IPV4)
+		return;
+	key = key_of(arrival_bytes(l, a));
+	*known_at(&l->known, key) = (struct known_flow){ known_tag(key), a->guess };
+}
+
 /* Stage 3: one frame through TCP. */
 static inline void arrive(struct mr_lane *l, struct arrival *a)
 {
 	if (a->tcp) {
 		l->n_texts += a->text != 0;
-		if (a->guess != MR_NONE && lane_usual_arrives(l, a))
+		if (a->guess != MR_NONE && lane_usual_arrives(l, a)) {
+			if (!a->known)
+				know(l, a);
 			return;
+		}
 		parse(l, a);
 	} else {
 		l->n_texts += a->kind == MR_KIND_TCP && a->seg.len;
 	}
 	lane_dispatch(l, a, NULL);
+	know(l, a);
 }
 
 /* A frame that did not come in a batch: handed over by another lane. */

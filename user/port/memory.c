@@ -20,11 +20,20 @@
 
 enum {
 	CLOCK_START_NS = 1000000000,
+	COPY_BLOCK = 64,
 };
 
-/* Head is taken, tail is put; both run freely modulo 2^32. */
+/*
+ * A ring, of spans (receive, transmit) or of addresses (fill, completion). Head is taken, tail is
+ * put; both run freely modulo 2^32.
+ */
 struct fifo {
-	struct mr_span *slot;
+	union {
+		struct mr_span *span;
+		uint64_t *addr;
+		uint8_t *bytes;
+	};
+	uint32_t entry_bytes;
 	uint32_t size;
 	uint32_t head;
 	uint32_t tail;
@@ -80,19 +89,38 @@ static uint32_t fifo_room(const struct fifo *f)
 	return f->size - fifo_count(f);
 }
 
-static void fifo_put(struct fifo *f, uint64_t addr, uint32_t len)
+static uint32_t fifo_at(const struct fifo *f, uint32_t index)
 {
-	f->slot[f->tail++ & (f->size - 1)] = (struct mr_span){ .addr = addr, .len = len };
-}
-
-static const struct mr_span *fifo_first(const struct fifo *f)
-{
-	return &f->slot[f->head & (f->size - 1)];
+	return index & (f->size - 1);
 }
 
 static uint32_t minimum(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
+}
+
+/* @n entries from @index on, which may go round the end. */
+static void fifo_read(const struct fifo *f, uint32_t index, void *to, uint32_t n)
+{
+	uint32_t at = fifo_at(f, index);
+	size_t first = (size_t)minimum(n, f->size - at) * f->entry_bytes;
+
+	memcpy(to, f->bytes + (size_t)at * f->entry_bytes, first);
+	memcpy((uint8_t *)to + first, f->bytes, (size_t)n * f->entry_bytes - first);
+}
+
+/* As many of @n entries as there is room for, behind the last. */
+static uint32_t fifo_put(struct fifo *f, const void *from, uint32_t n)
+{
+	uint32_t at = fifo_at(f, f->tail);
+	size_t first;
+
+	n = minimum(n, fifo_room(f));
+	first = (size_t)minimum(n, f->size - at) * f->entry_bytes;
+	memcpy(f->bytes + (size_t)at * f->entry_bytes, from, first);
+	memcpy(f->bytes, (const uint8_t *)from + first, (size_t)n * f->entry_bytes - first);
+	f->tail += n;
+	return n;
 }
 
 /* ----- on the wire ----- */
@@ -193,11 +221,11 @@ static void put_on_wire(struct end *from, const struct mr_span *span)
 }
 
 /* Start of the next fill entry's frame, or false when there is none. */
-static inline bool take_fill(struct end *e, uint64_t *frame)
+static bool take_fill(struct end *e, uint64_t *frame)
 {
 	while (fifo_count(&e->fill)) {
-		*frame = fifo_first(&e->fill)->addr & ~(uint64_t)(e->conf.frame_bytes - 1);
-		e->fill.head++;
+		*frame = e->fill.addr[fifo_at(&e->fill, e->fill.head++)] &
+			 ~(uint64_t)(e->conf.frame_bytes - 1);
 		if (*frame < e->conf.umem_bytes)
 			return true;
 		e->statistics.rx_invalid++;
@@ -206,9 +234,9 @@ static inline bool take_fill(struct end *e, uint64_t *frame)
 	return false;
 }
 
-static inline void arrive(struct end *e, const uint8_t *bytes, uint32_t len)
+static void arrive(struct end *e, const uint8_t *bytes, uint32_t len)
 {
-	uint64_t addr;
+	struct mr_span span = { .len = len };
 
 	if (len > e->conf.frame_bytes - XDP_PACKET_HEADROOM) {
 		e->statistics.rx_dropped++;
@@ -218,11 +246,11 @@ static inline void arrive(struct end *e, const uint8_t *bytes, uint32_t len)
 		e->statistics.rx_ring_full++;
 		return;
 	}
-	if (!take_fill(e, &addr))
+	if (!take_fill(e, &span.addr))
 		return;
-	addr += XDP_PACKET_HEADROOM;
-	memcpy(e->conf.umem + addr, bytes, len);
-	fifo_put(&e->rx, addr, len);
+	span.addr += XDP_PACKET_HEADROOM;
+	memcpy(e->conf.umem + span.addr, bytes, len);
+	fifo_put(&e->rx, &span, 1);
 }
 
 static void arrivals(struct end *e)
@@ -235,21 +263,6 @@ static void arrivals(struct end *e)
 	}
 }
 
-/*
- * A wire without delay on which nothing stands: the frame is at the other end at once, when there
- * is a place for it now.
- */
-static bool put_through(struct end *from, const struct mr_span *span)
-{
-	struct mr_memory_wire *w = from->wire;
-	struct end *to = &w->end[from == w->end];
-
-	if (w->fate || w->delay_ns || to->first || !fifo_count(&to->fill) || !fifo_room(&to->rx))
-		return false;
-	arrive(to, from->conf.umem + span->addr, span->len);
-	return true;
-}
-
 /* ----- the port ----- */
 
 static uint32_t memory_receive(struct mr_port *p, struct mr_span *spans, uint32_t max)
@@ -260,8 +273,7 @@ static uint32_t memory_receive(struct mr_port *p, struct mr_span *spans, uint32_
 	e->rx.head = e->taken;
 	arrivals(e);
 	n = minimum(fifo_count(&e->rx), max);
-	for (uint32_t i = 0; i < n; i++)
-		spans[i] = e->rx.slot[(e->rx.head + i) & (e->rx.size - 1)];
+	fifo_read(&e->rx, e->rx.head, spans, n);
 	e->taken += n;
 	return n;
 }
@@ -276,10 +288,7 @@ static uint32_t memory_fill(struct mr_port *p, const uint64_t *addrs, uint32_t n
 	struct end *e = end_of(p);
 
 	e->rx.head = e->taken;
-	n = minimum(n, fifo_room(&e->fill));
-	for (uint32_t i = 0; i < n; i++)
-		fifo_put(&e->fill, addrs[i], 0);
-	return n;
+	return fifo_put(&e->fill, addrs, n);
 }
 
 static uint32_t memory_transmit_room(struct mr_port *p)
@@ -289,12 +298,7 @@ static uint32_t memory_transmit_room(struct mr_port *p)
 
 static uint32_t memory_transmit(struct mr_port *p, const struct mr_span *spans, uint32_t n)
 {
-	struct end *e = end_of(p);
-
-	n = minimum(n, fifo_room(&e->tx));
-	for (uint32_t i = 0; i < n; i++)
-		fifo_put(&e->tx, spans[i].addr, spans[i].len);
-	return n;
+	return fifo_put(&end_of(p)->tx, spans, n);
 }
 
 static uint32_t memory_complete(struct mr_port *p, uint64_t *addrs, uint32_t max)
@@ -302,18 +306,63 @@ static uint32_t memory_complete(struct mr_port *p, uint64_t *addrs, uint32_t max
 	struct end *e = end_of(p);
 	uint32_t n = minimum(fifo_count(&e->completion), max);
 
-	for (uint32_t i = 0; i < n; i++) {
-		addrs[i] = fifo_first(&e->completion)->addr;
-		e->completion.head++;
-	}
+	fifo_read(&e->completion, e->completion.head, addrs, n);
+	e->completion.head += n;
 	return n;
 }
 
 /* As the kernel (xskq_cons_is_valid_desc): inside the UMEM and inside one frame. */
-static bool is_span_valid(const struct end *e, const struct mr_span *s)
+static bool is_span_valid(const struct mr_memory_end *e, const struct mr_span *s)
 {
-	return s->len && s->addr < e->conf.umem_bytes &&
-	       (s->addr & (e->conf.frame_bytes - 1)) + s->len <= e->conf.frame_bytes;
+	uint32_t offset = (uint32_t)s->addr & (e->frame_bytes - 1);
+
+	return s->len && s->len <= e->frame_bytes - offset && s->addr < e->umem_bytes;
+}
+
+/* In whole blocks, some moves each instead of a call: what stands behind @len is nobody's. */
+static inline void copy_blocks(uint8_t *to, const uint8_t *from, uint32_t len)
+{
+	for (const uint8_t *end = from + len; from < end; from += COPY_BLOCK, to += COPY_BLOCK)
+		memcpy(to, from, COPY_BLOCK);
+}
+
+/*
+ * A wire without delay on which nothing stands: frames are at the other end at once, as long as
+ * there are places for them now and nothing is odd about them, such as an end near that of its
+ * frame. (What a copy of a whole block may not overwrite is read once.)
+ */
+static void kick_through(struct end *e)
+{
+	struct end *other = &e->wire->end[e == e->wire->end];
+	const struct fifo tx = e->tx, completion = e->completion;
+	const struct fifo fill = other->fill, rx = other->rx;
+	const struct mr_memory_end from = e->conf, to = other->conf;
+	const uint64_t start = ~(uint64_t)(to.frame_bytes - 1);
+	const uint32_t most = to.frame_bytes - XDP_PACKET_HEADROOM - COPY_BLOCK;
+	const uint32_t end = from.frame_bytes - COPY_BLOCK;
+	uint32_t n = minimum(minimum(fifo_count(&tx), fifo_room(&completion)),
+			     minimum(fifo_count(&fill), fifo_room(&rx)));
+	uint32_t i;
+
+	if (e->wire->fate || e->wire->delay_ns || other->first)
+		return;
+	for (i = 0; i < n; i++) {
+		struct mr_span s = tx.span[fifo_at(&tx, tx.head + i)];
+		uint64_t place = fill.addr[fifo_at(&fill, fill.head + i)] & start;
+
+		if (s.len - 1 >= most || (s.addr & (from.frame_bytes - 1)) + s.len > end ||
+		    s.addr >= from.umem_bytes || place >= to.umem_bytes)
+			break;
+		completion.addr[fifo_at(&completion, completion.tail + i)] = s.addr;
+		place += XDP_PACKET_HEADROOM;
+		copy_blocks(to.umem + place, from.umem + s.addr, s.len);
+		s.addr = place;
+		rx.span[fifo_at(&rx, rx.tail + i)] = s;
+	}
+	e->tx.head += i;
+	e->completion.tail += i;
+	other->fill.head += i;
+	other->rx.tail += i;
 }
 
 /* Needs a completion entry for each frame, as the kernel does, and stops where there is none. */
@@ -321,17 +370,16 @@ static uint32_t memory_kick(struct mr_port *p, bool *again)
 {
 	struct end *e = end_of(p);
 
+	kick_through(e);
 	while (fifo_count(&e->tx) && fifo_room(&e->completion)) {
-		const struct mr_span s = *fifo_first(&e->tx);
+		const struct mr_span s = e->tx.span[fifo_at(&e->tx, e->tx.head++)];
 
-		e->tx.head++;
-		if (!is_span_valid(e, &s)) {
+		if (!is_span_valid(&e->conf, &s)) {
 			e->statistics.tx_invalid++;
 			continue;
 		}
-		if (!put_through(e, &s))
-			put_on_wire(e, &s);
-		fifo_put(&e->completion, s.addr, 0);
+		put_on_wire(e, &s);
+		fifo_put(&e->completion, &s.addr, 1);
 	}
 	*again = fifo_count(&e->tx) != 0;
 	return 0;
@@ -385,8 +433,9 @@ static const struct mr_port_ops memory_ops = {
 static bool is_end_valid(const struct mr_memory_end *c)
 {
 	return c->umem && c->ring_size && !(c->ring_size & (c->ring_size - 1)) &&
-	       !(c->frame_bytes & (c->frame_bytes - 1)) && c->frame_bytes > XDP_PACKET_HEADROOM &&
-	       c->umem_bytes && c->umem_bytes % c->frame_bytes == 0;
+	       !(c->frame_bytes & (c->frame_bytes - 1)) &&
+	       c->frame_bytes > XDP_PACKET_HEADROOM + COPY_BLOCK && c->umem_bytes &&
+	       c->umem_bytes % c->frame_bytes == 0;
 }
 
 static int end_init(struct end *e, struct mr_memory_wire *w, const struct mr_memory_end *conf)
@@ -398,8 +447,9 @@ static int end_init(struct end *e, struct mr_memory_wire *w, const struct mr_mem
 	e->conf = *conf;
 	for (unsigned int i = 0; i < sizeof(ring) / sizeof(ring[0]); i++) {
 		ring[i]->size = conf->ring_size;
-		ring[i]->slot = calloc(conf->ring_size, sizeof(struct mr_span));
-		if (!ring[i]->slot)
+		ring[i]->entry_bytes = i < 2 ? sizeof(struct mr_span) : sizeof(uint64_t);
+		ring[i]->bytes = calloc(conf->ring_size, ring[i]->entry_bytes);
+		if (!ring[i]->bytes)
 			return -ENOMEM;
 	}
 	return 0;
@@ -418,10 +468,10 @@ static void list_free(struct flight *f)
 static void end_fini(struct end *e)
 {
 	list_free(e->first);
-	free(e->rx.slot);
-	free(e->tx.slot);
-	free(e->fill.slot);
-	free(e->completion.slot);
+	free(e->rx.bytes);
+	free(e->tx.bytes);
+	free(e->fill.bytes);
+	free(e->completion.bytes);
 }
 
 struct mr_memory_wire *mr_memory_new(const struct mr_memory_end ends[2], uint64_t delay_ns)
@@ -454,12 +504,12 @@ struct mr_port *mr_memory_port(struct mr_memory_wire *w, unsigned int end)
 
 void mr_memory_each(struct mr_port *p, void (*fn)(void *arg, uint64_t addr), void *arg)
 {
-	struct end *e = end_of(p);
-	const struct fifo *rings[] = { &e->fill, &e->rx };
+	const struct end *e = const_end_of(p);
 
-	for (unsigned int r = 0; r < 2; r++)
-		for (uint32_t i = rings[r]->head; i != rings[r]->tail; i++)
-			fn(arg, rings[r]->slot[i & (rings[r]->size - 1)].addr);
+	for (uint32_t i = e->fill.head; i != e->fill.tail; i++)
+		fn(arg, e->fill.addr[fifo_at(&e->fill, i)]);
+	for (uint32_t i = e->rx.head; i != e->rx.tail; i++)
+		fn(arg, e->rx.span[fifo_at(&e->rx, i)].addr);
 }
 
 void mr_memory_adopt(struct mr_port *p)

@@ -42,6 +42,12 @@ static inline bool plain_has_timestamps(const uint8_t *f, const uint8_t *tcp)
 	       load_be32(tcp + MR_TCP_BYTES) == MR_OPT_TS_BLOCK && !(f[0] & 1);
 }
 
+static inline bool plain_sum_is_right(const uint8_t *tcp, uint32_t len, uint64_t sum)
+{
+	sum = add_32_bytes(tcp, sum);
+	return sum_is_right(sum_text(tcp + MR_PLAIN_TCP_BYTES, len - MR_PLAIN_TCP_BYTES, sum));
+}
+
 /* @f: the first @len bytes. Bytes of the TCP segment, 0: not plain. */
 static inline uint32_t plain_ipv4(const uint8_t *f, size_t len)
 {
@@ -57,11 +63,11 @@ static inline uint32_t plain_ipv4(const uint8_t *f, size_t len)
 	    ip_len < MR_IPV4_BYTES + MR_PLAIN_TCP_BYTES)
 		return 0;
 	sum = sum_add(load_word(f + MR_PLAIN_IP), addrs);
-	if (sum_fold(sum_add(sum, load_u32(f + MR_PLAIN_IP + 8))) != 0)
+	if (!sum_is_right(sum_add(sum, load_u32(f + MR_PLAIN_IP + 8))))
 		return 0;
 	ip_len -= MR_IPV4_BYTES;
 	sum = sum_add(addrs, sum_protocol(IPPROTO_TCP, ip_len));
-	return sum_fold(sum_bytes(f + MR_PLAIN_IPV4, ip_len, sum)) ? 0 : ip_len;
+	return plain_sum_is_right(f + MR_PLAIN_IPV4, ip_len, sum) ? ip_len : 0;
 }
 
 static inline uint32_t plain_ipv6(const uint8_t *f, size_t len)
@@ -75,7 +81,7 @@ static inline uint32_t plain_ipv6(const uint8_t *f, size_t len)
 	    tcp_len > len - MR_PLAIN_IPV6 || tcp_len < MR_PLAIN_TCP_BYTES)
 		return 0;
 	sum = sum_add(sum_addresses(addrs, addrs + 16), sum_protocol(IPPROTO_TCP, tcp_len));
-	return sum_fold(sum_bytes(f + MR_PLAIN_IPV6, tcp_len, sum)) ? 0 : tcp_len;
+	return plain_sum_is_right(f + MR_PLAIN_IPV6, tcp_len, sum) ? tcp_len : 0;
 }
 
 /**
@@ -227,7 +233,7 @@ static inline size_t mr_plain_push(uint8_t *payload, size_t len, const struct mr
 		plain_put_ipv6(tcp - MR_IPV6_BYTES, tcp_len, tuple, out);
 	}
 	sum = plain_put_tcp(tcp, tuple, out, sum);
-	checksum = sum_fold(sum_bytes(payload, len, sum));
+	checksum = sum_fold(sum_text(payload, len, sum));
 	memcpy(tcp + 16, &checksum, sizeof(checksum));
 	plain_put_ethernet(payload - headers, peer, own, ipv4 ? ETH_IPV4 : ETH_IPV6);
 	return headers;
