@@ -6,6 +6,7 @@ import mmap
 import os
 import random
 import signal
+import socket
 
 import pytest
 
@@ -54,3 +55,83 @@ def test_arena_full_of_garbage(pair, tmp_path, what):
                 lib.echo_once(s, i, b"anew")
         assert daemon.terminate() == 0
         scratch.nothing_left(pair)
+
+
+# ----- files and ports -----
+
+@contextlib.contextmanager
+def small_disk(bytes_free):
+    """The run directory on a file system that has just so much room."""
+    os.makedirs(scratch.RUN)
+    lib.command("mount", "-t", "tmpfs", "-o", f"size={bytes_free},mode=755", "tmpfs", scratch.RUN)
+    try:
+        yield
+    finally:
+        lib.command("umount", scratch.RUN)
+
+
+def reserved(pair):
+    return pair.server.run("cat", "/proc/sys/net/ipv4/ip_local_reserved_ports").stdout.strip()
+
+
+def test_disk_full(pair, tmp_path):
+    """No room for more than the lock: the daemon serves, says what it could not write, and whatever
+    becomes of it, the host's reserved ports are those of before at the end."""
+    pair.server.run("sh", "-c", "echo 30000 >/proc/sys/net/ipv4/ip_local_reserved_ports")
+    with small_disk("4k"):
+        with Daemon(pair, tmp_path, config()) as daemon, connections(pair, 4):
+            assert "reserved_ports: cannot be written: No space left" in daemon.log.read_text()
+            assert not os.path.exists(f"{scratch.RUN}/reserved_ports")
+            assert reserved(pair) != "30000"
+            assert daemon.terminate() == 0
+        assert reserved(pair) == "30000"
+        assert not os.listdir(scratch.RUN)
+
+
+def test_umask_of_the_caller(pair, tmp_path):
+    """It does not keep the group from the control socket; and only root may take the lock."""
+    before = os.umask(0o77)
+    try:
+        with Daemon(pair, tmp_path, config()) as daemon:
+            assert os.stat(scratch.RUN).st_mode & 0o777 == 0o755
+            assert os.stat(f"{scratch.RUN}/control.sock").st_mode & 0o777 == 0o660
+            assert os.stat(f"{scratch.RUN}/lock").st_mode & 0o077 == 0
+            assert daemon.terminate() == 0
+    finally:
+        os.umask(before)
+    scratch.nothing_left(pair)
+
+
+def test_run_directory_of_others(pair, tmp_path):
+    """Where others may write, nothing is believed: the start is refused, with the cure."""
+    path = tmp_path / "millraced.yaml"
+    path.write_text(config())
+    os.makedirs(scratch.RUN)
+    os.chmod(scratch.RUN, 0o777)
+    assert "chmod go-w" in scratch.refused(pair, path)
+    os.rmdir(scratch.RUN)
+    os.makedirs(tmp_path / "theirs")
+    os.symlink(tmp_path / "theirs", scratch.RUN)
+    try:
+        assert "chmod go-w" in scratch.refused(pair, path)
+    finally:
+        os.unlink(scratch.RUN)
+    assert pair.program() == {}
+
+
+def test_port_after_a_kernel_server(pair, tmp_path):
+    """A kernel server had the rule's port, and what is left of it waits for its time to be over
+    (TIME-WAIT): that keeps no daemon from starting, and nobody can listen there beside it."""
+    with lib.listen(4, pair.server, 7000) as listener:
+        with lib.connect(7000, ns=pair.client) as client:
+            server, _ = listener.accept()
+            server.close()
+            assert client.recv(1) == b""
+    lib.wait_for(lambda: "TIME-WAIT" in pair.server.run("ss", "-tan").stdout, 5, "TIME-WAIT")
+    with Daemon(pair, tmp_path, config()) as daemon, connections(pair, 4):
+        with pair.server.socket(socket.AF_INET, socket.SOCK_STREAM) as s, pytest.raises(OSError):
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind(("", 7000))
+            s.listen()
+        assert daemon.terminate() == 0
+    assert pair.program() == {} and not scratch.processes()

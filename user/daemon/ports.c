@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,44 @@ enum {
 	BOUND_PORTS = 64, /* of a range */
 };
 
-static int bind_only(int family, const struct sockaddr *a, socklen_t len)
+/*
+ * The first kernel socket of @table with a local port in the range that does not just wait for its
+ * time to be over (TIME-WAIT); 0: there is none.
+ */
+static unsigned int port_in_use(const char *table, unsigned int lo, unsigned int hi)
+{
+	unsigned int port, state, found = 0;
+	FILE *in = fopen(table, "re");
+	char line[256];
+
+	while (in && !found && fgets(line, sizeof(line), in))
+		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &port, &state) ==
+			    2 &&
+		    port >= lo && port <= hi && state != TCP_TIME_WAIT)
+			found = port;
+	if (in)
+		fclose(in);
+	return found;
+}
+
+/*
+ * Of a kernel server that served the port before us, connections may be in TIME-WAIT: nobody's any
+ * more, yet the port counts as in use. So it is shared with those; listening there is refused to
+ * others all the same.
+ */
+static int bind_beside_waiting(int fd, const struct sockaddr *a, socklen_t len, uint16_t port)
+{
+	int on = 1, off = 0, err;
+
+	if (port_in_use("/proc/net/tcp", port, port) || port_in_use("/proc/net/tcp6", port, port))
+		return -EADDRINUSE;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	err = bind(fd, a, len) < 0 ? -errno : 0;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off));
+	return err;
+}
+
+static int bind_only(int family, const struct sockaddr *a, socklen_t len, uint16_t port)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1, err;
 
@@ -32,9 +70,11 @@ static int bind_only(int family, const struct sockaddr *a, socklen_t len)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	/* The address may come later: netlink follows it. */
 	setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
-	if (bind(fd, a, len) == 0)
+	err = bind(fd, a, len) < 0 ? -errno : 0;
+	if (err == -EADDRINUSE)
+		err = bind_beside_waiting(fd, a, len, port);
+	if (!err)
 		return fd;
-	err = -errno;
 	close(fd);
 	return err;
 }
@@ -44,7 +84,7 @@ static int reserve4(const uint8_t addr[4], uint16_t port)
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
 
 	memcpy(&a.sin_addr, addr, 4);
-	return bind_only(AF_INET, (const struct sockaddr *)&a, sizeof(a));
+	return bind_only(AF_INET, (const struct sockaddr *)&a, sizeof(a), port);
 }
 
 static int reserve6(const uint8_t addr[16], uint16_t port)
@@ -52,7 +92,7 @@ static int reserve6(const uint8_t addr[16], uint16_t port)
 	struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
 
 	memcpy(&a.sin6_addr, addr, 16);
-	return bind_only(AF_INET6, (const struct sockaddr *)&a, sizeof(a));
+	return bind_only(AF_INET6, (const struct sockaddr *)&a, sizeof(a), port);
 }
 
 int mr_port_reserve(const uint8_t addr[16], uint16_t port)
@@ -126,7 +166,7 @@ static int reserve_rule(struct mr_daemon *d, const struct mr_settings_rule *s)
 	if (err == -EADDRINUSE)
 		return mr_fail(
 			d, err,
-			"rule %s: port %u is in use by a kernel socket (ss -ltnp sport = :%u); "
+			"rule %s: port %u is in use by a kernel socket (ss -tanp sport = :%u); "
 			"stop that program, or set fallback: kernel",
 			r->name, port, port);
 	if (err)
@@ -148,24 +188,14 @@ static int reserve_rules(struct mr_daemon *d)
 static int check_range(struct mr_daemon *d, const char *table)
 {
 	const struct mr_settings_lanes *l = &d->settings.lanes;
-	unsigned int port, state;
-	char line[256];
-	int err = 0;
-	FILE *in = fopen(table, "re");
+	unsigned int port = port_in_use(table, l->port_lo, l->port_hi);
 
-	if (!in)
+	if (!port)
 		return 0;
-	while (!err && fgets(line, sizeof(line), in)) {
-		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x", &port, &state) != 2)
-			continue;
-		if (port >= l->port_lo && port <= l->port_hi && state != 6)
-			err = mr_fail(d, -EADDRINUSE,
-				      "lanes.ports %u-%u: port %u is in use by a kernel socket "
-				      "(ss -tanp sport = :%u); choose another range",
-				      l->port_lo, l->port_hi, port, port);
-	}
-	fclose(in);
-	return err;
+	return mr_fail(d, -EADDRINUSE,
+		       "lanes.ports %u-%u: port %u is in use by a kernel socket "
+		       "(ss -tanp sport = :%u); choose another range",
+		       l->port_lo, l->port_hi, port, port);
 }
 
 static char *read_text(const char *path)
@@ -207,12 +237,16 @@ static char *value_before(const struct mr_daemon *d)
 {
 	char path[PATH_BYTES];
 	char *text = read_text(memory_path(d, path));
+	int err;
 
 	if (text)
 		return text;
 	text = read_text(SYSCTL);
-	if (text && write_text(path, O_CREAT | O_EXCL, text) < 0)
-		mr_warn("%s: cannot be written: %s", path, strerror(errno));
+	err = text ? write_text(path, O_CREAT | O_EXCL, text) : 0;
+	if (err) {
+		mr_warn("%s: cannot be written: %s", path, strerror(-err));
+		unlink(path); /* half of it would be believed, and put back */
+	}
 	return text;
 }
 

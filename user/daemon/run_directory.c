@@ -42,24 +42,59 @@ static int lock_is_held(struct mr_daemon *d, int fd, const char *path)
 		       path, pid[0] ? pid : "unknown");
 }
 
+/* What lies there is believed, and removed: nobody else may put anything there. */
+static int check_owner(struct mr_daemon *d)
+{
+	const char *path = d->settings.run_directory;
+	struct stat s;
+
+	if (lstat(path, &s) < 0)
+		return mr_fail(d, -errno, "run_directory %s: %s", path, strerror(errno));
+	if (S_ISDIR(s.st_mode) && s.st_uid == geteuid() && !(s.st_mode & (S_IWGRP | S_IWOTH)))
+		return 0;
+	return mr_fail(d, -EPERM,
+		       "run_directory %s: must be a directory of root's that nobody else may "
+		       "write; chown root: and chmod go-w it, or name another",
+		       path);
+}
+
+/* A daemon that ends removes its lock: what was locked may be nobody's any more. */
+static bool is_still(int fd, const char *path)
+{
+	struct stat there, ours;
+
+	return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 && there.st_ino == ours.st_ino &&
+	       there.st_dev == ours.st_dev;
+}
+
+/* Of nobody's business: who may open it could lock it, and there would be no daemon any more. */
+static int take_lock(struct mr_daemon *d, const char *path)
+{
+	int err;
+
+	d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (d->lock < 0)
+		return mr_fail(d, -errno, "%s: cannot be opened: %s", path, strerror(errno));
+	if (flock(d->lock, LOCK_EX | LOCK_NB) == 0 && is_still(d->lock, path))
+		return 0;
+	err = lock_is_held(d, d->lock, path);
+	mr_close_fd(&d->lock);
+	return err;
+}
+
 int mr_run_directory_open(struct mr_daemon *d)
 {
 	char path[PATH_BYTES], pid[16];
-	int n;
+	int n, err;
 
 	if (mkdir(d->settings.run_directory, 0755) < 0 && errno != EEXIST)
 		return mr_fail(d, -errno, "run_directory %s: cannot be made: %s",
 			       d->settings.run_directory, strerror(errno));
-	path_of(d, "lock", path);
-	d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (d->lock < 0)
-		return mr_fail(d, -errno, "%s: cannot be opened: %s", path, strerror(errno));
-	if (flock(d->lock, LOCK_EX | LOCK_NB) < 0) {
-		int err = lock_is_held(d, d->lock, path);
-
-		mr_close_fd(&d->lock);
+	err = check_owner(d);
+	if (!err)
+		err = take_lock(d, path_of(d, "lock", path));
+	if (err)
 		return err;
-	}
 	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(d->lock, 0) < 0 || pwrite(d->lock, pid, (size_t)n, 0) != n)
 		return mr_fail(d, -EIO, "%s: cannot be written: %s", path, strerror(errno));
@@ -68,7 +103,8 @@ int mr_run_directory_open(struct mr_daemon *d)
 
 void mr_run_directory_close(struct mr_daemon *d)
 {
-	static const char *const names[] = { "control.sock", "keeper", "lanes", "lock" };
+	static const char *const names[] = { "control.sock", "keeper", "lanes", "lanes.new",
+					     "lock" };
 	char path[PATH_BYTES];
 
 	if (d->lock < 0)
@@ -165,6 +201,7 @@ int mr_control_listen(struct mr_daemon *d)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	char path[PATH_BYTES];
+	mode_t mask;
 	int err;
 
 	path_of(d, "control.sock", path);
@@ -173,9 +210,9 @@ int mr_control_listen(struct mr_daemon *d)
 	d->control = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (d->control < 0)
 		return mr_fail(d, -errno, "control socket: %s", strerror(errno));
-	umask(0177);
+	mask = umask(0177);
 	err = bind(d->control, (struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
-	umask(022);
+	umask(mask);
 	if (!err && (chown(path, 0, d->settings.gid) < 0 || chmod(path, 0660) < 0 ||
 		     listen(d->control, CONTROL_BACKLOG) < 0))
 		err = -errno;

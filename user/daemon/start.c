@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,6 +64,7 @@ static int prepare(struct mr_daemon *d)
 
 	/* A signal during the start waits for mr_parent_serve(), so that nothing is left behind. */
 	signal(SIGPIPE, SIG_IGN);
+	umask(022); /* whatever the caller's is: the group has to reach the control socket */
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
