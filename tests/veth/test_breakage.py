@@ -2,11 +2,15 @@
 """What goes wrong all the same: garbage in memory, full disks, processes that are killed in any
 order. Afterwards the lanes serve, and an orderly end leaves nothing."""
 import contextlib
+import ctypes
 import mmap
 import os
 import random
 import signal
 import socket
+import struct
+import subprocess
+import time
 
 import pytest
 
@@ -16,6 +20,16 @@ import scratch
 from scratch import Daemon, config, connections
 
 pytestmark = [pytest.mark.scratch, pytest.mark.limit(60)]
+
+WORKER_MAGIC = 0x4d52574b  # include/shared/mr_worker.h
+PIDFD_GETFD = 438  # the system call
+
+DRILL = """\
+  - name: drill
+    protocol: tcp
+    port: 7006
+    app: drill
+"""
 
 
 @pytest.fixture
@@ -135,3 +149,63 @@ def test_port_after_a_kernel_server(pair, tmp_path):
             s.listen()
         assert daemon.terminate() == 0
     assert pair.program() == {} and not scratch.processes()
+
+
+# ----- ends in the middle -----
+
+def test_end_while_a_client_waits(pair, tmp_path):
+    """SIGTERM while `lane restart` waits for a worker that was stopped: the client is told, and the
+    control process ends in order."""
+    with Daemon(pair, tmp_path, config()) as daemon:
+        os.kill(daemon.lanes()[0]["pid"], signal.SIGSTOP)
+        with subprocess.Popen(pair.server.inside(lib.BUILD / "millrace", "-s", daemon.socket,
+                                                 "lane", "restart"),
+                              stderr=subprocess.PIPE, text=True) as client:
+            lib.wait_for(lambda: "stale" in daemon.log.read_text(), 5, "the worker's silence")
+            time.sleep(0.2)  # the request is on its way by now; if not, it is refused as well
+            assert daemon.terminate() == 0
+            assert "control process ends" in client.communicate(timeout=10)[1]
+        assert "Fatal" not in daemon.log.read_text()
+        scratch.nothing_left(pair)
+
+
+# ----- a worker that was taken over -----
+
+def theirs(pid, fd):
+    """A copy of another process's descriptor, as a socket."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        copy = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, fd, 0)
+    finally:
+        os.close(pidfd)
+    assert copy >= 0, os.strerror(ctypes.get_errno())
+    return socket.socket(fileno=copy)
+
+
+def say_anything(s, rng):
+    """Records of every length and kind, some with descriptors; what finds no room is left out."""
+    with open("/dev/null", "rb") as null:
+        for i in range(3000):
+            kind = rng.randrange(16) if i % 2 else rng.randrange(65536)
+            body = rng.randbytes(rng.choice((1, 7, 16, 24, 32, 40, 400)))
+            head = struct.pack("<IHH", WORKER_MAGIC, kind, 8 + len(body))
+            with contextlib.suppress(BlockingIOError):
+                socket.send_fds(s, [head + body if i % 3 else body], [null.fileno()] * (i % 4 == 0),
+                                socket.MSG_DONTWAIT)
+
+
+def test_worker_says_anything(pair, tmp_path):
+    """The daemon believes nothing of it and goes on answering; an empty record looks like the end
+    of the socket, and a worker that cannot be heard any more is replaced."""
+    with Daemon(pair, tmp_path, config(scratch.RULE + DRILL)) as daemon:
+        before = daemon.lanes()
+        with theirs(before[0]["pid"], 3) as s:
+            say_anything(s, random.Random(2))
+            assert len(daemon.lanes()) == 2
+            s.send(b"")
+        lib.wait_for(lambda: serves_with_another(daemon, 0, before[0]["pid"]), 10,
+                     lambda: f"another worker:\n{daemon.log.read_text()}")
+        assert daemon.lanes()[1]["pid"] == before[1]["pid"]
+        assert "control process ended" not in daemon.log.read_text()
+        assert daemon.terminate() == 0
+        scratch.nothing_left(pair)

@@ -314,7 +314,10 @@ int mr_api_open(struct mr_child *c)
 
 void mr_api_close(struct mr_child *c)
 {
+	/* MHD ends the process if it still has connections that wait. */
 	mr_change_abandon(c);
+	mr_api_restart_abandon(c);
+	mr_api_program_abandon(c);
 	mr_child_unwatch(c, &c->api);
 	MHD_quiesce_daemon(c->http);
 	MHD_stop_daemon(c->http);

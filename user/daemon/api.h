@@ -64,8 +64,9 @@ enum mr_post {
 enum mr_post mr_api_program_post(struct mr_child *c, struct MHD_Connection *http, const char *url,
 				 void **state, unsigned int *status, const char **words);
 
-/** mr_api_program_note() - the parent's answer to it */
+/** mr_api_program_note() - the parent's answer to it; mr_api_program_abandon() - none will come */
 void mr_api_program_note(struct mr_child *c, const struct mr_note *n);
+void mr_api_program_abandon(struct mr_child *c);
 
 /* ----- lane restart: api_lane.c ----- */
 
@@ -74,10 +75,11 @@ enum mr_post mr_api_lane_post(struct mr_child *c, struct MHD_Connection *http, c
 			      void **state, unsigned int *status, const char **words);
 
 /** mr_api_restart_probed() - the parent has asked the program; mr_api_restart_ready() - a worker
- * serves; mr_api_restart_tick() - time goes on */
+ * serves; mr_api_restart_tick() - time goes on; mr_api_restart_abandon() - the child ends */
 void mr_api_restart_probed(struct mr_child *c, const struct mr_note *n);
 void mr_api_restart_ready(struct mr_child *c, uint32_t lane);
 void mr_api_restart_tick(struct mr_child *c, uint64_t now);
+void mr_api_restart_abandon(struct mr_child *c);
 
 /** mr_api_lane_named() - by INTERFACE:QUEUE; NULL, or what is wrong, @lane unchanged */
 const char *mr_api_lane_named(const struct mr_child *c, const char *text, uint32_t *lane);

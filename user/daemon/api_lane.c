@@ -115,6 +115,13 @@ void mr_api_restart_ready(struct mr_child *c, uint32_t lane)
 	begin_lane(c);
 }
 
+void mr_api_restart_abandon(struct mr_child *c)
+{
+	if (c->restart.http)
+		finish(c, MHD_HTTP_SERVICE_UNAVAILABLE,
+		       "the control process ends; see millrace lane list");
+}
+
 void mr_api_restart_tick(struct mr_child *c, uint64_t now)
 {
 	if (c->restart.http && now - c->restart.since_ns >= EACH_MS * 1000000ull)

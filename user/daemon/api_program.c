@@ -3,6 +3,7 @@
  * GET /v1/programs, and the two changes: upgrade and rollback. The parent does them; the client's
  * connection is suspended until it has answered, so that everybody else is served meanwhile.
  */
+#include <errno.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <string.h>
@@ -132,19 +133,30 @@ enum mr_post mr_api_program_post(struct mr_child *c, struct MHD_Connection *http
 	return MR_POST_WAITS;
 }
 
-void mr_api_program_note(struct mr_child *c, const struct mr_note *n)
+static void finish(struct mr_child *c, int error, const char *words)
 {
 	struct mr_program_wait *w = &c->program_wait;
+
+	if (!w->http)
+		return;
+	w->error = error;
+	snprintf(w->words, sizeof(w->words), "%s", words);
+	MHD_resume_connection(w->http);
+	w->http = NULL;
+	MHD_run(c->http);
+}
+
+void mr_api_program_note(struct mr_child *c, const struct mr_note *n)
+{
 	const struct mr_programs_shown *p = c->d->programs;
 
 	for (uint32_t i = 0; !n->error && i < c->d->n_links; i++)
 		if (c->d->links[i].program_id)
 			c->d->links[i].program_id = p->current.id[c->d->links[i].section];
-	if (!w->http)
-		return;
-	w->error = n->error;
-	snprintf(w->words, sizeof(w->words), "%s", n->words);
-	MHD_resume_connection(w->http);
-	w->http = NULL;
-	MHD_run(c->http);
+	finish(c, n->error, n->words);
+}
+
+void mr_api_program_abandon(struct mr_child *c)
+{
+	finish(c, -ECANCELED, "the control process ends; see millrace prog list");
 }

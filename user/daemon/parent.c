@@ -100,8 +100,12 @@ static void request(void *arg, struct mr_request *q)
 
 static void read_requests(struct parent *p)
 {
-	if (!mr_requests_read(p->d->child_socket, request, p))
-		mr_close_fd(&p->d->child_socket); /* it ended: SIGCHLD comes */
+	if (mr_requests_read(p->d->child_socket, request, p))
+		return;
+	/* It ended, and SIGCHLD comes; or it said nothing at all, which none of ours does. */
+	mr_close_fd(&p->d->child_socket);
+	if (p->d->child > 0)
+		kill(p->d->child, SIGKILL);
 }
 
 static void start_child(struct parent *p)

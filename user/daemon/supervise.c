@@ -170,6 +170,18 @@ static void dispatch(struct mr_child *c, struct mr_ward *w, const union message 
 	}
 }
 
+/*
+ * Its end, or an empty record, which looks the same: a worker that cannot be heard is of no use.
+ * One that has ended is killed in vain; the parent tells how it ended.
+ */
+static void hang_up(struct mr_child *c, struct mr_ward *w)
+{
+	struct mr_request q = { .type = MR_REQUEST_KILL, .lane = w->lane };
+
+	forget_socket(c, w);
+	mr_child_ask(c, &q);
+}
+
 static void worker_speaks(struct mr_child *c, struct mr_watch *watch)
 {
 	struct mr_ward *w = (struct mr_ward *)watch;
@@ -182,7 +194,7 @@ static void worker_speaks(struct mr_child *c, struct mr_watch *watch)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
-			forget_socket(c, w); /* the parent tells how it ended */
+			hang_up(c, w);
 			return;
 		}
 		if ((size_t)n < sizeof(m.head) || m.head.magic != MR_WORKER_MAGIC ||
