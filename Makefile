@@ -154,6 +154,7 @@ $(APPS): $(B)/tests/%: $(B)/asan/tests/%.o $(APPS_HELP) $(call asan,user/apps/*.
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka
 
+$(B)/tests/daemon/changes_test: LINK_FLAGS = -Wl,--wrap=mr_api_reply
 $(B)/tests/daemon/filters_test: LINK_FLAGS = -Wl,--wrap=mr_rules_publish
 $(B)/tests/daemon/log_test: LINK_FLAGS = -Wl,--wrap=clock_gettime
 $(B)/tests/daemon/maps_test: LINK_FLAGS = -Wl,--wrap=bpf_map_update_elem

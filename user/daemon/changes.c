@@ -20,6 +20,7 @@
 
 enum {
 	BODY_MOST = 64 << 20,
+	BODIES_MOST = 160 << 20, /* of all, with the room that they grow into */
 	NUMBER_BYTES = 24,
 };
 
@@ -34,7 +35,7 @@ struct mr_change {
 	struct MHD_Connection *http;
 	struct mr_filters next;
 	enum stage stage;
-	bool too_long;
+	bool too_long, no_room;
 	char *body;
 	size_t bytes, room;
 	unsigned int status;
@@ -377,6 +378,8 @@ static int prepare(struct mr_child *c, struct mr_change *g)
 	if (g->too_long)
 		return fail(g, 413, "body: longer than %d MiB; use a file of the configuration",
 			    BODY_MOST >> 20);
+	if (g->no_room)
+		return fail(g, 503, "too many large bodies at once; try again");
 	o = json_loadb(g->body ? g->body : "", g->bytes, JSON_REJECT_DUPLICATES, &error);
 	if (!o)
 		return fail(g, 400, "body: no JSON: %s", error.text);
@@ -405,18 +408,27 @@ static enum MHD_Result answer(struct mr_child *c, struct mr_change *g)
 	return mr_api_reply(g->http, 200, o);
 }
 
-static void collect(struct mr_change *g, const char *data, size_t bytes)
+/* All bodies that are being read share a bound: one of the greatest fits, or many small ones. */
+static bool has_room(const struct mr_child *c, size_t more)
 {
-	if (bytes > BODY_MOST - g->bytes) {
+	for (const struct mr_change *g = c->changes; g; g = g->next_one)
+		more += g->room;
+	return more <= BODIES_MOST;
+}
+
+/* What there is no room for is read past, and the answer says so. */
+static void collect(const struct mr_child *c, struct mr_change *g, const char *data, size_t bytes)
+{
+	if (bytes > BODY_MOST - g->bytes)
 		g->too_long = true;
+	if (g->too_long || g->no_room)
 		return;
-	}
 	if (bytes > g->room - g->bytes) {
 		size_t room = 2 * (g->bytes + bytes);
-		char *body = realloc(g->body, room);
+		char *body = has_room(c, room - g->room) ? realloc(g->body, room) : NULL;
 
 		if (!body) {
-			g->too_long = true;
+			g->no_room = true;
 			return;
 		}
 		g->body = body;
@@ -442,7 +454,7 @@ enum MHD_Result mr_change_serve(struct mr_child *c, struct MHD_Connection *http,
 		return MHD_YES;
 	}
 	if (*bytes) {
-		collect(g, data, *bytes);
+		collect(c, g, data, *bytes);
 		*bytes = 0;
 		return MHD_YES;
 	}
