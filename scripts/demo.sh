@@ -75,14 +75,20 @@ our_processes() {
 	done
 }
 
-# Daemons that are not of the demo and hold the run directory that it needs. Others may run beside it.
+# Has process $1 something open in directory $2? A container may have another one of that name.
+holds() {
+	[ "/proc/$1/root$2" -ef "$2" ] &&
+		find "/proc/$1/fd" \( -lname "$2" -o -lname "$2/*" \) 2>/dev/null | grep -q .
+}
+
+# Daemons that are not of the demo and hold a directory that it needs. Others may run beside it.
 foreign_daemons() {
 	local ours pid
 
 	ours=" $(our_processes | tr '\n' ' ') "
 	for pid in $(running '*/millraced'); do
 		[[ $ours != *" $pid "* ]] || continue
-		! find "/proc/$pid/fd" -lname "$run_dir/*" 2>/dev/null | grep -q . || echo "$pid"
+		if holds "$pid" "$run_dir" || holds "$pid" "$pins"; then echo "$pid"; fi
 	done
 }
 
@@ -198,7 +204,7 @@ set_up() {
 	local foreign
 
 	foreign=$(foreign_daemons | tr '\n' ' ')
-	[ -z "$foreign" ] || fail "another millraced uses $run_dir (pid ${foreign% }); stop it first"
+	[ -z "$foreign" ] || fail "another millraced uses $run_dir or $pins (pid ${foreign% }); stop it first"
 	clean
 	started=yes
 	"$root/scripts/veth.sh" up "$lanes"

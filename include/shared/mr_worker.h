@@ -434,7 +434,8 @@ struct mr_mail_ring {
 struct mr_mailbox_header {
 	uint32_t n_lanes;
 	uint32_t cookie_ms; /* when a lane last sent a SYN cookie; 0: never */
-	uint32_t pad[14];
+	uint32_t n_there; /* lanes from here on never had a queue; 0: all may have. The daemon's */
+	uint32_t pad[13];
 	struct {
 		uint32_t value;
 		uint32_t pad[15];
@@ -449,6 +450,14 @@ struct mr_mailbox_header {
 	 (uint64_t)(lane)*MR_MAIL_FLOWS)
 
 #define MR_MAILBOX_BYTES(n_lanes) MR_MAILBOX_FLOWS(n_lanes, n_lanes)
+
+/** mr_mailbox_lanes() - how many of the lanes may have flows and mail */
+static inline uint32_t mr_mailbox_lanes(const struct mr_mailbox_header *h, uint32_t n_lanes)
+{
+	uint32_t n = __atomic_load_n(&h->n_there, __ATOMIC_RELAXED);
+
+	return n && n < n_lanes ? n : n_lanes;
+}
 
 /** mr_mailbox_flows() - the counters of a lane */
 static inline uint8_t *mr_mailbox_flows(struct mr_mailbox_header *h, uint32_t n_lanes,

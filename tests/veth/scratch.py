@@ -47,7 +47,8 @@ interfaces:
 class Pair:
     """The two namespaces of the picture, made by scripts/veth.sh under other names."""
 
-    def __init__(self):
+    def __init__(self, queues=2):
+        self.queues = queues
         self.client = lib.Namespace(CLIENT_NS)
         self.server = lib.Namespace(SERVER_NS)
 
@@ -57,7 +58,7 @@ class Pair:
 
     def __enter__(self):
         self._veth("down")
-        self._veth("up", "2")
+        self._veth("up", str(self.queues))
         return self
 
     def __exit__(self, *_):

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The interface changes under the daemon: a log line, the right state, service without a restart."""
 import json
+import os
+import signal
+import socket
 
 import pytest
 
@@ -138,3 +141,152 @@ def test_mtu_and_addresses(pair, tmp_path):
         ip(pair, "addr", "del", "192.0.2.77/24", "dev", INTERFACE)
         logged(daemon, f"{INTERFACE}: address 192.0.2.77 is gone")
         echo(pair)
+
+
+def test_moved_to_another_namespace_and_back(pair, tmp_path):
+    """To the host the interface is gone; it is back with the program that it took along, once."""
+    with Daemon(pair, tmp_path, config()) as daemon:
+        ip(pair, "link", "set", INTERFACE, "netns", scratch.CLIENT_NS)
+        becomes(daemon, "off", "gone")
+        pair.client.run("ip", "link", "set", INTERFACE, "netns", scratch.SERVER_NS)
+        ip(pair, "addr", "add", "192.0.2.2/24", "dev", INTERFACE)
+        ip(pair, "link", "set", INTERFACE, "up")
+        becomes(daemon, "serving", "up")
+        echo(pair)
+        assert daemon.terminate() == 0
+    assert pair.program() == {}
+
+
+# ----- receive queues that come and go -----
+
+ALL_QUEUES = config().replace("    queues: 2\n", "")
+
+
+def channels(ns, name, n, check=True):
+    return ns.run("ethtool", "-L", name, "rx", n, "tx", n, check=check)
+
+
+@pytest.fixture
+def wide():
+    """A pair that could have four queues at each end, and uses two."""
+    with Pair(4) as made:
+        channels(made.client, lib.CLIENT_IF, 2)
+        channels(made.server, INTERFACE, 2)
+        yield made
+    scratch.leave_nothing()
+
+
+def serve(daemon, n):
+    lib.wait_for(lambda: [lane["state"] for lane in daemon.lanes()] == ["serving"] * n, 10,
+                 lambda: f"{n} lanes serve: {daemon.lanes()}\n{daemon.log.read_text()}")
+
+
+def segments(daemon, queue):
+    return daemon.lanes()[queue]["counters"]["segments_in"]
+
+
+def test_queues_are_added(wide, tmp_path):
+    """ethtool -L while connections talk: the new queues get lanes, and what moves to them goes on.
+    A daemon that is killed then leaves four lanes to the next one."""
+    with Daemon(wide, tmp_path, ALL_QUEUES) as daemon:
+        serve(daemon, 2)
+        with scratch.connections(wide, 8) as made:
+            with scratch.load(made) as load:
+                channels(wide.server, INTERFACE, 4)
+                serve(daemon, 4)
+                load.more()
+                # veth: which queue a frame comes to is the sender's choice, now of four
+                channels(wide.client, lib.CLIENT_IF, 4)
+                load.more()
+            logged(daemon, f"{INTERFACE}: 4 receive queues now, 2 before")
+            assert status(daemon)["state"] == "serving"
+            with scratch.connections(wide, 24) as more:
+                assert segments(daemon, 2) and segments(daemon, 3)
+                daemon.kill()
+                with Daemon(wide, tmp_path, ALL_QUEUES) as daemon:
+                    serve(daemon, 4)
+                    scratch.all_echo(made + more, b"of the next one")
+                    assert daemon.figure("counters", "resets_out") == 0
+                    assert daemon.terminate() == 0
+
+
+def test_connections_wait_for_a_queue_to_get_its_lane(wide, tmp_path):
+    """Queues are there before anybody could know, with the program: what comes to them is not for
+    the kernel, which would reset it. It comes again when the lane is there."""
+    with Daemon(wide, tmp_path, ALL_QUEUES) as daemon:
+        child = status(daemon)["child_pid"]
+        made = [lib.connect(lib.ECHO, ns=wide.client) for _ in range(12)]
+        os.kill(child, signal.SIGSTOP)
+        channels(wide.server, INTERFACE, 4)
+        ip(wide, "link", "set", INTERFACE, "down")  # veth: now the program runs on all of them
+        ip(wide, "link", "set", INTERFACE, "up")
+        channels(wide.client, lib.CLIENT_IF, 4)
+        for s in made:
+            s.sendall(lib.tlv(7, b"patience"))
+        # nothing is to be seen of what must not happen; a reset would come within this time
+        lib.wait_for(lambda: sum(waits(s) for s in made) > 1, 1, "answers of the lanes there are")
+        os.kill(child, signal.SIGCONT)
+        serve(daemon, 4)
+        for s in made:
+            assert lib.read_tlv(s) == (7, b"patience")
+            s.close()
+
+
+def waits(s):
+    """Is there something to be read? Raises when it is a reset."""
+    try:
+        return bool(s.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return False
+
+
+def test_queue_is_taken_away_when_its_lane_is_drained(wide, tmp_path):
+    """The kernel keeps a queue that has a lane. Drained, it may go: its lane is off, the other one
+    serves; when it is back, so is its lane."""
+    with Daemon(wide, tmp_path, ALL_QUEUES) as daemon:
+        channels(wide.client, lib.CLIENT_IF, 1)
+        assert channels(wide.server, INTERFACE, 1, check=False).returncode != 0
+        daemon.tool("lane", "drain", f"{INTERFACE}:1")
+        lib.wait_for(lambda: daemon.lanes()[1]["state"] == "drained", 5, "drained")
+        lib.wait_for(lambda: channels(wide.server, INTERFACE, 1, check=False).returncode == 0, 3,
+                     "the queue to be free")
+        lib.wait_for(lambda: daemon.lanes()[1]["state"] == "off", 5, lambda: daemon.lanes())
+        assert "no such queue" in daemon.lanes()[1]["why"]
+        assert any("no such queue" in line for line in status(daemon)["problems"])
+        with lib.connect(lib.ECHO, ns=wide.client) as s:
+            lib.echo_once(s, 1, b"on the one that is left")
+            channels(wide.server, INTERFACE, 2)
+            serve(daemon, 2)
+            lib.echo_once(s, 2, b"still")
+        logged(daemon, f"{INTERFACE}: 1 receive queues now, 2 before")
+
+
+def test_drained_lane_is_resumed_on_a_new_socket(wide, tmp_path):
+    """Its socket was closed: resume opens one over the same memory, and what was in hand is free."""
+    with Daemon(wide, tmp_path, ALL_QUEUES) as daemon:
+        frames = {lane["queue"]: sum(lane["frames"].values()) for lane in daemon.lanes()}
+        for _ in range(2):
+            with scratch.connections(wide, 8):
+                for queue in (0, 1):
+                    daemon.tool("lane", "drain", f"{INTERFACE}:{queue}", "--deadline", "1")
+                lib.wait_for(lambda: {x["state"] for x in daemon.lanes()} == {"drained"}, 5,
+                             lambda: f"drained: {daemon.lanes()}")
+            daemon.tool("lane", "resume", f"{INTERFACE}:0")
+            daemon.tool("lane", "resume", f"{INTERFACE}:1")
+            serve(daemon, 2)
+            with scratch.connections(wide, 8) as made:
+                scratch.all_echo(made, b"again")
+        assert {x["queue"]: sum(x["frames"].values()) for x in daemon.lanes()} == frames
+
+
+def test_more_queues_than_the_configuration_has_lanes_for(wide, tmp_path):
+    """queues: 2 means two: lane list names what goes to the kernel, and what to do about it."""
+    with Daemon(wide, tmp_path, config()) as daemon:
+        channels(wide.server, INTERFACE, 4)
+        logged(daemon, f"{INTERFACE}: 2 of 4 receive queues have a lane")
+        shown = wide.server.run(lib.BUILD / "millrace", "-s", daemon.socket, "lane", "list").stdout
+        assert f"{INTERFACE}: 2 of 4 receive queues have a lane" in shown
+        checked = wide.server.run(lib.BUILD / "millrace", "-s", daemon.socket, "check", INTERFACE,
+                                  check=False).stdout
+        assert "4 to receive, 2 have a lane" in checked
+        echo(wide)

@@ -8,6 +8,7 @@ Under names of its own, beside whatever stands in mr-client and mr-server:
 """
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -212,3 +213,45 @@ def test_load_refuses(case):
     assert done.returncode == 1
     assert done.stdout.startswith("demo: failed ") and "errors=4" in done.stdout
     assert words in done.stderr
+
+
+# ----- scripts/demo.sh: whose daemon is in the way -----
+
+# All of the script but its last part, which does what it was asked for.
+WHO = r"""
+source <(sed '/^\[ \$# -eq 1 \]/,$d' "$0")
+run_dir=$1 pins=$1/none
+foreign_daemons
+"""
+
+
+def foreign_daemons(directory):
+    done = lib.command("bash", "-c", WHO, lib.DEMO, directory)
+    return [int(pid) for pid in done.stdout.split()]
+
+
+def pretend(tmp_path, directory, *before):
+    """A program of the daemon's name, with a file of `directory` open as it is seen by it."""
+    program = tmp_path / "millraced"
+    if not program.exists():
+        shutil.copy("/bin/sleep", program)
+    words = f"mkdir -p {directory}; exec 5>{directory}/lock; exec {program} 60"
+    daemon = subprocess.Popen(  # pylint: disable=consider-using-with
+        [*before, "bash", "-c", words])
+    lib.wait_for(lambda: os.readlink(f"/proc/{daemon.pid}/exe") == str(program), 5, "it to run")
+    return daemon
+
+
+def test_a_containers_daemon_is_not_in_the_demos_way(tmp_path):
+    """Its directory has the same name and is another one. One of our own is in the way."""
+    directory = tmp_path / "run"
+    directory.mkdir()
+    contained = pretend(tmp_path, directory, "unshare", "--mount", "bash", "-c",
+                        'mount -t tmpfs tmpfs "$0" && exec "$@"', directory)
+    other = pretend(tmp_path, directory)
+    try:
+        assert foreign_daemons(directory) == [other.pid]
+    finally:
+        for daemon in (contained, other):
+            daemon.kill()
+            daemon.wait()

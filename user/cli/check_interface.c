@@ -5,6 +5,7 @@
 #include "shared/mr_worker.h"
 #include "user/cli/check.h"
 #include "user/cli/ethtool.h"
+#include "user/cli/value.h"
 
 /*
  * A frame of the UMEM is at most a page. The kernel keeps XDP_PACKET_HEADROOM of it free in front;
@@ -73,20 +74,49 @@ static void check_driver(struct mr_check *c)
 			      bus[0] ? " at " : "", bus, kind[0] ? ", kind " : "", kind);
 }
 
+/* The daemon has counted them with its program attached, which the driver may have grown by. */
+static void check_served_queues(struct mr_check *c)
+{
+	uint32_t lanes = (uint32_t)mr_value_count(json_object_get(c->served, "queues"));
+	char cure[96];
+
+	c->rx_queues = (uint32_t)mr_value_count(json_object_get(c->served, "receive_queues"));
+	snprintf(cure, sizeof(cure), "queues: all, or ethtool -L %s combined %u", c->link.name,
+		 lanes);
+	if (lanes < c->rx_queues)
+		mr_check_fact(c, MR_CHECK_WARN, "queues", cure,
+			      "%u to receive, %u have a lane: the kernel serves what comes to the "
+			      "others",
+			      c->rx_queues, lanes);
+	else
+		mr_check_fact(c, MR_CHECK_OK, "queues", NULL, "%u to receive: as many lanes",
+			      c->rx_queues);
+}
+
+/* virtio-net takes pairs for each CPU to transmit by XDP, and receives on them as well. */
+static bool grows_with_xdp(const struct mr_check *c, uint32_t most)
+{
+	return !strcmp(c->driver, "virtio_net") && most > c->rx_queues;
+}
+
 static void check_queues(struct mr_check *c)
 {
 	char cure[96];
-	uint32_t tx;
+	uint32_t most = 0;
 
 	snprintf(cure, sizeof(cure), "ethtool -L %s combined %d, and queues: %d", c->link.name,
 		 MR_MAX_LANES, MR_MAX_LANES);
-	if (mr_ethtool_queues(c->socket, c->link.name, &c->rx_queues, &tx) < 0)
+	if (mr_ethtool_queues(c->socket, c->link.name, &c->rx_queues, &most) < 0)
 		c->rx_queues = c->link.rx_queues;
 	if (!c->rx_queues)
 		mr_check_fact(c, MR_CHECK_WARN, "queues", NULL, "unknown");
 	else if (c->rx_queues > MR_MAX_LANES)
 		mr_check_fact(c, MR_CHECK_WARN, "queues", cure, "%u to receive, lanes for %d",
 			      c->rx_queues, MR_MAX_LANES);
+	else if (grows_with_xdp(c, most))
+		mr_check_fact(c, MR_CHECK_OK, "queues", NULL,
+			      "%u to receive, up to %u while XDP is attached: as many lanes",
+			      c->rx_queues, most);
 	else
 		mr_check_fact(c, MR_CHECK_OK, "queues", NULL, "%u to receive: as many lanes",
 			      c->rx_queues);
@@ -97,5 +127,8 @@ void mr_check_interface(struct mr_check *c)
 	check_link(c);
 	check_mtu(c);
 	check_driver(c);
-	check_queues(c);
+	if (json_object_get(c->served, "receive_queues"))
+		check_served_queues(c);
+	else
+		check_queues(c);
 }

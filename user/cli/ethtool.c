@@ -29,7 +29,7 @@ int mr_ethtool_driver(int socket, const char *name, char driver[32], char bus[32
 	return 0;
 }
 
-int mr_ethtool_queues(int socket, const char *name, uint32_t *rx, uint32_t *tx)
+int mr_ethtool_queues(int socket, const char *name, uint32_t *rx, uint32_t *most)
 {
 	struct ethtool_channels c = { .cmd = ETHTOOL_GCHANNELS };
 	int err = call(socket, name, &c);
@@ -37,7 +37,7 @@ int mr_ethtool_queues(int socket, const char *name, uint32_t *rx, uint32_t *tx)
 	if (err)
 		return err;
 	*rx = c.rx_count + c.combined_count;
-	*tx = c.tx_count + c.combined_count;
+	*most = c.max_combined > c.max_rx ? c.max_combined : c.max_rx;
 	return *rx ? 0 : -EOPNOTSUPP;
 }
 

@@ -15,11 +15,12 @@
 int mr_ethtool_driver(int socket, const char *name, char driver[32], char bus[32]);
 
 /**
- * mr_ethtool_queues() - channels in use
+ * mr_ethtool_queues() - channels in use to receive
+ * @most:	out: how many there may be
  *
  * Return: 0, or -errno when the driver does not say
  */
-int mr_ethtool_queues(int socket, const char *name, uint32_t *rx, uint32_t *tx);
+int mr_ethtool_queues(int socket, const char *name, uint32_t *rx, uint32_t *most);
 
 /* The features of an interface: names and which of them are on. */
 struct mr_ethtool_features;

@@ -109,6 +109,20 @@ static void print_notes(const json_t *lane)
 	mr_callbacks_print(json_object_get(lane, "callbacks"), "\t");
 }
 
+/* Queues without a lane: the connections that come there are the kernel's. */
+static void print_unserved(const json_t *answer)
+{
+	char name[MR_VALUE_BYTES], queues[MR_VALUE_BYTES], lanes[MR_VALUE_BYTES];
+	const json_t *u;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "unserved"), i, u)
+		printf("%s: %s of %s receive queues have a lane; connections on the others go to "
+		       "the kernel (ethtool -L, or queues: all)\n",
+		       mr_value_text_at(u, "interface", name), mr_value_text_at(u, "lanes", lanes),
+		       mr_value_text_at(u, "receive_queues", queues));
+}
+
 static int print_list(struct mr_cli *cli, json_t *answer)
 {
 	if (!answer)
@@ -119,6 +133,7 @@ static int print_list(struct mr_cli *cli, json_t *answer)
 		mr_mode_print(answer);
 		mr_table_print(columns, N_COLUMNS, json_object_get(answer, "lanes"), true,
 			       print_notes);
+		print_unserved(answer);
 	}
 	json_decref(answer);
 	return MR_CLI_OK;

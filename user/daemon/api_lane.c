@@ -54,9 +54,12 @@ static const char *begin(struct mr_child *c, struct MHD_Connection *http, unsign
 	wrong = name ? mr_api_lane_named(c, name, &lane) : NULL;
 	if (wrong)
 		return wrong;
-	*r = (struct mr_restart){ .http = http,
-				  .lane = lane,
-				  .last = name ? lane : c->d->n_lanes - 1 };
+	if (c->d->lanes[lane].absent)
+		return "lane: the interface has no such queue now";
+	*r = (struct mr_restart){ .http = http, .lane = lane, .last = lane };
+	for (uint32_t i = lane; !name && i < c->d->n_lanes; i++)
+		if (!c->d->lanes[i].absent)
+			r->last = i;
 	return NULL;
 }
 
@@ -111,7 +114,9 @@ void mr_api_restart_ready(struct mr_child *c, uint32_t lane)
 		finish(c, MHD_HTTP_OK, "");
 		return;
 	}
-	r->lane++;
+	do {
+		r->lane++;
+	} while (c->d->lanes[r->lane].absent && r->lane < r->last);
 	begin_lane(c);
 }
 

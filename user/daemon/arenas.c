@@ -27,11 +27,12 @@ uint32_t mr_arena_read(const struct mr_lane *l, enum mr_arena_area area, uint32_
 		       void *records, size_t bytes)
 {
 	const struct mr_arena_area_record *r = &l->layout.area[area];
-	uint32_t n = (uint32_t)(bytes / r->record_bytes);
+	uint32_t n;
 	ssize_t got;
 
-	if (*index >= r->count)
+	if (*index >= r->count) /* a lane whose queue is not there has none at all */
 		return 0;
+	n = (uint32_t)(bytes / r->record_bytes);
 	*index = skip_hole(l, r, *index);
 	if (n > r->count - *index)
 		n = r->count - *index;

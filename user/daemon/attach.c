@@ -14,6 +14,7 @@
 #include "user/daemon/attach_way.h"
 #include "user/daemon/bpf.h"
 #include "user/daemon/estate.h"
+#include "user/daemon/guard.h"
 #include "user/daemon/log.h"
 
 enum {
@@ -27,6 +28,7 @@ enum former {
 	PARKED, /* our object, attached by hand: its maps are empty */
 	DEAD,	/* ours, of a daemon that died */
 	ALIVE,	/* ours, of another daemon that serves */
+	KEPT,	/* this daemon's: the interface took it along where it went */
 };
 
 int mr_attach_query(const struct mr_link *l, struct mr_standing *s)
@@ -109,6 +111,14 @@ static enum former judge_ours(const struct mr_daemon *d, const uint32_t *ids, in
 	return verdict;
 }
 
+static uint32_t id_of(int program)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(program, &info, &len) == 0 ? info.id : 0;
+}
+
 static int identify(struct mr_daemon *d, const struct mr_link *l, struct mr_standing *s,
 		    enum former *verdict)
 {
@@ -118,6 +128,11 @@ static int identify(struct mr_daemon *d, const struct mr_link *l, struct mr_stan
 	*verdict = NOTHING;
 	if (!s->id)
 		return 0;
+	if (s->id == id_of(d->bpf.program[MR_SECTION_XDP]) ||
+	    s->id == id_of(d->bpf.program[MR_SECTION_FRAGS])) {
+		*verdict = KEPT;
+		return 0;
+	}
 	s->fd = mr_estate_program(d, s->id, s->name);
 	if (s->fd >= 0) {
 		*verdict = DEAD;
@@ -273,18 +288,15 @@ static int clear_place(struct mr_daemon *d, struct mr_link *l, struct mr_standin
 /* What the interface really has now. */
 static int read_back(struct mr_daemon *d, struct mr_link *l, bool native)
 {
-	struct bpf_prog_info info = { 0 };
-	uint32_t len = sizeof(info);
+	uint32_t id = id_of(d->bpf.program[l->section]);
 	struct mr_standing s;
 	int err = mr_attach_query(l, &s);
 
 	if (l->settings->by == MR_ATTACH_BY_LIBXDP) /* the dispatcher stands there */
 		return err;
-	if (!err && bpf_obj_get_info_by_fd(d->bpf.program[l->section], &info, &len) < 0)
-		err = -errno;
-	if (!err && (s.id != info.id || s.native != native))
+	if (!err && (!id || s.id != id || s.native != native))
 		err = -EBUSY;
-	l->program_id = info.id;
+	l->program_id = id;
 	l->native = native;
 	return err;
 }
@@ -363,6 +375,20 @@ static bool succeed(struct mr_daemon *d, struct mr_link *l, const struct mr_stan
 	return read_back(d, l, s->native) == 0;
 }
 
+/* An interface that was moved to another namespace and back has it still. Return: 1 or -errno */
+static int go_on(struct mr_daemon *d, struct mr_link *l, const struct mr_standing *s)
+{
+	int err;
+
+	l->section = s->id == id_of(d->bpf.program[MR_SECTION_FRAGS]) ? MR_SECTION_FRAGS
+								      : MR_SECTION_XDP;
+	l->attached = true;
+	err = read_back(d, l, s->native);
+	return err ? mr_fail(d, err, "%s: XDP program %u cannot be looked at: %s", l->name, s->id,
+			     strerror(-err))
+		   : 1;
+}
+
 /* Return: 0 (the place is free), 1 (ours stands there now), -errno with @d->error */
 static int make_room(struct mr_daemon *d, struct mr_link *l)
 {
@@ -377,6 +403,8 @@ static int make_room(struct mr_daemon *d, struct mr_link *l)
 	if (!err && l->settings->by == MR_ATTACH_BY_LIBXDP && verdict == FOREIGN &&
 	    mr_attach_is_dispatcher(d, l))
 		verdict = NOTHING; /* beside its programs */
+	else if (!err && verdict == KEPT)
+		return go_on(d, l, &s);
 	else if (!err && (verdict == ALIVE || (verdict == FOREIGN && !l->settings->force)))
 		err = refuse(d, l, &s, verdict);
 	if (!err)
@@ -450,6 +478,19 @@ int mr_attach(struct mr_daemon *d, struct mr_link *l)
 		l->section == MR_SECTION_FRAGS ? "xdp.frags" : "xdp", l->attach_why[0] ? ", " : "",
 		l->attach_why);
 	return 0;
+}
+
+int mr_attach_spread(struct mr_daemon *d, struct mr_link *l)
+{
+	const struct mr_attach_way *way = mr_attach_way(l);
+	int own = d->bpf.program[l->section], other = d->bpf.program[!l->section], err;
+
+	if (!l->native || !mr_guard_is_veth(l->name))
+		return 0;
+	if (!l->attached || l->settings->by == MR_ATTACH_BY_LIBXDP)
+		return -EOPNOTSUPP; /* not ours to exchange */
+	err = way->replace(d, l, other, own);
+	return err ? err : way->replace(d, l, own, other);
 }
 
 static void put_back(struct mr_link *l)

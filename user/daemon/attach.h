@@ -37,6 +37,17 @@ int mr_attach_find_ours(struct mr_daemon *d, const struct mr_link *l, struct mr_
 /** mr_map_by_id() - descriptor of a map and what it is; negative on error */
 int mr_map_by_id(uint32_t id, struct bpf_map_info *info);
 
+/**
+ * mr_attach_spread() - have the program run on receive queues that came after it
+ *
+ * veth starts queues that `ethtool -L` adds without the program (seen up to Linux 6.18), until the
+ * interface is set down and up or gets another program: it gets our other section for a moment,
+ * over the same maps. Other drivers are left alone.
+ *
+ * Return: 0 or -errno; it stands there as before then
+ */
+int mr_attach_spread(struct mr_daemon *d, struct mr_link *l);
+
 /** mr_detach() - take our program away if it is still there, and put back what force replaced */
 void mr_detach(struct mr_daemon *d, struct mr_link *l);
 

@@ -16,6 +16,7 @@
 #include "user/daemon/api.h"
 #include "user/daemon/beats.h"
 #include "user/daemon/changes.h"
+#include "user/daemon/channels.h"
 #include "user/daemon/log.h"
 #include "user/daemon/paths.h"
 #include "user/daemon/privileges.h"
@@ -235,6 +236,8 @@ static int set_up(struct mr_child *c)
 		err = open_watches(c);
 	if (!err)
 		err = mr_paths_open(c);
+	if (!err)
+		err = mr_channels_open(c);
 	if (!err)
 		err = mr_api_open(c);
 	if (!err)

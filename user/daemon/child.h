@@ -89,6 +89,7 @@ struct mr_child {
 	struct mr_watch worker_log;
 	struct mr_watch api;
 	struct mr_watch web;
+	struct mr_watch channels; /* channels.c */
 	struct mr_ward *wards;
 	struct mr_paths *paths;
 	struct MHD_Daemon *http;

@@ -31,7 +31,8 @@ const char *mr_api_lane_named(const struct mr_child *c, const char *text, uint32
 	uint32_t queue = 0, found = 0, which = 0;
 	bool is_number = mr_api_number(colon ? colon + 1 : text, 0, MR_MAX_LANES, &queue);
 
-	for (uint32_t i = 0; is_number && i < c->d->n_lanes; i++) {
+	for (uint32_t i = mr_lane_next(c->d, 0); is_number && i < c->d->n_lanes;
+	     i = mr_lane_next(c->d, i + 1)) {
 		const char *name = mr_lane_link(c->d, &c->d->lanes[i])->name;
 
 		if (c->d->lanes[i].index != queue ||

@@ -113,7 +113,8 @@ struct mr_link {
 	bool up, gone;
 	char now_named[IFNAMSIZ]; /* it was renamed, "": it was not; child */
 	char why_gone[MR_WORDS];  /* why it is not taken again although it is back; parent */
-	uint32_t n_queues;	  /* that have a lane */
+	uint32_t n_queues;	  /* that have a lane, or will when they are there */
+	uint32_t queues;	  /* that it has now; queues.c */
 	struct mr_rss_settings rss;
 	uint32_t slot_base;
 	uint32_t first_lane; /* index in mr_daemon.lanes */
@@ -167,7 +168,9 @@ struct mr_lane {
 	uint32_t restarts;
 	int last_status; /* of waitpid() */
 	bool has_exited;
-	bool fresh; /* the next worker resets what the last one left */
+	bool fresh;   /* the next worker resets what the last one left */
+	bool absent;  /* its queue is not there: nothing is open but the doorbell; queues.c */
+	bool drained; /* its worker was, and its queue is given back */
 };
 
 enum {
@@ -248,6 +251,28 @@ void mr_close_fd(int *fd);
 static inline struct mr_link *mr_lane_link(const struct mr_daemon *d, const struct mr_lane *l)
 {
 	return &d->links[l->link];
+}
+
+/**
+ * mr_lane_next() - the first lane from @i on that people know of; @d->n_lanes: there is none
+ *
+ * Those that wait for a queue that never was there are nobody's business.
+ */
+static inline uint32_t mr_lane_next(const struct mr_daemon *d, uint32_t i)
+{
+	while (i < d->n_lanes && d->lanes[i].absent && !d->lanes[i].epoch)
+		i++;
+	return i;
+}
+
+/** mr_lanes_there() - lanes whose queue is there */
+static inline uint32_t mr_lanes_there(const struct mr_daemon *d)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < d->n_lanes; i++)
+		n += !d->lanes[i].absent;
+	return n;
 }
 
 /** mr_lane_rule_text() - an address for people: "any", IPv4 or IPv6; @out of 46 bytes at least */

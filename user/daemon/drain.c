@@ -123,7 +123,7 @@ enum mr_post mr_api_drain_post(struct mr_child *c, struct MHD_Connection *http, 
 	if (*words)
 		*status = MHD_HTTP_BAD_REQUEST;
 	for (uint32_t i = 0; !*words && i < c->d->n_lanes; i++) {
-		if (lane != UINT32_MAX && lane != i)
+		if ((lane != UINT32_MAX && lane != i) || c->d->lanes[i].absent)
 			continue;
 		if (drains)
 			drain(c, &c->wards[i], deadline_s);

@@ -206,6 +206,7 @@ int mr_estate_check(struct mr_daemon *d)
 		struct mr_link *l = &d->links[i];
 
 		mr_links_fit(l, b->lane[l->first_lane].frame_bytes);
+		l->queues = b->lane[l->first_lane].queues;
 		l->former_program = take_of(d, "link", i, "former");
 		l->former_native = b->former_native[i];
 	}
@@ -352,6 +353,24 @@ static int take_config(struct mr_daemon *d, struct mr_lane *l)
 	return err;
 }
 
+/* What says nothing of descriptors. */
+static void take_facts(struct mr_lane *l, const struct mr_estate_lane *e)
+{
+	l->layout = e->layout;
+	l->rings = e->rings;
+	l->zero_copy = e->zero_copy;
+	l->huge = e->huge;
+	l->epoch = e->epoch;
+	l->restarts = e->restarts;
+	l->has_exited = e->has_exited;
+	l->last_status = e->last_status;
+	l->absent = e->absent;
+	l->drained = e->drained;
+	l->port_lo = e->port_lo;
+	l->port_hi = e->port_hi;
+	memcpy(l->bind_why, e->bind_why, sizeof(l->bind_why));
+}
+
 int mr_estate_lane(struct mr_daemon *d, struct mr_lane *l)
 {
 	const struct mr_estate_lane *e = &body_of(d)->lane[l->slot];
@@ -361,16 +380,14 @@ int mr_estate_lane(struct mr_daemon *d, struct mr_lane *l)
 	l->xsk = take_of(d, "lane", l->slot, "xsk");
 	l->doorbell = take_of(d, "lane", l->slot, "doorbell");
 	l->capture = take_of(d, "lane", l->slot, "capture");
-	l->layout = e->layout;
-	l->rings = e->rings;
-	l->zero_copy = e->zero_copy;
-	l->huge = e->huge;
-	l->epoch = e->epoch;
-	l->restarts = e->restarts;
-	l->has_exited = e->has_exited;
-	l->last_status = e->last_status;
-	memcpy(l->bind_why, e->bind_why, sizeof(l->bind_why));
-	if (l->arena < 0 || l->doorbell < 0 || !is_xdp_socket(l->xsk) ||
+	take_facts(l, e);
+	if (!is_xdp_socket(l->xsk))
+		mr_close_fd(&l->xsk);
+	if (l->absent)
+		mr_close_fd(&l->arena);
+	if (l->absent && l->doorbell >= 0)
+		return 0;
+	if (l->arena < 0 || l->doorbell < 0 || (l->xsk < 0 && !l->drained) ||
 	    !has_bytes(l->arena, l->layout.total_bytes))
 		return mr_fail(d, -ENOENT,
 			       "%s queue %u: something of the lane that runs is missing; end it "
@@ -382,7 +399,7 @@ int mr_estate_lane(struct mr_daemon *d, struct mr_lane *l)
 			       strerror(-l->arena_reader));
 	take_worker(d, l, e);
 	err = take_config(d, l);
-	return err ? err : mr_bpf_socket(d, l);
+	return err || l->drained ? err : mr_bpf_socket(d, l);
 }
 
 int mr_estate_program(struct mr_daemon *d, uint32_t id, char name[16])
@@ -457,6 +474,11 @@ static void write_lane(const struct mr_daemon *d, const struct mr_lane *l, struc
 		.has_exited = l->has_exited,
 		.huge = l->huge,
 		.zero_copy = l->zero_copy,
+		.absent = l->absent,
+		.drained = l->drained,
+		.port_lo = l->port_lo,
+		.port_hi = l->port_hi,
+		.queues = k->queues,
 		.rings = l->rings,
 		.layout = l->layout,
 	};
@@ -559,12 +581,18 @@ static int keep_worker(struct mr_daemon *d, const struct mr_lane *l)
 	return err ? err : keep_of(d, "lane", l->slot, "pidfd", l->pidfd);
 }
 
+/* What is closed must not live on in keeping: a descriptor that does no harm takes its place. */
+static int instead(const struct mr_lane *l, int fd)
+{
+	return fd >= 0 ? fd : l->doorbell;
+}
+
 static int keep_lane(struct mr_daemon *d, const struct mr_lane *l)
 {
-	int err = keep_of(d, "lane", l->slot, "arena", l->arena);
+	int err = keep_of(d, "lane", l->slot, "arena", instead(l, l->arena));
 
 	if (!err)
-		err = keep_of(d, "lane", l->slot, "xsk", l->xsk);
+		err = keep_of(d, "lane", l->slot, "xsk", instead(l, l->xsk));
 	if (!err)
 		err = keep_of(d, "lane", l->slot, "config", l->config);
 	if (!err)

@@ -34,7 +34,7 @@ void mr_lane_stats_read(const struct mr_child *c, uint32_t lane, struct mr_lane_
 
 const char *mr_lane_state_text(const struct mr_child *c, uint32_t lane)
 {
-	if (mr_lane_link(c->d, &c->d->lanes[lane])->gone)
+	if (mr_lane_link(c->d, &c->d->lanes[lane])->gone || c->d->lanes[lane].absent)
 		return "off";
 	switch (c->wards[lane].state) {
 	case MR_WORKER_DEAD:
@@ -70,7 +70,8 @@ const char *mr_lane_beat(const struct mr_child *c, uint32_t lane, uint64_t *age_
 	uint64_t beat = __atomic_load_n(&b->beat_ns, __ATOMIC_RELAXED), now = mr_now_ns();
 
 	*age_ns = beat && now > beat ? now - beat : 0;
-	if (!beat || beat > now)
+	if (!beat || beat > now ||
+	    c->d->lanes[lane].absent) /* that one is the daemon's: queues.h */
 		return "none";
 	if (*age_ns <= s->stale_ms * 1000000ull)
 		return "fresh";
@@ -92,6 +93,8 @@ const char *mr_lane_why(const struct mr_child *c, uint32_t lane)
 	const struct mr_lane *l = &c->d->lanes[lane];
 	const struct mr_link *k = mr_lane_link(c->d, l);
 
+	if (l->absent)
+		return "the interface has no such queue now";
 	return k->attach_why[0] ? k->attach_why : l->bind_why;
 }
 

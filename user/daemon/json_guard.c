@@ -84,7 +84,7 @@ static json_t *syn_cookies(const struct mr_child *c)
 {
 	json_t *a = json_array();
 
-	for (uint32_t i = 0; i < c->d->n_lanes; i++) {
+	for (uint32_t i = mr_lane_next(c->d, 0); i < c->d->n_lanes; i = mr_lane_next(c->d, i + 1)) {
 		const struct mr_lane *l = &c->d->lanes[i];
 		const struct mr_beat *b = &c->d->bpf.beats[l->slot];
 		bool on = __atomic_load_n(&b->syn, __ATOMIC_RELAXED) & MR_SYN_ANSWER;

@@ -174,14 +174,31 @@ static json_t *lane(struct mr_child *c, uint32_t i)
 	return o;
 }
 
+/* Interfaces that have more queues than lanes. */
+static json_t *unserved(const struct mr_daemon *d)
+{
+	json_t *a = json_array();
+
+	for (uint32_t i = 0; i < d->n_links; i++) {
+		const struct mr_link *k = &d->links[i];
+
+		if (!k->gone && k->queues > k->n_queues)
+			json_array_append_new(a, json_pack("{s:s, s:i, s:i}", "interface", k->name,
+							   "receive_queues", (int)k->queues,
+							   "lanes", (int)k->n_queues));
+	}
+	return a;
+}
+
 json_t *mr_json_lanes(struct mr_child *c)
 {
 	json_t *o = json_pack("{s:i, s:s}", "v", 1, "mode", mr_mode_names()[c->d->settings.mode]);
 	json_t *a = json_array();
 
-	for (uint32_t i = 0; i < c->d->n_lanes; i++)
+	for (uint32_t i = mr_lane_next(c->d, 0); i < c->d->n_lanes; i = mr_lane_next(c->d, i + 1))
 		json_array_append_new(a, lane(c, i));
 	json_object_set_new(o, "lanes", a);
+	json_object_set_new(o, "unserved", unserved(c->d));
 	return o;
 }
 
@@ -234,7 +251,7 @@ json_t *mr_json_stats(struct mr_child *c)
 	json_t *o = json_pack("{s:i, s:s}", "v", 1, "mode", mr_mode_names()[c->d->settings.mode]);
 	uint32_t zero = 0;
 
-	for (uint32_t i = 0; i < c->d->n_lanes; i++) {
+	for (uint32_t i = mr_lane_next(c->d, 0); i < c->d->n_lanes; i = mr_lane_next(c->d, i + 1)) {
 		mr_lane_stats_read(c, i, &s);
 		add_stats(&sum, &s);
 	}

@@ -45,6 +45,15 @@ static json_t *addresses(const struct mr_link *k)
 	return a;
 }
 
+static uint32_t lanes_of(const struct mr_child *c, const struct mr_link *k)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < k->n_queues; i++)
+		n += !c->d->lanes[k->first_lane + i].absent;
+	return n;
+}
+
 static json_t *interface(const struct mr_child *c, const struct mr_link *k)
 {
 	const struct mr_settings_lanes *s = &c->d->settings.lanes;
@@ -52,13 +61,13 @@ static json_t *interface(const struct mr_child *c, const struct mr_link *k)
 
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", k->mac[0], k->mac[1], k->mac[2],
 		 k->mac[3], k->mac[4], k->mac[5]);
-	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, "
-			 "s:o}",
+	return json_pack("{s:s, s:i, s:s, s:i, s:s, s:i, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:i, "
+			 "s:s, s:o}",
 			 "name", k->name, "ifindex", (int)k->ifindex, "mac", mac, "mtu",
-			 (int)k->mtu, "link", mr_link_text(k), "queues", (int)k->n_queues,
-			 "slot_base", (int)k->slot_base, "attach", mr_link_attach_text(k),
-			 "attach_by", mr_attach_by_name(k->settings->by), "attach_why",
-			 k->attach_why, "section",
+			 (int)k->mtu, "link", mr_link_text(k), "queues", (int)lanes_of(c, k),
+			 "receive_queues", (int)k->queues, "slot_base", (int)k->slot_base, "attach",
+			 mr_link_attach_text(k), "attach_by", mr_attach_by_name(k->settings->by),
+			 "attach_why", k->attach_why, "section",
 			 k->section == MR_SECTION_FRAGS ? "xdp.frags" : "xdp", "program",
 			 k->section == MR_SECTION_FRAGS ? "mr_xdp_frags" : "mr_xdp", "program_id",
 			 (int)k->program_id, "ports", mr_ports_text(s->port_lo, s->port_hi, ports),
@@ -69,7 +78,7 @@ static uint32_t count_serving(const struct mr_child *c)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < c->d->n_lanes; i++)
+	for (uint32_t i = mr_lane_next(c->d, 0); i < c->d->n_lanes; i = mr_lane_next(c->d, i + 1))
 		n += c->wards[i].state == MR_WORKER_SERVING;
 	return n;
 }
@@ -100,13 +109,17 @@ static json_t *problems(const struct mr_child *c)
 			add_problem(a, k->name, -1,
 				    "interface was renamed; its lanes go on until the next start");
 	}
-	for (uint32_t i = 0; i < c->d->n_lanes; i++) {
+	for (uint32_t i = mr_lane_next(c->d, 0); i < c->d->n_lanes; i = mr_lane_next(c->d, i + 1)) {
 		const struct mr_lane *l = &c->d->lanes[i];
 		const char *name = mr_lane_link(c->d, l)->name;
 		uint64_t age_ns;
 		const char *beat = mr_lane_beat(c, i, &age_ns);
 
-		if (c->wards[i].state == MR_WORKER_DRAINED)
+		if (l->absent)
+			add_problem(a, name, (int)l->index,
+				    "the interface has no such queue now; the lane starts again "
+				    "when it has");
+		else if (c->wards[i].state == MR_WORKER_DRAINED)
 			add_problem(a, name, (int)l->index,
 				    "drained; millrace lane resume starts it again");
 		else if (c->wards[i].state != MR_WORKER_SERVING)
@@ -135,7 +148,7 @@ json_t *mr_json_status(struct mr_child *c)
 			 (json_int_t)((mr_now_ns() - d->started_ns) / 1000000), "config",
 			 d->settings.file, "user", d->settings.user, "run_directory",
 			 d->settings.run_directory, "pin_directory", d->settings.pin_directory,
-			 "lanes", (int)d->n_lanes, "lanes_serving", (int)serving, "rules",
+			 "lanes", (int)mr_lanes_there(d), "lanes_serving", (int)serving, "rules",
 			 (int)d->settings.n_rules, "generation", (int)d->bpf.generation.number,
 			 "mode", mr_mode_names()[d->settings.mode], "interfaces", links, "problems",
 			 wrong);

@@ -16,6 +16,7 @@
 #include "user/daemon/estate.h"
 #include "user/daemon/guard.h"
 #include "user/daemon/log.h"
+#include "user/daemon/queues.h"
 #include "user/frame/arena.h"
 
 enum {
@@ -318,16 +319,18 @@ static int open_capture(struct mr_daemon *d, struct mr_lane *l)
 	return 0;
 }
 
+/* Of an absent one the others know the doorbell: they need no word when it comes. */
 static int open_lane(struct mr_daemon *d, struct mr_lane *l)
 {
-	int err;
+	int err = 0;
 
 	if (d->adopting)
 		return mr_estate_lane(d, l);
-	err = open_arena(d, l);
-	if (!err)
+	if (!l->absent)
+		err = open_arena(d, l);
+	if (!err && !l->absent)
 		err = mr_lane_configure(d, l);
-	if (!err)
+	if (!err && !l->absent)
 		err = open_capture(d, l);
 	if (err)
 		return err;
@@ -337,17 +340,33 @@ static int open_lane(struct mr_daemon *d, struct mr_lane *l)
 	return 0;
 }
 
-/* An even part of the interface's range for each of its lanes. */
+/* An even part of the interface's range for each lane that it has now. */
 static void share_ports(const struct mr_daemon *d, const struct mr_link *k, struct mr_lane *l)
 {
 	const struct mr_settings_lanes *s = &d->settings.lanes;
 	uint32_t n = s->port_hi ? (uint32_t)(s->port_hi - s->port_lo + 1) : 0;
-	uint32_t first = n * l->index / k->n_queues, end = n * (l->index + 1) / k->n_queues;
+	uint32_t lanes = k->queues < k->n_queues ? k->queues : k->n_queues;
+	uint32_t first = n * l->index / lanes, end = n * (l->index + 1) / lanes;
 
-	if (first == end)
+	if (first == end || l->absent)
 		return;
 	l->port_lo = (uint16_t)(s->port_lo + first);
 	l->port_hi = (uint16_t)(s->port_lo + end - 1);
+}
+
+/* Those whose queue comes later get none: the others have connections from all of them. */
+static void share_all_ports(struct mr_daemon *d)
+{
+	for (uint32_t i = 0; i < d->n_lanes; i++) {
+		struct mr_lane *l = &d->lanes[i];
+		const struct mr_link *k = mr_lane_link(d, l);
+
+		share_ports(d, k, l);
+		if (d->settings.lanes.port_hi && !l->port_hi && !l->absent)
+			mr_warn("%s queue %u: lanes.ports leaves it no port; it opens no "
+				"connections",
+				k->name, l->index);
+	}
 }
 
 static void prepare(struct mr_daemon *d, uint32_t link, uint32_t queue, uint32_t n)
@@ -371,10 +390,6 @@ static void prepare(struct mr_daemon *d, uint32_t link, uint32_t queue, uint32_t
 	};
 	if (s->n_cpus)
 		l->cpu = (int32_t)s->cpus[n % s->n_cpus];
-	share_ports(d, &d->links[link], l);
-	if (s->port_hi && !l->port_hi)
-		mr_warn("%s queue %u: lanes.ports leaves it no port; it opens no connections",
-			d->links[link].name, queue);
 }
 
 int mr_lanes_prepare(struct mr_daemon *d)
@@ -423,8 +438,14 @@ int mr_lanes_open(struct mr_daemon *d)
 
 	for (uint32_t i = 0; !err && i < d->n_links; i++)
 		err = open_link(d, &d->links[i]);
+	for (uint32_t i = 0; !err && !d->adopting && i < d->n_links; i++)
+		mr_queues_settle(d, &d->links[i]);
+	if (!d->adopting)
+		share_all_ports(d);
 	for (uint32_t i = 0; !err && i < d->n_lanes; i++)
 		err = open_lane(d, &d->lanes[i]);
+	for (uint32_t i = 0; !err && d->adopting && i < d->n_links; i++)
+		mr_queues_look(d, &d->links[i]); /* they may have changed while nobody looked */
 	return err;
 }
 
@@ -436,9 +457,12 @@ int mr_lane_reopen(struct mr_daemon *d, struct mr_lane *l)
 	mr_close_fd(&l->arena);
 	mr_close_fd(&l->arena_reader);
 	mr_close_fd(&l->config);
+	l->drained = false;
 	err = open_arena(d, l);
 	if (!err)
 		err = mr_lane_configure(d, l);
+	if (!err && l->capture < 0)
+		err = open_capture(d, l);
 	if (!err)
 		mr_estate_lane_made(d, l);
 	return err;
@@ -461,6 +485,39 @@ void mr_lane_header_restore(const struct mr_lane *l)
 	h->epoch = l->epoch;
 	h->conns_used = conns_used;
 	munmap(h, bytes);
+}
+
+/* The rings that held them are no more. */
+static void forget_held(const struct mr_lane *l, const struct mr_arena *a)
+{
+	const struct mr_arena_area_record *area = &l->layout.area[MR_AREA_FRAME_RECORDS];
+	struct mr_frame *r = (struct mr_frame *)(void *)(a->base + area->offset);
+
+	for (uint32_t i = 0; i < area->count; i++) {
+		r[i].in_tx = 0;
+		if (r[i].state == MR_FRAME_FILL)
+			r[i].state = MR_FRAME_CTL; /* in nobody's hands: the next worker frees it */
+	}
+}
+
+int mr_lane_rebind(struct mr_daemon *d, struct mr_lane *l)
+{
+	struct mr_arena a = { .base = MAP_FAILED };
+	int err;
+
+	mr_close_fd(&l->xsk);
+	a.base = mmap(NULL, l->layout.total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, l->arena, 0);
+	if (a.base == MAP_FAILED)
+		return mr_fail(d, -errno, "%s queue %u: arena: %s", mr_lane_link(d, l)->name,
+			       l->index, strerror(errno));
+	forget_held(l, &a);
+	err = open_socket(d, l, &a);
+	munmap(a.base, l->layout.total_bytes);
+	if (err)
+		return err;
+	l->drained = false;
+	mr_estate_lane_made(d, l);
+	return 0;
 }
 
 static void close_lane(struct mr_lane *l)

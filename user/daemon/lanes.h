@@ -33,6 +33,16 @@ int mr_lane_reopen(struct mr_daemon *d, struct mr_lane *l);
  */
 void mr_lane_header_restore(const struct mr_lane *l);
 
+/**
+ * mr_lane_rebind() - another socket for a lane that has no worker, over the memory that it has
+ *
+ * Its queue or interface may be others than before. What connections hold stays; what the old
+ * socket's rings held is free, so text on its way to the peer counts as lost.
+ *
+ * Return: 0 or -errno with @d->error; to be called again
+ */
+int mr_lane_rebind(struct mr_daemon *d, struct mr_lane *l);
+
 /** mr_lanes_close() - the sockets leave their queues, the memory goes */
 void mr_lanes_close(struct mr_daemon *d);
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
-#include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "user/daemon/bpf.h"
 #include "user/daemon/log.h"
+#include "user/daemon/queues.h"
 #include "user/daemon/rss.h"
 
 enum {
@@ -30,21 +30,8 @@ static int ask(int fd, const char *name, unsigned long what, struct ifreq *r)
 	return ioctl(fd, what, r) < 0 ? -errno : 0;
 }
 
-/* Receive queues that are in use: combined channels and those that only receive. */
-static uint32_t receive_queues(int fd, const char *name)
-{
-	struct ethtool_channels c = { .cmd = ETHTOOL_GCHANNELS };
-	struct ifreq r;
-
-	memset(&r, 0, sizeof(r));
-	memcpy(r.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
-	r.ifr_data = (char *)&c;
-	if (ioctl(fd, SIOCETHTOOL, &r) < 0 || c.combined_count + c.rx_count == 0)
-		return 1;
-	return c.combined_count + c.rx_count;
-}
-
-static int check_queues(struct mr_daemon *d, struct mr_link *l, uint32_t there)
+/* Lanes for what the configuration says, or for all that the interface may come to have. */
+static int check_queues(struct mr_daemon *d, struct mr_link *l, uint32_t there, uint32_t most)
 {
 	uint32_t wanted = l->settings->queues ? l->settings->queues : there;
 
@@ -60,7 +47,10 @@ static int check_queues(struct mr_daemon *d, struct mr_link *l, uint32_t there)
 		mr_warn("%s: %u of %u receive queues have a lane; connections on the others go to "
 			"the kernel (ethtool -L %s combined %u)",
 			l->name, wanted, there, l->name, wanted);
+	l->queues = there;
 	l->n_queues = wanted;
+	if (!l->settings->queues && most > there)
+		l->n_queues = most < MR_MAX_LANES ? most : MR_MAX_LANES;
 	return 0;
 }
 
@@ -109,7 +99,8 @@ static int find(struct mr_daemon *d, int fd, struct mr_link *l)
 	if (err)
 		return mr_fail(d, err, "%s: cannot be looked at: %s", l->name, strerror(-err));
 	memcpy(l->mac, r.ifr_hwaddr.sa_data, sizeof(l->mac));
-	err = check_queues(d, l, receive_queues(fd, l->name));
+	err = check_queues(d, l, mr_queues_count(fd, l->name, l->ifindex),
+			   mr_queues_most(fd, l->name));
 	if (err)
 		return err;
 	mr_rss_read(fd, l->name, &l->rss);
@@ -119,10 +110,24 @@ static int find(struct mr_daemon *d, int fd, struct mr_link *l)
 	return 0;
 }
 
-static int find_all(struct mr_daemon *d, int fd)
+/* With few places for lanes: none for queues that may come. */
+static uint32_t number_slots(struct mr_daemon *d, bool spare)
 {
 	uint32_t slots = 0;
 
+	for (uint32_t i = 0; i < d->n_links; i++) {
+		struct mr_link *l = &d->links[i];
+
+		if (!spare && l->n_queues > l->queues)
+			l->n_queues = l->queues;
+		l->slot_base = l->first_lane = slots;
+		slots += l->n_queues;
+	}
+	return slots;
+}
+
+static int find_all(struct mr_daemon *d, int fd)
+{
 	for (uint32_t i = 0; i < d->n_links; i++) {
 		struct mr_link *l = &d->links[i];
 		int err;
@@ -132,13 +137,13 @@ static int find_all(struct mr_daemon *d, int fd)
 		err = find(d, fd, l);
 		if (err)
 			return err;
-		l->slot_base = l->first_lane = slots;
-		slots += l->n_queues;
-		if (slots > MR_MAX_SLOTS)
-			return mr_fail(d, -E2BIG, "%s: more than %d queues in all; set queues: N",
-				       l->name, MR_MAX_SLOTS);
 	}
-	d->n_lanes = slots;
+	d->n_lanes = number_slots(d, true);
+	if (d->n_lanes > MR_MAX_SLOTS)
+		d->n_lanes = number_slots(d, false);
+	if (d->n_lanes > MR_MAX_SLOTS)
+		return mr_fail(d, -E2BIG, "%u receive queues in all, lanes for %d; set queues: N",
+			       d->n_lanes, MR_MAX_SLOTS);
 	return 0;
 }
 
@@ -170,15 +175,6 @@ int mr_links_find_again(struct mr_daemon *d, struct mr_link *l)
 		return mr_fail(d, -errno, "interfaces: %s", strerror(errno));
 	err = find(d, fd, l);
 	close(fd);
-	if (!err && l->n_queues < lanes)
-		err = mr_fail(d, -EINVAL,
-			      "%s: has %u receive queues, and had %u lanes; ethtool -L %s "
-			      "combined %u, or restart millraced",
-			      l->name, l->n_queues, lanes, l->name, lanes);
-	else if (!err && l->n_queues > lanes)
-		mr_warn("%s: has %u receive queues, %u of them have a lane; restart millraced for "
-			"the others",
-			l->name, l->n_queues, lanes);
 	l->n_queues = lanes;
 	return err;
 }

@@ -76,7 +76,7 @@ static void put_lane_states(struct text *t)
 	uint32_t n = t->c->d->n_lanes;
 
 	head(t, "lane_state", "gauge", "1 for the state that the lane is in.");
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = mr_lane_next(t->c->d, 0); i < n; i = mr_lane_next(t->c->d, i + 1))
 		for (size_t s = 0; s < sizeof(states) / sizeof(states[0]); s++)
 			lane_value_by(t, "lane_state", i, "state", states[s],
 				      !strcmp(states[s], mr_lane_state_text(t->c, i)));
@@ -87,7 +87,7 @@ static void put_lane_facts(struct text *t)
 	uint32_t n = t->c->d->n_lanes;
 
 	head(t, "lane_info", "gauge", "Modes that the lane obtained.");
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = mr_lane_next(t->c->d, 0); i < n; i = mr_lane_next(t->c->d, i + 1)) {
 		const struct mr_lane *l = &t->c->d->lanes[i];
 
 		lane_labels(t, "lane_info", i);
@@ -96,14 +96,14 @@ static void put_lane_facts(struct text *t)
 	}
 	put_lane_states(t);
 	head(t, "lane_restarts_total", "counter", "Workers that were started again.");
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = mr_lane_next(t->c->d, 0); i < n; i = mr_lane_next(t->c->d, i + 1))
 		lane_value(t, "lane_restarts_total", i, t->c->d->lanes[i].restarts);
 	head(t, "lane_stale_total", "counter",
 	     "Times that the heartbeat grew older than stale_ms.");
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = mr_lane_next(t->c->d, 0); i < n; i = mr_lane_next(t->c->d, i + 1))
 		lane_value(t, "lane_stale_total", i, t->c->wards[i].stales);
 	head(t, "lane_beat_age_seconds", "gauge", "Time since the lane's last heartbeat.");
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = mr_lane_next(t->c->d, 0); i < n; i = mr_lane_next(t->c->d, i + 1)) {
 		uint64_t age_ns;
 
 		if (!strcmp(mr_lane_beat(t->c, i, &age_ns), "none"))
@@ -117,7 +117,8 @@ static void put_field(struct text *t, const char *name, const char *type, const 
 		      size_t offset)
 {
 	head(t, name, type, help);
-	for (uint32_t i = 0; i < t->c->d->n_lanes; i++)
+	for (uint32_t i = mr_lane_next(t->c->d, 0); i < t->c->d->n_lanes;
+	     i = mr_lane_next(t->c->d, i + 1))
 		lane_value(t, name, i, *(uint64_t *)((char *)&t->stats[i] + offset));
 }
 
@@ -128,7 +129,8 @@ static void put_seconds(struct text *t, const char *field, const char *help, siz
 
 	snprintf(name, sizeof(name), "lane_%.*s_seconds_total", (int)strlen(field) - 3, field);
 	head(t, name, "counter", help);
-	for (uint32_t i = 0; i < t->c->d->n_lanes; i++) {
+	for (uint32_t i = mr_lane_next(t->c->d, 0); i < t->c->d->n_lanes;
+	     i = mr_lane_next(t->c->d, i + 1)) {
 		uint64_t us = *(uint64_t *)((char *)&t->stats[i] + offset);
 
 		lane_labels(t, name, i);
@@ -165,21 +167,21 @@ static void put_lane_tables(struct text *t)
 	uint32_t n = t->c->d->n_lanes;
 
 	head(t, "lane_drops_total", "counter", "Frames and segments dropped, by reason.");
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = mr_lane_next(t->c->d, 0); i < n; i = mr_lane_next(t->c->d, i + 1)) {
 #define D(name, field, text)                                                                       \
 	lane_value_by(t, "lane_drops_total", i, "reason", #field, t->stats[i].drop.field);
 		MR_DROPS(D)
 #undef D
 	}
 	head(t, "lane_closed_total", "counter", "Connections that ended, by reason.");
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = mr_lane_next(t->c->d, 0); i < n; i = mr_lane_next(t->c->d, i + 1)) {
 #define R(name, field, error, text)                                                                \
 	lane_value_by(t, "lane_closed_total", i, "reason", #field, t->stats[i].closed.field);
 		MR_CLOSE_REASONS(R)
 #undef R
 	}
 	head(t, "lane_frames", "gauge", "Frames of the lane, by where they are.");
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = mr_lane_next(t->c->d, 0); i < n; i = mr_lane_next(t->c->d, i + 1)) {
 #define F(name, field, text)                                                                       \
 	lane_value_by(t, "lane_frames", i, "state", #field, t->stats[i].frames.field);
 		MR_FRAME_STATES(F)
@@ -215,11 +217,11 @@ static void put_callbacks(struct text *t)
 
 	head(t, "lane_callback_seconds", "histogram",
 	     "Time spent in application callbacks; the sum is estimated from the buckets.");
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = mr_lane_next(t->c->d, 0); i < n; i = mr_lane_next(t->c->d, i + 1))
 		put_histogram(t, i);
 	head(t, "lane_app_slow_callbacks_total", "counter",
 	     "Application callbacks over 1 ms, by application.");
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = mr_lane_next(t->c->d, 0); i < n; i = mr_lane_next(t->c->d, i + 1))
 		for (unsigned int app = 0; app < MR_LANE_APPS && mr_app_name(app); app++)
 			lane_value_by(t, "lane_app_slow_callbacks_total", i, "app",
 				      mr_app_name(app), t->stats[i].app_slow[app]);
@@ -290,7 +292,7 @@ static void put_guard(struct text *t)
 			mr_guard_stat_name(i), (uint64_t)mr_bpf_sum(d, MR_MAP_GSTAT, i).packets);
 	head(t, "guard_blocks", "gauge", "Prefixes on the block list, exceptions included.");
 	fprintf(t->out, "millrace_guard_blocks %u\n", d->settings.guard.blocks.n);
-	for (uint32_t i = 0; i < d->n_lanes; i++)
+	for (uint32_t i = mr_lane_next(d, 0); i < d->n_lanes; i = mr_lane_next(d, i + 1))
 		answering += d->bpf.beats[d->lanes[i].slot].syn & MR_SYN_ANSWER;
 	head(t, "guard_answering_lanes", "gauge", "Lanes whose SYNs are answered in XDP.");
 	fprintf(t->out, "millrace_guard_answering_lanes %u\n", answering);
@@ -307,7 +309,7 @@ char *mr_metrics_text(struct mr_child *c, size_t *bytes)
 		free(t.stats);
 		return NULL;
 	}
-	for (uint32_t i = 0; i < c->d->n_lanes; i++)
+	for (uint32_t i = mr_lane_next(c->d, 0); i < c->d->n_lanes; i = mr_lane_next(c->d, i + 1))
 		mr_lane_stats_read(c, i, &t.stats[i]);
 	put_daemon(&t);
 	put_interfaces(&t);

@@ -17,6 +17,7 @@
 #include "user/daemon/estate.h"
 #include "user/daemon/lanes.h"
 #include "user/daemon/log.h"
+#include "user/daemon/queues.h"
 #include "user/daemon/request.h"
 #include "user/daemon/run_directory.h"
 #include "user/daemon/service.h"
@@ -34,14 +35,15 @@ struct parent {
 	uint64_t child_died_ns;
 	int adopted; /* epoll: ends of workers that are not our children */
 	int watchdog_ms;
-	int error; /* the start has failed */
+	int beat_ms; /* until the next mr_queues_beat(), -1: none is due */
+	int error;   /* the start has failed */
 };
 
 static void report_ready(const struct mr_daemon *d)
 {
 	char words[64];
 
-	snprintf(words, sizeof(words), "serving: %u lanes, %u rules", d->n_lanes,
+	snprintf(words, sizeof(words), "serving: %u lanes, %u rules", mr_lanes_there(d),
 		 d->settings.n_rules);
 	mr_service_ready(words);
 }
@@ -69,7 +71,7 @@ static void start_is_complete(struct parent *p)
 	if (p->started)
 		return;
 	p->started = true;
-	mr_info("serving: %u lanes, %u rules%s", p->d->n_lanes, p->d->settings.n_rules,
+	mr_info("serving: %u lanes, %u rules%s", mr_lanes_there(p->d), p->d->settings.n_rules,
 		p->d->adopting ? ", taken up as they ran" : "");
 	report_ready(p->d);
 	replace_outdated(p->d);
@@ -251,11 +253,13 @@ static void end_child(struct mr_daemon *d)
 /* Until the next thing that is due; -1: there is none. */
 static int wait_ms(const struct parent *p)
 {
-	int alive = p->watchdog_ms;
+	int each[] = { p->watchdog_ms, p->beat_ms, p->child_died_ns ? CHILD_RESTART_MS : -1 };
+	int first = -1;
 
-	if (!p->child_died_ns)
-		return alive;
-	return alive >= 0 && alive < CHILD_RESTART_MS ? alive : CHILD_RESTART_MS;
+	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++)
+		if (each[i] >= 0 && (first < 0 || each[i] < first))
+			first = each[i];
+	return first;
 }
 
 /* One that inherits what has changed; lanes and clients that connect meanwhile wait for it. */
@@ -279,6 +283,7 @@ static void serve(struct parent *p)
 		poll(fds, 4, wait_ms(p));
 		if (p->watchdog_ms >= 0)
 			mr_service_alive();
+		p->beat_ms = mr_queues_beat(p->d);
 		if (fds[1].revents)
 			read_requests(p);
 		if (fds[2].revents)
@@ -305,6 +310,8 @@ int mr_parent_serve(struct mr_daemon *d, void (*started)(void *arg), void *arg)
 	if (p.signals < 0)
 		return mr_fail(d, -errno, "signals: %s", strerror(errno));
 	p.watchdog_ms = mr_service_watchdog_ms();
+	p.beat_ms = mr_queues_beat(d);
+	d->renew_child = false; /* none has been started yet */
 	start_child(&p);
 	watch_adopted(&p);
 	serve(&p);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/daemon/channels.h"
 #include "user/daemon/child.h"
 #include "user/daemon/log.h"
 #include "user/daemon/mtu_routes.h"
@@ -325,6 +326,16 @@ static void ask_parent(struct mr_paths *p, const struct mr_link *k, enum mr_requ
 	mr_child_ask(p->c, &q);
 }
 
+static void tell_mtu(const struct mr_link *k, uint32_t mtu)
+{
+	if (mtu <= k->room)
+		mr_info("%s: MTU is %u now", k->name, mtu);
+	else
+		mr_warn("%s: MTU is %u now, a frame of %u bytes holds %u; lanes announce that "
+			"much, restart millraced for larger frames",
+			k->name, mtu, k->frame_bytes, k->room);
+}
+
 static void link_changed(struct mr_paths *p, struct mr_link *k, const struct mr_netlink_link *l)
 {
 	struct mr_path_table *t = k->path_table;
@@ -337,8 +348,10 @@ static void link_changed(struct mr_paths *p, struct mr_link *k, const struct mr_
 		ask_parent(p, k, MR_REQUEST_LINK_GONE);
 	} else if (up != k->up)
 		mr_info("%s: link is %s", k->name, up ? "up" : "down");
+	if (up && !k->up) /* drivers that start anew may come with other queues */
+		mr_channels_ask(p->c, k);
 	if (!l->gone && l->mtu != k->mtu)
-		mr_info("%s: MTU is %u now", k->name, l->mtu);
+		tell_mtu(k, l->mtu);
 	k->gone = l->gone;
 	k->up = up;
 	if (!l->gone) {

@@ -13,6 +13,7 @@
 #include "user/daemon/lanes.h"
 #include "user/daemon/links.h"
 #include "user/daemon/log.h"
+#include "user/daemon/queues.h"
 
 /* Local addresses that lanes of this interface opened connections from. */
 static void forget_locals(struct mr_daemon *d, uint32_t ifindex)
@@ -68,8 +69,11 @@ static int take(struct mr_daemon *d, struct mr_link *l)
 
 	if (!err)
 		err = mr_attach(d, l);
+	if (!err)
+		mr_queues_settle(d, l);
 	for (uint32_t i = 0; !err && i < l->n_queues; i++)
-		err = mr_lane_reopen(d, &d->lanes[l->first_lane + i]);
+		if (!d->lanes[l->first_lane + i].absent)
+			err = mr_lane_reopen(d, &d->lanes[l->first_lane + i]);
 	if (!err)
 		err = mr_links_locals(d);
 	return err ? err : mr_bpf_interface(d, l);

@@ -14,6 +14,8 @@
  * UNLISTEN	lane owns the listener			-
  * LINK_GONE	-					-
  * LINK_BACK	an interface has the link's name	(a new child)
+ * QUEUES	the interface's queues are others now	(a new child)
+ * RELEASE	lane exists and has no worker		-
  * RULES	each filter of the shared memory	error
  * SERVING	-					-
  * FAILED	-					-
@@ -49,6 +51,8 @@ enum mr_request_type {
 	MR_REQUEST_LINK_GONE, /* the interface of the lane was deleted */
 	MR_REQUEST_LINK_BACK, /* one with its name is there again */
 	MR_REQUEST_RULES,     /* filters.h */
+	MR_REQUEST_QUEUES,    /* those of the lane's interface may have changed */
+	MR_REQUEST_RELEASE,   /* the lane was drained: its queue is not needed */
 };
 
 /* child -> parent */

@@ -12,6 +12,7 @@
 #include "user/daemon/links.h"
 #include "user/daemon/log.h"
 #include "user/daemon/neighbour.h"
+#include "user/daemon/queues.h"
 #include "user/daemon/recover.h"
 #include "user/daemon/request.h"
 #include "user/daemon/run_directory.h"
@@ -68,7 +69,14 @@ static void request_spawn(struct mr_daemon *d, const struct mr_request *q)
 	l->other_rules = false;
 	if (l->fresh && !l->pid)
 		mr_lane_header_restore(l);
-	n.error = mr_worker_spawn(d, l);
+	d->error[0] = '\0';
+	if (l->drained && l->pid == 0 && !mr_lane_link(d, l)->gone)
+		n.error = mr_lane_rebind(d, l);
+	if (n.error)
+		mr_warn("%s", d->error);
+	d->error[0] = '\0';
+	if (!n.error)
+		n.error = mr_worker_spawn(d, l);
 	if (!n.error) {
 		n.pid = l->pid;
 		n.epoch = l->epoch;
@@ -243,6 +251,12 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 		return;
 	case MR_REQUEST_RULES:
 		request_rules(d);
+		return;
+	case MR_REQUEST_QUEUES:
+		mr_queues_look(d, mr_lane_link(d, &d->lanes[q->lane]));
+		return;
+	case MR_REQUEST_RELEASE:
+		mr_queues_release(d, &d->lanes[q->lane]);
 		return;
 	case MR_REQUEST_SERVING:
 	case MR_REQUEST_FAILED:

@@ -167,7 +167,7 @@ int mr_worker_spawn(struct mr_daemon *d, struct mr_lane *l)
 
 	if (l->pid > 0)
 		return -EALREADY;
-	if (mr_lane_link(d, l)->gone)
+	if (mr_lane_link(d, l)->gone || l->absent)
 		return -ENODEV;
 	worker = open(d->worker_path, O_PATH | O_CLOEXEC);
 	if (worker < 0)

@@ -98,7 +98,8 @@ static void report_start(struct mr_child *c)
 	if (c->start_reported)
 		return;
 	for (uint32_t i = 0; i < c->d->n_lanes; i++)
-		if (c->wards[i].state != MR_WORKER_SERVING)
+		if (c->wards[i].state != MR_WORKER_SERVING &&
+		    c->wards[i].state != MR_WORKER_DRAINED && !c->d->lanes[i].absent)
 			return;
 	c->start_reported = true;
 	mr_child_ask(c, &q);
@@ -224,6 +225,15 @@ static void plan_restart(struct mr_ward *w, uint64_t lived_ms)
 		w->backoff_ms = BACKOFF_MOST_MS;
 }
 
+/* So that ethtool may take it away, too. */
+static void release_queue(struct mr_child *c, const struct mr_ward *w)
+{
+	struct mr_request q = { .type = MR_REQUEST_RELEASE, .lane = w->lane };
+
+	lane_of(c, w)->drained = true;
+	mr_child_ask(c, &q);
+}
+
 static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_note *n)
 {
 	struct mr_lane *l = lane_of(c, w);
@@ -237,6 +247,7 @@ static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_
 	forget_socket(c, w);
 	if (w->drain && w->state == MR_WORKER_STOPPING) {
 		mr_drain_done(c, w);
+		release_queue(c, w);
 		set_state(w, MR_WORKER_DRAINED);
 		return;
 	}
@@ -283,6 +294,7 @@ static void worker_spawned(struct mr_child *c, struct mr_ward *w, const struct m
 		l->restarts++;
 	l->pid = n->pid;
 	l->epoch = n->epoch;
+	l->drained = false;
 	w->bad = 0;
 	adopt_socket(c, w, fd);
 	set_state(w, MR_WORKER_STARTING);
@@ -315,7 +327,8 @@ void mr_supervise_tick(struct mr_child *c, uint64_t now)
 
 		switch (w->state) {
 		case MR_WORKER_DEAD:
-			if (now >= w->next_try_ns && !mr_lane_link(c->d, lane_of(c, w))->gone)
+			if (now >= w->next_try_ns && !lane_of(c, w)->absent &&
+			    !mr_lane_link(c->d, lane_of(c, w))->gone)
 				ask_spawn(c, w);
 			break;
 		case MR_WORKER_STARTING:
@@ -352,6 +365,9 @@ int mr_supervise_init(struct mr_child *c)
 			/* Ours before our restart; whether it was ready, its beats will show. */
 			adopt_socket(c, w, l->socket);
 			set_state(w, MR_WORKER_SERVING);
+		} else if (l->drained) {
+			w->drain = true;
+			set_state(w, MR_WORKER_DRAINED);
 		}
 		l->socket = -1;
 	}

@@ -101,12 +101,13 @@ static void send_on(struct mr_lane *l, struct arrival *a, const struct mr_mail *
 static uint32_t next_for_cookies(const struct mr_lane *l, const struct arrival *a,
 				 const struct mr_mail *mail)
 {
-	uint32_t hops = mail ? mail->hops + 1u : 1;
+	uint32_t hops = mail ? mail->hops + 1u : 1, lanes;
 
 	if (a->kind != MR_KIND_TCP || (a->seg.flags & (MR_SYN | MR_ACK | MR_RST)) != MR_ACK ||
-	    !lane_has_others(l) || hops >= 2 * l->s.n_lanes || !lane_cookies_are_about(l))
+	    !lane_has_others(l) || !lane_cookies_are_about(l))
 		return MR_NONE;
-	return (l->s.lane + 1) % l->s.n_lanes;
+	lanes = mr_mailbox_lanes(l->s.mailbox, l->s.n_lanes);
+	return hops >= 2 * lanes ? MR_NONE : (l->s.lane + 1) % lanes;
 }
 
 /* Who else may know the flow? The next lane in turn, until all were asked that may. */

@@ -52,7 +52,7 @@ void lane_flow_remove(struct mr_lane *l, uint64_t hash, uint32_t entry)
 /* The next lane in turn that may have the flow, before @origin comes again; MR_NONE: nobody. */
 uint32_t lane_flow_next(const struct mr_lane *l, uint64_t hash, uint32_t origin)
 {
-	uint32_t n = lane_has_others(l) ? l->s.n_lanes : 0;
+	uint32_t n = lane_has_others(l) ? mr_mailbox_lanes(l->s.mailbox, l->s.n_lanes) : 0;
 
 	for (uint32_t i = 1; i < n; i++) {
 		uint32_t lane = (l->s.lane + i) % n;

@@ -88,10 +88,12 @@ static uint32_t drain(struct mr_lane *l, struct mr_mail_ring *r)
 unsigned int lane_mail_receive(struct mr_lane *l)
 {
 	unsigned int n = 0;
+	uint32_t lanes;
 
 	if (!l->s.mailbox)
 		return 0;
-	for (uint32_t from = 0; from < l->s.n_lanes; from++)
+	lanes = mr_mailbox_lanes(l->s.mailbox, l->s.n_lanes);
+	for (uint32_t from = 0; from < lanes; from++)
 		if (from != l->s.lane)
 			n += drain(l, ring_between(l, l->s.lane, from));
 	return n;
@@ -99,7 +101,9 @@ unsigned int lane_mail_receive(struct mr_lane *l)
 
 bool lane_mail_waits(const struct mr_lane *l)
 {
-	for (uint32_t from = 0; l->s.mailbox && from < l->s.n_lanes; from++) {
+	uint32_t lanes = l->s.mailbox ? mr_mailbox_lanes(l->s.mailbox, l->s.n_lanes) : 0;
+
+	for (uint32_t from = 0; from < lanes; from++) {
 		struct mr_mail_ring *r = ring_between(l, l->s.lane, from);
 
 		if (from != l->s.lane &&
