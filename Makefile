@@ -158,6 +158,8 @@ $(B)/tests/daemon/changes_test: LINK_FLAGS = -Wl,--wrap=mr_api_reply
 $(B)/tests/daemon/filters_test: LINK_FLAGS = -Wl,--wrap=mr_rules_publish
 $(B)/tests/daemon/log_test: LINK_FLAGS = -Wl,--wrap=clock_gettime
 $(B)/tests/daemon/maps_test: LINK_FLAGS = -Wl,--wrap=bpf_map_update_elem
+$(B)/tests/daemon/traces_test: LINK_FLAGS = -Wl,--wrap=pread
+$(B)/tests/daemon/traces_test: $(call asan,tests/daemon/traces_writer.c) $(ASAN_LANE)
 $(B)/tests/daemon/confine_test: $(call asan,user/worker/confine.c)
 $(B)/tests/daemon/generation_test: $(call asan,tests/bpf/fixture.c tests/bpf/frames.c tests/bpf/run.c)
 $(DAEMON): $(B)/tests/%: $(B)/asan/tests/%.o $(ASAN_DAEMON)

@@ -17,7 +17,7 @@
 #include "mr_trace.h"
 
 enum {
-	MR_ARENA_LAYOUT = 9,	    /* raise it with any change of a record below */
+	MR_ARENA_LAYOUT = 10,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
 	MR_SACK_RUNS = 16,	    /* runs out of order that are remembered to be reported */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
@@ -533,6 +533,7 @@ struct mr_active {
 	uint32_t n_traced;     /* events so far */
 	uint32_t trace_number; /* of the archived copy, 0: none */
 	struct mr_trace_event trace[MR_TRACE_EVENTS];
+	uint32_t trace_writes; /* odd while owner or trace change; the last member */
 };
 
 /* mr_active.urgent */

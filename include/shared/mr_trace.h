@@ -2,7 +2,10 @@
 /*
  * What happened to a connection that had trouble: events of unusual paths, kept while it is active
  * (struct mr_active) and copied into a ring of its lane's arena when a timeout or a reset meets it.
- * The daemon reads that ring and treats every word of it as hostile.
+ * The daemon reads both while the lane works, and treats every word of them as hostile.
+ *
+ * `writes` beside what is written is a sequence lock of one writer, the lane, which never waits:
+ * odd while it writes. A copy made between two looks at it that show the same even number is whole.
  */
 #ifndef MR_TRACE_H
 #define MR_TRACE_H
@@ -46,7 +49,7 @@ struct mr_trace_event {
 	uint32_t sent;	  /* bytes acknowledged by the peer so far, modulo 2^32 */
 };
 
-/* Trace `number` stands at number % MR_TRACES. 0: none. Written by the lane alone, number last. */
+/* Trace `number` stands at number % MR_TRACES. 0: none. Written by the lane alone. */
 struct mr_trace {
 	uint32_t number;     /* counts the lane's archived traces, from 1 */
 	uint32_t conn;	     /* index of the connection block */
@@ -59,9 +62,29 @@ struct mr_trace {
 	struct mr_be16 local_port;
 	struct mr_be16 remote_port;
 	uint32_t n_total; /* events that there were since the connection became active */
-	uint32_t pad2[2];
+	uint32_t writes;  /* odd while the lane writes it */
+	uint32_t pad2;
 	struct mr_trace_event event[MR_TRACE_EVENTS];
 };
+
+/**
+ * mr_trace_write() - what @writes stands for is about to change; mr_trace_written(): it did
+ *
+ * A worker that was killed in between leaves an odd number, and what it left is told to nobody
+ * until it is written anew.
+ */
+static inline void mr_trace_write(uint32_t *writes)
+{
+	__atomic_store_n(writes, *writes | 1, __ATOMIC_RELAXED);
+	/* Before every store that follows; pairs with the reader's second fence. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static inline void mr_trace_written(uint32_t *writes)
+{
+	/* Release: behind every store before; pairs with the reader's first fence. */
+	__atomic_store_n(writes, *writes + 1, __ATOMIC_RELEASE);
+}
 
 _Static_assert(sizeof(struct mr_trace_event) == 16, "trace event");
 _Static_assert(sizeof(struct mr_trace) == 64 + 16 * MR_TRACE_EVENTS, "archived trace");

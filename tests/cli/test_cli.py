@@ -693,3 +693,48 @@ def test_trace_list_and_show(millrace, daemon):
                                 "rto_ms=204")
     assert lines[3].endswith("reason=reset_by_peer")
     assert daemon.requests[-1] == ("/v1/traces", {"id": "mrs0:0:17"})
+
+
+def live_trace(**members):
+    """A connection that stands, of docs/control-api.md's trace."""
+    trace = dict(documented("/v1/traces")["traces"][0], id=None, state="ESTABLISHED", **members)
+    return {"v": 1, "traces": [trace], "next": None}
+
+
+def test_trace_list_live_has_the_filters_of_conn_list(millrace, daemon):
+    daemon.answers["/v1/traces"] = live_trace()
+    listed = millrace("trace", "list", "--live", "--rule", "echo", "--state", "established", "--idle", "2s")
+    assert "mrs0:0/17.3 192.0.2.2:7000 192.0.2.1:51544 echo ESTABLISHED closed 5.0 s 3" in squeezed(listed.out)
+    assert daemon.requests[-1] == ("/v1/traces", {"live": "yes", "rule": "echo", "state": "ESTABLISHED",
+                                                  "min_idle_ms": "2000", "limit": "1000"})
+    refused = millrace("trace", "list", "--rule", "echo")
+    assert refused.status == 2 and "say --live" in refused.err
+
+
+@pytest.mark.parametrize("words, query", [
+    ("mrs0:0/17.3", {"lane": "mrs0:0", "id": "17.3"}),
+    ("192.0.2.1:51544", {"remote": "192.0.2.1", "remote_port": "51544"}),
+    ("[2001:db8::1]:51544", {"remote": "2001:db8::1", "remote_port": "51544"}),
+])
+def test_trace_show_of_a_connection(millrace, daemon, words, query):
+    daemon.answers["/v1/traces"] = live_trace()
+    shown = millrace("trace", "show", words)
+    assert "connection 17.3 ESTABLISHED rule echo" in shown.out and "in_a_row=1" in shown.out
+    assert daemon.requests[-1] == ("/v1/traces", dict(query, live="yes", events="yes", min_events="0"))
+
+
+def test_trace_show_of_a_connection_that_is_idle_has_what_was_archived(millrace, daemon):
+    """Nothing is noted any more; the archive has the trace of this connection, and one of another."""
+    archived = documented("/v1/traces")["traces"][0]
+    other = dict(archived, connection="18.1", remote_port=1)
+    daemon.answers["/v1/traces"] = lambda query: live_trace(events_total=0, events=[]) if "live" in query \
+        else {"v": 1, "traces": [other, archived], "next": None}
+    shown = squeezed(millrace("trace", "show", "mrs0:0/17.3").out)
+    assert "nothing out of the ordinary is noted" in shown
+    assert "reason=reset_by_peer" in shown and ":1 connection" not in shown
+
+
+def test_trace_show_of_a_connection_that_is_not_there(millrace, daemon):
+    daemon.answers["/v1/traces"] = {"v": 1, "traces": [], "next": None}
+    shown = millrace("trace", "show", "mrs0:0/17.3")
+    assert shown.status == 1 and "no such connection" in shown.err

@@ -131,6 +131,9 @@ static void ask_page(struct fuzz_in *in, size_t cut)
 					     "/v1/conns?address=",
 					     "/v1/conns?fields=",
 					     "/v1/conns?format=lines&rule=rule-1&id=",
+					     "/v1/traces?id=",
+					     "/v1/traces?live=yes&events=yes&min_events=0&",
+					     "/v1/traces?live=",
 					     "/v1/",
 					     "/" };
 	char request[URL_MAX + 64];

@@ -2,7 +2,7 @@
 /*
  * An arena is written by a lane and read by others. The first byte chooses: a header as anybody may
  * have left it, which must be refused or stay inside the file; or records as a hostile lane may
- * write them, of which /v1/conns must make JSON, page by page.
+ * write them, of which /v1/conns must make JSON, page by page, and /v1/traces, too.
  */
 #include <stdio.h>
 #include <sys/mman.h>
@@ -116,6 +116,48 @@ static void list(struct control *k, struct mr_conns_query q)
 	FUZZ_CHECK(!"pages without end");
 }
 
+/* Archived ones, and those of connections; the one of an id is among them all. */
+static void list_traces(struct control *k, struct fuzz_in *in)
+{
+	struct mr_conns_query q;
+	json_t *all = mr_json_traces(&k->c, NULL, true), *one;
+	const json_t *first = json_array_get(json_object_get(all, "traces"), 0);
+	const char *id = json_string_value(json_object_get(first, "id"));
+	char *text = json_dumps(all, JSON_COMPACT);
+
+	FUZZ_CHECK(text);
+	free(text);
+	if (id) {
+		one = mr_json_traces(&k->c, id, false);
+		FUZZ_CHECK(json_array_size(json_object_get(one, "traces")) == 1);
+		FUZZ_CHECK(json_object_get(json_array_get(json_object_get(one, "traces"), 0),
+					   "events"));
+		json_decref(one);
+	}
+	json_decref(all);
+	mr_conns_query_traces(&q);
+	q.events = true;
+	q.min_events = fuzz_u8(in) % 2;
+	q.limit = 1 + fuzz_u8(in) % 64;
+	list(k, q);
+}
+
+/* Borrowed records that name the connections that name them: without help no input gets there. */
+static void lend_records(struct control *k, uint32_t lane, struct fuzz_in *in)
+{
+	struct mr_conn *conn = mr_arena_area(&k->arena[lane], MR_AREA_CONNS, NULL);
+	struct mr_active *active = mr_arena_area(&k->arena[lane], MR_AREA_ACTIVE, NULL);
+	uint32_t n = fuzz_u8(in) % 8;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t at = fuzz_u8(in) % CONTROL_CONNS;
+
+		conn[at].active = fuzz_u8(in) % CONTROL_CONNS;
+		active[conn[at].active].owner = at;
+		active[conn[at].active].trace_writes &= ~(uint32_t)(n > 4);
+	}
+}
+
 static void read_records(struct control *k, struct fuzz_in *in)
 {
 	uint32_t counts[MR_MAX_RULES] = { 0 };
@@ -130,11 +172,17 @@ static void read_records(struct control *k, struct fuzz_in *in)
 		fill_area(k, i, MR_AREA_HALF_OPEN, in);
 		fill_area(k, i, MR_AREA_TIME_WAIT, in);
 		fill_area(k, i, MR_AREA_SESSIONS, in);
+		fill_area(k, i, MR_AREA_ACTIVE, in);
+		fill_area(k, i, MR_AREA_TRACES, in);
+		lend_records(k, i, in);
 	}
 	list(k, q);
+	list_traces(k, in);
 	mr_conns_count(&k->c, counts);
 	for (uint32_t i = 0; i < CONTROL_LANES; i++)
-		for (int area = MR_AREA_CONNS; area <= MR_AREA_ACTIVE; area++) {
+		for (int area = MR_AREA_CONNS; area <= MR_AREA_TRACES; area++) {
+			if (area > MR_AREA_ACTIVE && area < MR_AREA_TRACES)
+				continue;
 			const struct mr_arena_area_record *r = &k->lanes[i].layout.area[area];
 
 			memset(k->arena[i].base + r->offset, 0, r->bytes);

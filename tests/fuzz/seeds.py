@@ -278,6 +278,11 @@ def arena():
     words = [(i, v) for i in (0, 2, 4, 6, 8, 10) for v in (0, 4096, 0xffffffff)]
     seeds = {"header-%d-%x" % w: b"\0\1" + struct.pack(">BI", w[0], w[1]) for w in words}
     seeds["conns"] = b"\1\2" + b"\0" + struct.pack(">H", 4 * len(conn)) + conn * 4
+    # a connection with a borrowed record and an archived trace, of one lane
+    event = struct.pack("<IBBHII", 7, 1, 4, 2, 204, 9)
+    trace = struct.pack("<IIIHBB", 1, 3, 1, 1, 2, 0) + bytes(36) + struct.pack("<III", 2, 2, 0) + event * 2
+    seeds["traces"] = b"\1\2" + b"\0" + struct.pack(">H", len(conn)) + conn + b"\0\0\0" * 4 + \
+        b"\1" + struct.pack(">H", len(trace)) + trace + b"\5\0\0"
     return seeds
 
 

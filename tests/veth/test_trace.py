@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""millrace trace: what happened to connections that met a timeout or a reset."""
+"""millrace trace: what happened to connections that met a timeout or a reset, and to those that stand."""
 import figures
 import lib
 
@@ -44,3 +44,38 @@ def test_connection_without_trouble_has_none():
         lib.reset_on_close(other)
     lib.wait_for(lambda: trace_of(last), 3, "the other's trace is archived")
     assert trace_of(port) is None
+
+
+def live(*filters):
+    return figures.tool("trace", "list", "--live", *filters)["traces"]
+
+
+def test_connection_that_stands_tells_what_is_noted_now(family):
+    """Its client reads nothing: the window closes, which archives nothing, and opens again."""
+    with lib.connect(lib.SOURCE_BYTES, family) as s:
+        port = str(s.getsockname()[1])
+        row = lib.wait_for(lambda: live("--remote-port", port, "--rule", "source-bytes"), 10, "something is noted")[0]
+        name = f"{row['interface']}:{row['queue']}/{row['connection']}"
+
+        def shown():
+            return figures.tool("trace", "show", name)["traces"][0]
+        lib.wait_for(lambda: "window_closed" in events(shown()), 10, lambda: f"the window closes: {shown()}")
+        assert shown()["state"] == "ESTABLISHED"
+        assert shown()["remote_port"] == int(port) and shown()["remote"] == lib.CLIENT[family]
+        assert live("--remote-port", port, "--state", "close-wait") == []
+
+        def opened():
+            s.recv(1 << 20)
+            address = f"[{lib.CLIENT[family]}]" if family == 6 else lib.CLIENT[family]
+            return "window_opened" in figures.millrace("trace", "show", f"{address}:{port}").stdout
+        lib.wait_for(opened, 10, "the window opens")
+    lib.wait_for(lambda: figures.millrace("trace", "show", name, check=False).returncode == 1, 5, "it is closed")
+
+
+def test_connection_that_goes_well_tells_so():
+    with lib.connect(lib.ECHO) as s:
+        lib.echo_once(s, 1, bytes(10))
+        port = str(s.getsockname()[1])
+        assert live("--remote-port", port) == []
+        shown = figures.millrace("trace", "show", f"{lib.CLIENT[4]}:{port}").stdout
+    assert "ESTABLISHED" in shown and "nothing out of the ordinary is noted" in shown

@@ -81,7 +81,7 @@ int mr_cli_conn_list(struct mr_cli *cli, const struct mr_arguments *a)
 		mr_client_append(path, '?', "format", "tsv");
 	else if (!cli->json)
 		strcpy(path, "/v1/conns?format=tsv&fields=" MR_CONN_SHORT_FIELDS);
-	err = mr_conn_query(cli, a, path);
+	err = mr_conn_query(cli, a, "all", path);
 	if (err)
 		return err;
 	if (cli->json)
@@ -108,7 +108,7 @@ int mr_cli_conn_show(struct mr_cli *cli, const struct mr_arguments *a)
 
 	if (!cli->json)
 		mr_client_append(path, '?', "format", "tsv");
-	err = mr_conn_query_one(cli, a, path);
+	err = mr_conn_query_one(cli, mr_arguments_find(a, "CONNECTION"), path);
 	if (err)
 		return err;
 	if (cli->json)

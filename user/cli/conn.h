@@ -6,13 +6,17 @@
 #include "user/cli/client.h"
 #include "user/cli/rows.h"
 
-/** mr_conn_query() - append the filters of `conn list` to @path; MR_CLI_OK, _ERROR or _USAGE */
-int mr_conn_query(const struct mr_cli *cli, const struct mr_arguments *a,
+/**
+ * mr_conn_query() - append the filters of `conn list` to @path
+ * @limit:	when the arguments give none
+ *
+ * Return: MR_CLI_OK, _ERROR or _USAGE
+ */
+int mr_conn_query(const struct mr_cli *cli, const struct mr_arguments *a, const char *limit,
 		  char path[MR_CLIENT_PATH]);
 
-/** mr_conn_query_one() - the same for the CONNECTION of `conn show` */
-int mr_conn_query_one(const struct mr_cli *cli, const struct mr_arguments *a,
-		      char path[MR_CLIENT_PATH]);
+/** mr_conn_query_one() - the same for one connection, LANE/ID or the peer's ADDRESS:PORT */
+int mr_conn_query_one(const struct mr_cli *cli, const char *text, char path[MR_CLIENT_PATH]);
 
 #define MR_CONN_SHORT_FIELDS                                                                       \
 	"interface,queue,id,local,local_port,remote,remote_port,state,rule,age_ms,rx_queue_bytes," \

@@ -161,7 +161,8 @@ static int add_filter(const struct mr_cli *cli, const struct mr_arguments *a, si
 	}
 }
 
-int mr_conn_query(const struct mr_cli *cli, const struct mr_arguments *a, char path[MR_CLIENT_PATH])
+int mr_conn_query(const struct mr_cli *cli, const struct mr_arguments *a, const char *limit,
+		  char path[MR_CLIENT_PATH])
 {
 	const char *state = mr_arguments_find(a, "--state");
 	int err = MR_CLI_OK;
@@ -169,7 +170,7 @@ int mr_conn_query(const struct mr_cli *cli, const struct mr_arguments *a, char p
 	if (mr_arguments_find(a, "--limit"))
 		err = add_number(cli, a, "--limit", 1, UINT32_MAX - 1, "limit", path);
 	else
-		err = append(cli, path, "limit", "all");
+		err = append(cli, path, "limit", limit);
 	for (size_t i = 0; !err && i < sizeof(filters) / sizeof(filters[0]); i++)
 		err = add_filter(cli, a, i, path);
 	if (!err && state)
@@ -179,10 +180,9 @@ int mr_conn_query(const struct mr_cli *cli, const struct mr_arguments *a, char p
 	return err;
 }
 
-int mr_conn_query_one(const struct mr_cli *cli, const struct mr_arguments *a,
-		      char path[MR_CLIENT_PATH])
+int mr_conn_query_one(const struct mr_cli *cli, const char *text, char path[MR_CLIENT_PATH])
 {
-	const char *text = mr_arguments_find(a, "CONNECTION"), *end = strrchr(text, '/');
+	const char *end = strrchr(text, '/');
 	char first[MR_VALUE_BYTES];
 	const char *second;
 	bool is_id = end != NULL;

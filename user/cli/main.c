@@ -86,10 +86,14 @@ static const struct verb verbs[] = {
 	  "verdicts and counters of all lanes, without zeros" },
 	{ "top [-b] [-d SECONDS] [-n N] [--sort KEY]", mr_cli_top,
 	  "lanes, rates and drops as they change; -b: as text for scripts" },
-	{ "trace list",			mr_cli_trace_list,
-	  "connections that met a timeout or a reset" },
+	{ "trace list [--live] [--lane LANE] [--state STATE] [--rule RULE] [--address PREFIX] "
+	  "[--local PREFIX] [--remote PREFIX] [--port PORT] [--remote-port PORT] "
+	  "[--older TIME] [--younger TIME] [--idle TIME] [--retransmits N] [--limit N]",
+	  mr_cli_trace_list,
+	  "connections that met a timeout or a reset; --live: that stand, with something noted" },
 	{ "trace show ID",		mr_cli_trace_show,
-	  "what happened to one of them" },
+	  "what happened to one of them; ID may be a connection: LANE/ID, or the peer's "
+	  "ADDRESS:PORT" },
 	{ "help",			help,
 	  "this text" },
 	/* clang-format on */

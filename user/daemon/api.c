@@ -85,10 +85,13 @@ static enum MHD_Result take_parameter(void *arg, enum MHD_ValueKind kind, const 
 	return a->wrong ? MHD_NO : MHD_YES;
 }
 
-/* NULL, or what is wrong with the parameters of /v1/conns. */
-static const char *parse_query(struct asked *a, struct MHD_Connection *http)
+/* NULL, or what is wrong with the parameters of /v1/conns, or of live traces. */
+static const char *parse_query(struct asked *a, struct MHD_Connection *http, bool traces)
 {
-	mr_conns_query_init(&a->q);
+	if (traces)
+		mr_conns_query_traces(&a->q);
+	else
+		mr_conns_query_init(&a->q);
 	MHD_get_connection_values(http, MHD_GET_ARGUMENT_KIND, take_parameter, a);
 	if (a->wrong)
 		return a->wrong;
@@ -111,10 +114,10 @@ static void free_conns(void *arg)
 }
 
 /* In pieces: a million connections are no reason to hold a million rows. */
-static enum MHD_Result serve_conns(struct mr_child *c, struct MHD_Connection *http)
+static enum MHD_Result stream_conns(struct mr_child *c, struct MHD_Connection *http, bool traces)
 {
 	struct asked a = { .c = c };
-	const char *wrong = parse_query(&a, http);
+	const char *wrong = parse_query(&a, http, traces);
 	struct mr_conns_walk *w;
 	struct MHD_Response *r;
 
@@ -137,6 +140,11 @@ static enum MHD_Result serve_conns(struct mr_child *c, struct MHD_Connection *ht
 			  r);
 }
 
+static enum MHD_Result serve_conns(struct mr_child *c, struct MHD_Connection *http)
+{
+	return stream_conns(c, http, false);
+}
+
 static enum MHD_Result serve_metrics(struct mr_child *c, struct MHD_Connection *http)
 {
 	size_t bytes = 0;
@@ -145,12 +153,41 @@ static enum MHD_Result serve_metrics(struct mr_child *c, struct MHD_Connection *
 	return reply(http, MHD_HTTP_OK, METRICS_TYPE, body, bytes);
 }
 
+/* What archived traces are asked for: the one of an id, or all; whether events are wanted. */
+struct asked_traces {
+	const char *id;
+	bool events;
+	const char *wrong;
+};
+
+static enum MHD_Result take_trace_parameter(void *arg, enum MHD_ValueKind kind, const char *name,
+					    const char *value)
+{
+	struct asked_traces *a = arg;
+
+	(void)kind;
+	if (!strcmp(name, "id") && value)
+		a->id = value;
+	else if (!strcmp(name, "events") && value && !strcmp(value, "yes"))
+		a->events = true;
+	else
+		a->wrong = "only live traces can be chosen by more than id; say live=yes, and see "
+			   "docs/control-api.md";
+	return a->wrong ? MHD_NO : MHD_YES;
+}
+
 static enum MHD_Result serve_traces(struct mr_child *c, struct MHD_Connection *http)
 {
-	const char *id = MHD_lookup_connection_value(http, MHD_GET_ARGUMENT_KIND, "id");
-	json_t *o = mr_json_traces(c, id);
+	struct asked_traces a = { 0 };
+	json_t *o;
 
-	if (id && o && !json_array_size(json_object_get(o, "traces"))) {
+	if (MHD_lookup_connection_value(http, MHD_GET_ARGUMENT_KIND, "live"))
+		return stream_conns(c, http, true);
+	MHD_get_connection_values(http, MHD_GET_ARGUMENT_KIND, take_trace_parameter, &a);
+	if (a.wrong)
+		return reply_error(http, MHD_HTTP_BAD_REQUEST, a.wrong);
+	o = mr_json_traces(c, a.id, a.events);
+	if (a.id && o && !json_array_size(json_object_get(o, "traces"))) {
 		json_decref(o);
 		return reply_error(http, MHD_HTTP_BAD_REQUEST,
 				   "id: there is no such trace (any more); /v1/traces lists them");

@@ -42,8 +42,9 @@ json_t *mr_json_blocks(struct mr_child *c);
 const char *mr_guard_stat_name(enum mr_guard_stat s);
 const char *mr_guard_stat_words(enum mr_guard_stat s);
 
-/** mr_json_traces() - all of them, or, with its events, that of @id; @id NULL: all */
-json_t *mr_json_traces(struct mr_child *c, const char *id);
+/** mr_json_traces() - archived ones: all, or, @id not NULL, that one; with @events or @id: events,
+ * too */
+json_t *mr_json_traces(struct mr_child *c, const char *id, bool events);
 
 /** mr_metrics_text() - Prometheus text format, to be freed, or NULL */
 char *mr_metrics_text(struct mr_child *c, size_t *bytes);

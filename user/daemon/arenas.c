@@ -55,12 +55,19 @@ void mr_arena_each(const struct mr_lane *l, enum mr_arena_area area, uint32_t fi
 	}
 }
 
+bool mr_arena_part(const struct mr_lane *l, enum mr_arena_area area, uint32_t index, size_t offset,
+		   void *out, size_t bytes)
+{
+	const struct mr_arena_area_record *r = &l->layout.area[area];
+	off_t at = (off_t)(r->offset + (uint64_t)index * r->record_bytes + offset);
+
+	return index < r->count && offset <= r->record_bytes && bytes <= r->record_bytes - offset &&
+	       pread(l->arena_reader, out, bytes, at) == (ssize_t)bytes;
+}
+
 bool mr_arena_one(const struct mr_lane *l, enum mr_arena_area area, uint32_t index, void *record,
 		  size_t bytes)
 {
-	const struct mr_arena_area_record *r = &l->layout.area[area];
-	off_t at = (off_t)(r->offset + (uint64_t)index * r->record_bytes);
-
-	return index < r->count && r->record_bytes == bytes &&
-	       pread(l->arena_reader, record, bytes, at) == (ssize_t)bytes;
+	return l->layout.area[area].record_bytes == bytes &&
+	       mr_arena_part(l, area, index, 0, record, bytes);
 }

@@ -34,4 +34,8 @@ void mr_arena_each(const struct mr_lane *l, enum mr_arena_area area, uint32_t fi
 bool mr_arena_one(const struct mr_lane *l, enum mr_arena_area area, uint32_t index, void *record,
 		  size_t bytes);
 
+/** mr_arena_part() - the same of @bytes at @offset of a record; false: not all of them are in it */
+bool mr_arena_part(const struct mr_lane *l, enum mr_arena_area area, uint32_t index, size_t offset,
+		   void *out, size_t bytes);
+
 #endif

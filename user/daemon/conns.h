@@ -6,7 +6,7 @@
  *   walk  (conns_walk.c)   kind by kind, lane by lane, index by index: a buffer of records is
  *                          copied out of an arena, those that the query wants are printed into a
  *                          buffer of text, and HTTP takes that away piece by piece
- *   rows  (conns_rows.c)   what is told of a record
+ *   rows  (conns_rows.c)   what is told of a record; of GET /v1/traces?live=yes its trace instead
  *
  * The walk holds two buffers and a cursor, however many connections there are, and does a bounded
  * part of its work at a time: supervision and other clients have their turn in between.
@@ -56,6 +56,10 @@ struct mr_conns_query {
 	uint32_t min_idle_ms;
 	uint32_t min_retransmits;
 	uint64_t fields; /* bits of the table of rows, in its order; 0: all */
+	/* of GET /v1/traces?live=yes */
+	bool traces;	     /* their traces, not their figures */
+	bool events;	     /* each event, too */
+	uint32_t min_events; /* so many are noted */
 	/* cursor */
 	uint32_t after_lane;
 	uint32_t after_kind;
@@ -64,6 +68,9 @@ struct mr_conns_query {
 
 /** mr_conns_query_init() - everything, up to the default limit */
 void mr_conns_query_init(struct mr_conns_query *q);
+
+/** mr_conns_query_traces() - the same of traces: all in which something is noted */
+void mr_conns_query_traces(struct mr_conns_query *q);
 
 /**
  * mr_conns_query_set() - one parameter of a request

@@ -229,6 +229,34 @@ static const char *set_format(const struct mr_child *c, struct mr_conns_query *q
 	return "format: give json, lines or tsv";
 }
 
+static bool parse_flag(const char *text, bool *flag)
+{
+	*flag = !strcmp(text, "yes");
+	return *flag || !strcmp(text, "no");
+}
+
+/* Read before all others, as it decides what they mean. */
+static const char *set_live(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	(void)c;
+	(void)q;
+	return strcmp(text, "yes") ? "live: give yes, or leave it out" : NULL;
+}
+
+static const char *set_events(const struct mr_child *c, struct mr_conns_query *q, const char *text)
+{
+	(void)c;
+	return parse_flag(text, &q->events) ? NULL : "events: give yes or no";
+}
+
+static const char *set_min_events(const struct mr_child *c, struct mr_conns_query *q,
+				  const char *text)
+{
+	(void)c;
+	return mr_api_number(text, 0, UINT32_MAX, &q->min_events) ? NULL
+								  : "min_events: give 0 or more";
+}
+
 static const char *set_after(const struct mr_child *c, struct mr_conns_query *q, const char *text)
 {
 	char rest;
@@ -240,27 +268,37 @@ static const char *set_after(const struct mr_child *c, struct mr_conns_query *q,
 	return NULL;
 }
 
+enum {
+	OF_CONNS = 1 << 0,
+	OF_TRACES = 1 << 1,
+	OF_BOTH = OF_CONNS | OF_TRACES,
+};
+
 static const struct {
 	const char *name;
 	const char *(*set)(const struct mr_child *c, struct mr_conns_query *q, const char *text);
+	unsigned int of;
 } parameters[] = {
-	{ "lane", set_lane },
-	{ "limit", set_limit },
-	{ "after", set_after },
-	{ "state", set_state },
-	{ "port", set_port },
-	{ "remote_port", set_remote_port },
-	{ "address", set_address },
-	{ "local", set_local },
-	{ "remote", set_remote },
-	{ "rule", set_rule },
-	{ "id", set_id },
-	{ "min_age_ms", set_min_age },
-	{ "max_age_ms", set_max_age },
-	{ "min_idle_ms", set_min_idle },
-	{ "min_retransmits", set_min_retransmits },
-	{ "fields", set_fields },
-	{ "format", set_format },
+	{ "lane", set_lane, OF_BOTH },
+	{ "limit", set_limit, OF_BOTH },
+	{ "after", set_after, OF_BOTH },
+	{ "state", set_state, OF_BOTH },
+	{ "port", set_port, OF_BOTH },
+	{ "remote_port", set_remote_port, OF_BOTH },
+	{ "address", set_address, OF_BOTH },
+	{ "local", set_local, OF_BOTH },
+	{ "remote", set_remote, OF_BOTH },
+	{ "rule", set_rule, OF_BOTH },
+	{ "id", set_id, OF_BOTH },
+	{ "min_age_ms", set_min_age, OF_BOTH },
+	{ "max_age_ms", set_max_age, OF_BOTH },
+	{ "min_idle_ms", set_min_idle, OF_BOTH },
+	{ "min_retransmits", set_min_retransmits, OF_BOTH },
+	{ "fields", set_fields, OF_CONNS },
+	{ "format", set_format, OF_CONNS },
+	{ "live", set_live, OF_TRACES },
+	{ "events", set_events, OF_TRACES },
+	{ "min_events", set_min_events, OF_TRACES },
 };
 
 void mr_conns_query_init(struct mr_conns_query *q)
@@ -270,11 +308,20 @@ void mr_conns_query_init(struct mr_conns_query *q)
 	};
 }
 
+void mr_conns_query_traces(struct mr_conns_query *q)
+{
+	mr_conns_query_init(q);
+	q->traces = true;
+	q->min_events = 1;
+}
+
 const char *mr_conns_query_set(const struct mr_child *c, struct mr_conns_query *q, const char *name,
 			       const char *value)
 {
+	unsigned int of = q->traces ? OF_TRACES : OF_CONNS;
+
 	for (size_t i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++)
-		if (!strcmp(parameters[i].name, name))
+		if (parameters[i].of & of && !strcmp(parameters[i].name, name))
 			return parameters[i].set(c, q, value);
 	return "there is no such parameter; docs/control-api.md has them";
 }

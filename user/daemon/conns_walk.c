@@ -13,11 +13,13 @@
 
 #include "user/daemon/arenas.h"
 #include "user/daemon/conns.h"
+#include "user/daemon/traces.h"
 
 enum {
 	RECORDS_BYTES = 65536,
 	TEXT_BYTES = 65536,
 	STEPS_AT_ONCE = 16, /* buffers of records that are searched for a row before others' turn */
+	TRACE_STEPS_AT_ONCE = 2, /* each of whose records takes several reads */
 	N_KINDS = 3,
 };
 
@@ -35,11 +37,12 @@ struct mr_conns_walk {
 	struct mr_conns_row row;
 	unsigned int kind; /* in kinds[]; N_KINDS: all are done */
 	uint32_t lane;
-	uint32_t index;	   /* of the next record */
-	uint32_t n;	   /* rows so far */
-	bool begun, ended; /* head and tail are written */
-	bool first;	   /* the next row is the first of its list */
-	bool full;	   /* the limit is reached, and there are more */
+	uint32_t index;	       /* of the next record */
+	uint32_t n;	       /* rows so far */
+	bool begun, ended;     /* head and tail are written */
+	bool first;	       /* the next row is the first of its list */
+	bool full;	       /* the limit is reached, and there are more */
+	struct mr_trace trace; /* of the row, when traces are told */
 	/* records copied, not looked at yet: of @index on */
 	uint32_t at, n_records;
 	uint64_t records[RECORDS_BYTES / sizeof(uint64_t)];
@@ -65,7 +68,7 @@ static void put(struct mr_out *o, const char *fmt, ...)
 static void put_head(struct mr_conns_walk *w, struct mr_out *o)
 {
 	if (w->q.format == MR_CONNS_JSON) {
-		put(o, "{\"v\":1,\"%s\":[", kinds[0].name);
+		put(o, "{\"v\":1,\"%s\":[", w->q.traces ? "traces" : kinds[0].name);
 	} else if (w->q.format == MR_CONNS_TSV) {
 		mr_conns_titles_put(o, w->q.fields);
 		put(o, "\n");
@@ -90,13 +93,35 @@ static void put_tail(struct mr_conns_walk *w, struct mr_out *o)
 	w->ended = true;
 }
 
+static void put_trace(struct mr_conns_walk *w, struct mr_out *o)
+{
+	struct mr_trace_telling telling = {
+		.c = w->row.c,
+		.lane = w->lane,
+		.now_ms = w->row.now_ms,
+		.events = w->q.events,
+		.state = w->row.state,
+	};
+	json_t *trace = mr_trace_json(&telling, &w->trace);
+	size_t room = (size_t)(o->end - o->at), n = json_dumpb(trace, o->at, room, JSON_COMPACT);
+
+	if (n && n <= room)
+		o->at += n;
+	else
+		o->cut = true;
+	json_decref(trace);
+}
+
 static void put_row(struct mr_conns_walk *w, struct mr_out *o)
 {
 	char *before = o->at;
 
 	if (w->q.format == MR_CONNS_JSON)
 		put(o, w->first ? "\n" : ",\n");
-	mr_conns_row_put(o, &w->row, w->q.fields);
+	if (w->q.traces)
+		put_trace(w, o);
+	else
+		mr_conns_row_put(o, &w->row, w->q.fields);
 	if (w->q.format != MR_CONNS_JSON)
 		put(o, "\n");
 	w->first = false;
@@ -144,7 +169,8 @@ static void next_area(struct mr_conns_walk *w, struct mr_out *o)
 		return;
 	}
 	w->lane = 0;
-	if (++w->kind == N_KINDS)
+	w->kind = w->q.traces ? N_KINDS : w->kind + 1;
+	if (w->kind == N_KINDS)
 		return;
 	if (w->q.format == MR_CONNS_JSON)
 		put(o, "],\"%s\":[", kinds[w->kind].name);
@@ -152,12 +178,23 @@ static void next_area(struct mr_conns_walk *w, struct mr_out *o)
 	start_lane(w);
 }
 
+/* The trace of a connection, if enough is noted; it is read anew, as a whole. */
+static bool trace_wanted(struct mr_conns_walk *w)
+{
+	const struct mr_conn *c = w->row.conn;
+
+	if (w->q.min_events && c->active == MR_NONE)
+		return false;
+	return mr_trace_live(&w->row.c->d->lanes[w->lane], w->index, &w->trace) &&
+	       w->trace.generation == c->generation && w->trace.n_total >= w->q.min_events;
+}
+
 /* Look at the record in hand. Returns false when the limit is reached. */
 static bool look(struct mr_conns_walk *w, struct mr_out *o, uint32_t record_bytes)
 {
 	w->row.index = w->index;
 	if (mr_conns_row_set(&w->row, (const char *)w->records + (size_t)w->at * record_bytes) &&
-	    mr_conns_wanted(&w->q, &w->row)) {
+	    mr_conns_wanted(&w->q, &w->row) && (!w->q.traces || trace_wanted(w))) {
 		if (w->n == w->q.limit) {
 			w->full = true;
 			return false;
@@ -202,9 +239,11 @@ static void fill(struct mr_conns_walk *w)
 		.json = w->q.format != MR_CONNS_TSV,
 	};
 
+	int steps = w->q.traces ? TRACE_STEPS_AT_ONCE : STEPS_AT_ONCE;
+
 	if (!w->begun)
 		put_head(w, &o);
-	for (int step = 0; step < STEPS_AT_ONCE && o.end - o.at > MR_CONNS_ROW; step++) {
+	for (int step = 0; step < steps && o.end - o.at > MR_CONNS_ROW; step++) {
 		bool done = w->kind == N_KINDS;
 
 		if (!done && w->at < w->n_records)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GET /v1/traces: what happened to connections that met a timeout or a reset, out of the lanes'
- * arenas. Records are copies; nothing in them is followed, and every number is bounded.
+ * What is told of a trace, archived or of a connection that stands. Records are copies; nothing in
+ * them is followed, and every number is bounded.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,12 +9,11 @@
 
 #include "user/daemon/api.h"
 #include "user/daemon/arenas.h"
+#include "user/daemon/traces.h"
 
 struct walk {
-	struct mr_child *c;
-	uint32_t lane;
-	uint32_t now_ms;
-	const char *id; /* the one that is wanted, with its events; NULL: all, without */
+	struct mr_trace_telling telling;
+	const char *id; /* the one that is wanted; NULL: all */
 	json_t *traces;
 };
 
@@ -43,18 +42,18 @@ static const char *word_of(const char *const *words, uint32_t n, uint32_t i)
 }
 
 /* The lane's clock is CLOCK_MONOTONIC in ms, modulo 2^32. */
-static uint32_t ago(const struct walk *w, uint32_t then)
+static uint32_t ago(const struct mr_trace_telling *t, uint32_t then)
 {
-	uint32_t d = w->now_ms - then;
+	uint32_t d = t->now_ms - then;
 
 	return d > INT32_MAX ? 0 : d;
 }
 
-static json_t *event(const struct walk *w, const struct mr_trace_event *e)
+static json_t *event(const struct mr_trace_telling *t, const struct mr_trace_event *e)
 {
 	json_t *o = json_object();
 
-	set(o, "ago_ms", ago(w, e->time_ms));
+	set(o, "ago_ms", ago(t, e->time_ms));
 	json_object_set_new(o, "event",
 			    json_string(word_of(kind_names, MR_TRACE_KIND_COUNT, e->kind)));
 	json_object_set_new(o, "state",
@@ -80,7 +79,7 @@ static uint32_t events_of(const struct mr_trace *r)
 }
 
 /* What the last event says of the connection. */
-static void put_last(const struct walk *w, json_t *o, const struct mr_trace *r)
+static void put_last(const struct mr_trace_telling *t, json_t *o, const struct mr_trace *r)
 {
 	uint32_t n = events_of(r);
 	const struct mr_trace_event *e = &r->event[n ? n - 1 : 0];
@@ -93,17 +92,24 @@ static void put_last(const struct walk *w, json_t *o, const struct mr_trace *r)
 		closed ? json_string(word_of(close_names, MR_CLOSE_REASON_COUNT, e->detail))
 		       : json_null());
 	json_object_set_new(o, "last_ago_ms",
-			    n ? json_integer((json_int_t)ago(w, e->time_ms)) : json_null());
+			    n ? json_integer((json_int_t)ago(t, e->time_ms)) : json_null());
 }
 
-static json_t *trace(const struct walk *w, const struct mr_trace *r, const char *id)
+const char *mr_trace_id(const struct mr_trace_telling *t, uint32_t number, char out[MR_TRACE_ID])
 {
-	const struct mr_daemon *d = w->c->d;
-	const struct mr_lane *lane = &d->lanes[w->lane];
-	json_t *o = json_object(), *events;
+	const struct mr_lane *lane = &t->c->d->lanes[t->lane];
+
+	snprintf(out, MR_TRACE_ID, "%s:%" PRIu32 ":%" PRIu32, mr_lane_link(t->c->d, lane)->name,
+		 lane->index, number);
+	return out;
+}
+
+static void put_who(const struct mr_trace_telling *t, json_t *o, const struct mr_trace *r)
+{
+	const struct mr_daemon *d = t->c->d;
+	const struct mr_lane *lane = &d->lanes[t->lane];
 	char text[64];
 
-	json_object_set_new(o, "id", json_string(id));
 	json_object_set_new(o, "interface", json_string(mr_lane_link(d, lane)->name));
 	set(o, "queue", lane->index);
 	snprintf(text, sizeof(text), "%" PRIu32 ".%" PRIu32, r->conn, r->generation);
@@ -116,43 +122,61 @@ static json_t *trace(const struct walk *w, const struct mr_trace *r, const char 
 			    r->rule < d->settings.n_rules
 				    ? json_string(d->settings.rules[r->rule].lane.name)
 				    : json_null());
-	put_last(w, o, r);
+	json_object_set_new(o, "state",
+			    t->state < 0 ? json_null()
+					 : json_string(word_of(state_names, MR_TCP_STATE_COUNT,
+							       (uint32_t)t->state)));
+}
+
+json_t *mr_trace_json(const struct mr_trace_telling *t, const struct mr_trace *r)
+{
+	json_t *o = json_object(), *events;
+	char id[MR_TRACE_ID];
+
+	json_object_set_new(o, "id",
+			    r->number ? json_string(mr_trace_id(t, r->number, id)) : json_null());
+	put_who(t, o, r);
+	put_last(t, o, r);
 	set(o, "events_total", r->n_total);
-	if (!w->id)
+	if (!t->events)
 		return o;
 	events = json_array();
 	for (uint32_t i = 0; i < events_of(r); i++)
-		json_array_append_new(events, event(w, &r->event[i]));
+		json_array_append_new(events, event(t, &r->event[i]));
 	json_object_set_new(o, "events", events);
 	return o;
 }
 
+/* What was copied with others says only whether there is one. */
 static bool put_record(void *arg, uint32_t index, const void *record)
 {
-	const struct mr_trace *r = record;
+	const struct mr_trace *seen = record;
 	struct walk *w = arg;
-	char id[80];
+	struct mr_trace r;
+	char id[MR_TRACE_ID];
 
-	if (!r->number || r->number % MR_TRACES != index)
+	if (!seen->number ||
+	    !mr_trace_archived(&w->telling.c->d->lanes[w->telling.lane], index, &r))
 		return true;
-	snprintf(id, sizeof(id), "%s:%" PRIu32 ":%" PRIu32,
-		 mr_lane_link(w->c->d, &w->c->d->lanes[w->lane])->name,
-		 w->c->d->lanes[w->lane].index, r->number);
-	if (!w->id || !strcmp(w->id, id))
-		json_array_append_new(w->traces, trace(w, r, id));
+	if (!w->id || !strcmp(w->id, mr_trace_id(&w->telling, r.number, id)))
+		json_array_append_new(w->traces, mr_trace_json(&w->telling, &r));
 	return true;
 }
 
-json_t *mr_json_traces(struct mr_child *c, const char *id)
+json_t *mr_json_traces(struct mr_child *c, const char *id, bool events)
 {
 	struct walk w = {
-		.c = c,
-		.now_ms = (uint32_t)(mr_now_ns() / 1000000),
+		.telling = {
+			.c = c,
+			.now_ms = (uint32_t)(mr_now_ns() / 1000000),
+			.events = events || id,
+			.state = -1,
+		},
 		.id = id,
 		.traces = json_array(),
 	};
 
-	for (w.lane = 0; w.lane < c->d->n_lanes; w.lane++)
-		mr_arena_each(&c->d->lanes[w.lane], MR_AREA_TRACES, 0, put_record, &w);
-	return json_pack("{s:i, s:o}", "v", 1, "traces", w.traces);
+	for (; w.telling.lane < c->d->n_lanes; w.telling.lane++)
+		mr_arena_each(&c->d->lanes[w.telling.lane], MR_AREA_TRACES, 0, put_record, &w);
+	return json_pack("{s:i, s:o, s:n}", "v", 1, "traces", w.traces, "next");
 }

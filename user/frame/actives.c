@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "user/frame/actives.h"
 
+#include <stddef.h>
+#include <string.h>
+
 void mr_actives_init(struct mr_actives *a, struct mr_active *records, uint32_t count,
 		     struct mr_conn *conns)
 {
@@ -44,14 +47,11 @@ struct mr_active *mr_active_take(struct mr_actives *a, struct mr_conn *c)
 	} else { /* there is one for each connection */
 		r = &a->record[a->used++];
 	}
-	*r = (struct mr_active){
-		.owner = (uint32_t)(c - a->conns),
-		.next_free = MR_NONE,
-		.lost_next = MR_NONE,
-		.sack_hint = MR_NONE,
-		.time_head = MR_NONE,
-		.time_tail = MR_NONE,
-	};
+	mr_trace_write(&r->trace_writes);
+	memset(r, 0, offsetof(struct mr_active, trace_writes)); /* who reads needs that to go on */
+	r->owner = (uint32_t)(c - a->conns);
+	r->next_free = r->lost_next = r->sack_hint = r->time_head = r->time_tail = MR_NONE;
+	mr_trace_written(&r->trace_writes);
 	c->active = (uint32_t)(r - a->record);
 	a->n_taken++;
 	return r;

@@ -33,7 +33,8 @@ uint32_t mr_traces_put(struct mr_traces *r, uint32_t number, uint32_t index,
 	if (!number) /* after 2^32 of them */
 		number = r->last = 1;
 	out = &r->record[number % r->count];
-	__atomic_store_n(&out->number, 0, __ATOMIC_RELEASE);
+	mr_trace_write(&out->writes);
+	out->number = number;
 	out->conn = index;
 	out->generation = c->generation;
 	out->rule = c->rule;
@@ -42,6 +43,6 @@ uint32_t mr_traces_put(struct mr_traces *r, uint32_t number, uint32_t index,
 	out->local_port = c->local_port;
 	out->remote_port = c->remote_port;
 	copy_events(out, a);
-	__atomic_store_n(&out->number, number, __ATOMIC_RELEASE);
+	mr_trace_written(&out->writes);
 	return number;
 }

@@ -24,6 +24,7 @@ void mr_trace(struct mr_tcp *t, struct mr_conn *c, enum mr_trace_kind kind, uint
 		return;
 	if (!a)
 		a = mr_active_of(t, c);
+	mr_trace_write(&a->trace_writes);
 	a->trace[a->n_traced++ % MR_TRACE_EVENTS] = (struct mr_trace_event){
 		.time_ms = t->now_ms,
 		.kind = (uint8_t)kind,
@@ -32,6 +33,7 @@ void mr_trace(struct mr_tcp *t, struct mr_conn *c, enum mr_trace_kind kind, uint
 		.value = value,
 		.sent = c->snd_una - c->iss,
 	};
+	mr_trace_written(&a->trace_writes);
 	if (t->traces && (a->trace_number || is_archived(kind)))
 		a->trace_number = mr_traces_put(t->traces, a->trace_number, a->owner, c, a);
 }
