@@ -425,6 +425,31 @@ struct mr_active {
 	uint32_t user_timeout_ms; /* the application's own, 0: the lane's. Never given back while
 				     set */
 
+	/* nearly always zero, and looked at for nearly every segment: two words and one */
+	union {
+		struct {
+			uint32_t lost;	       /* bytes of frames marked MR_FRAME_LOST */
+			uint16_t mss_most;     /* what was agreed on, when snd_mss is less; 0: it is
+						  not */
+			uint8_t urgent;	       /* MR_URGENT_IN, ... */
+			uint8_t n_gap;	       /* blocks that stand in `gap` */
+			struct mr_block dsack; /* to be reported once (RFC 2883), empty: none */
+		};
+		uint64_t unusual[2]; /* see mr_active_is_usual() */
+	};
+	union {
+		struct {
+			uint16_t big_len;     /* a segment that would be the largest acknowledged,
+						 and waits for that; 0: none */
+			uint16_t claimed_mtu; /* by a router, not believed yet (RFC 5927 7.2); 0:
+						 none */
+			uint16_t probe_len;   /* of a probe in flight; 0: none is */
+			uint8_t timeouts;     /* in succession */
+			uint8_t tlp_is_out; /* a tail probe (RFC 8985) that is not accounted for */
+		};
+		uint64_t unproved; /* what an ACK may prove */
+	};
+
 	uint32_t small_end; /* the byte behind the last segment sent that was short (Minshall) */
 	uint8_t has_small;  /* there was one */
 
@@ -452,7 +477,6 @@ struct mr_active {
 	/* loss recovery: scoreboard */
 	uint32_t sacked;    /* bytes of frames marked MR_FRAME_SACKED */
 	uint32_t n_sacked;  /* how many they are */
-	uint32_t lost;	    /* bytes of frames marked MR_FRAME_LOST */
 	uint32_t lost_next; /* none before this frame is marked so */
 	uint32_t sack_hint; /* frame at the last block's left edge */
 	uint32_t time_head; /* sent, not lost, not acknowledged; by transmission time */
@@ -473,7 +497,6 @@ struct mr_active {
 	uint8_t rack_has_round;
 	uint8_t rack_mult; /* of the reordering window, less one */
 	uint8_t rack_persist;
-	uint8_t tlp_is_out;
 	uint8_t tlp_is_retrans;
 	uint8_t timer; /* enum mr_timer_kind of MR_DEADLINE_RETRANSMIT */
 	/* PRR (RFC 6937) */
@@ -494,35 +517,27 @@ struct mr_active {
 	/* urgent text (RFC 9293 3.8.5) */
 	uint32_t rcv_up; /* the byte behind the peer's urgent text */
 	uint32_t snd_up; /* the byte behind ours */
-	uint8_t urgent;	 /* MR_URGENT_IN, ... */
 
 	/* received: gaps */
-	uint8_t n_gap;			   /* blocks that stand in `gap` */
 	uint8_t n_untold;		   /* the first of them: changed, and in no ACK yet */
 	uint16_t ooo_runs;		   /* of text out of order, without a gap in them */
 	struct mr_block gap[MR_SACK_RUNS]; /* the one received last is first (RFC 2018 4) */
-	struct mr_block dsack;		   /* to be reported once (RFC 2883), empty: none */
 	uint32_t ooo_tail;		   /* last frame, while mr_conn.ooo_head is one */
 	uint32_t ooo_frames;		   /* how many there are */
 
 	/* path: sizes are payload bytes of a segment, as snd_mss */
-	uint16_t mss_most;    /* what was agreed on, when snd_mss is less; 0: it is not */
-	uint16_t mss_local;   /* what our own interface and route take, when less; 0: they do not */
-	uint16_t mss_bad;     /* the smallest that did not pass; 0: none is known */
-	uint16_t mss_acked;   /* the largest that was acknowledged */
-	uint16_t big_len;     /* a segment that would be larger, and waits for its ACK; 0: none */
-	uint16_t claimed_mtu; /* by a router, not believed yet (RFC 5927 7.2); 0: none */
-	uint16_t probe_len;   /* of a probe in flight; 0: none is */
-	uint8_t probe_tries;  /* probes that said nothing */
-	uint8_t timeouts;     /* in succession */
+	uint16_t mss_local;  /* what our own interface and route take, when less; 0: they do not */
+	uint16_t mss_bad;    /* the smallest that did not pass; 0: none is known */
+	uint16_t mss_acked;  /* the largest that was acknowledged */
+	uint8_t probe_tries; /* probes that said nothing */
 	uint32_t big_end;
 	uint32_t claimed_seq;
 	uint32_t probe_seq;
 	uint32_t path_ms; /* no probe before; 0: now */
 
 	/* receive window */
-	uint32_t rcv_limit; /* bytes that may stand unread or offered; 0: not grown yet */
-	uint32_t rcv_rtt_us;
+	uint32_t rcv_limit;    /* bytes that may stand unread or offered; 0: not grown yet */
+	uint32_t rcv_rtt_us;   /* 0: no full segment was seen */
 	uint32_t rcv_rtt_edge; /* without timestamps: a round trip is over when this arrived */
 	uint32_t rcv_rtt_start_us;
 	uint32_t taken;	       /* by the application since taken_us */

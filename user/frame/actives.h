@@ -61,4 +61,10 @@ static inline struct mr_active *mr_active_peek(const struct mr_actives *a, const
 	return c->active == MR_NONE ? NULL : &a->record[c->active];
 }
 
+/** mr_active_is_usual() - sizes are as agreed on, nothing is lost, urgent or to be reported */
+static inline bool mr_active_is_usual(const struct mr_active *a)
+{
+	return !(a->unusual[0] | a->unusual[1]);
+}
+
 #endif

@@ -85,7 +85,6 @@ struct mr_lane {
 	struct mr_table table;
 	struct mr_wheel wheel;
 	struct mr_siphash_key hash_key;
-	struct known_flows known;
 	uint64_t now_ns;
 
 	/* connection blocks and records */
@@ -171,6 +170,7 @@ struct mr_lane {
 	uint32_t n_addresses;
 	struct mr_own_address address[MR_OWN_ADDRESSES];
 
+	struct known_flows known;
 	uint64_t statistics_ns;	 /* when XDP_STATISTICS was read */
 	uint64_t limbo_until_ns; /* until when frames of a dead worker may still complete */
 };

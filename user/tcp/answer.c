@@ -19,19 +19,18 @@ static inline bool is_answer(const struct mr_tcp *t, const struct mr_conn *c,
 
 	if (c->tx_next == MR_NONE || c->tx_next != c->tx_head || c->tx_head != c->tx_tail ||
 	    c->snd_una != c->snd_nxt || c->state != MR_ESTABLISHED ||
-	    (c->flags & (UNUSUAL | MR_CONN_TIMESTAMPS)) != MR_CONN_TIMESTAMPS || !a || a->lost ||
-	    a->mss_most || a->n_gap || a->dsack.left != a->dsack.right || a->urgent ||
-	    mr_cc_of(c)->pacing_rate)
+	    (c->flags & (UNUSUAL | MR_CONN_TIMESTAMPS)) != MR_CONN_TIMESTAMPS || !a ||
+	    !mr_active_is_usual(a) || mr_cc_of(c)->pacing_rate)
 		return false;
 	r = &t->frames->record[c->tx_head];
 	return r->len && r->len <= c->snd_mss && r->len <= c->cwnd && r->len <= c->snd_wnd &&
 	       !r->in_tx && !r->sends && !r->marks;
 }
 
-static inline void fill(struct mr_tcp *t, struct mr_conn *c, const struct mr_frame *r,
-			struct mr_plain_out *out)
+static inline void fill(struct mr_tcp *t, struct mr_conn *c, const struct mr_active *a,
+			const struct mr_frame *r, struct mr_plain_out *out)
 {
-	c->rcv_wnd = mr_tcp_select_window(t, c);
+	c->rcv_wnd = mr_tcp_window_of(t, c, a);
 	out->seq = r->seq;
 	out->ack = c->rcv_nxt;
 	out->wnd = (uint16_t)(c->rcv_wnd >> c->rcv_shift);
@@ -64,7 +63,7 @@ static inline void note_text(struct mr_tcp *t, struct mr_conn *c, struct mr_acti
 }
 
 /* Is an answer all that waits? Then it left, or SEND_LIMITED says that there was no room. */
-bool mr_tcp_answer(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
+inline bool mr_tcp_answer(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 {
 	struct mr_plain_out out;
 	struct mr_frame *r;
@@ -74,7 +73,7 @@ bool mr_tcp_answer(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 	if (c->cwnd > (uint32_t)MR_INITIAL_SEGMENTS * c->snd_mss)
 		mr_cwv_sending_begins(t, c);
 	r = &t->frames->record[c->tx_head];
-	fill(t, c, r, &out);
+	fill(t, c, a, r, &out);
 	if (!t->ops->answer(t, c, c->tx_head, &out)) {
 		c->flags |= MR_CONN_SEND_LIMITED;
 		return true;

@@ -14,7 +14,7 @@ const struct mr_cc *const mr_cc_table[MR_CC_COUNT] = {
  * In slow start the window may reach twice what a round trip had on its way at its fullest, as
  * Linux's tcp_is_cwnd_limited(): what is left when the round's last ACKs come says nothing.
  */
-bool mr_cwv_is_limited(const struct mr_conn *c, struct mr_active *a, uint32_t flight)
+inline bool mr_cwv_is_limited(const struct mr_conn *c, struct mr_active *a, uint32_t flight)
 {
 	uint32_t most = flight;
 

@@ -75,12 +75,27 @@ struct mr_cc {
 	uint64_t (*pacing_rate)(const struct mr_conn *c, const struct mr_active *a);
 };
 
+extern const struct mr_cc mr_cc_cubic;
 extern const struct mr_cc *const mr_cc_table[MR_CC_COUNT];
 
 /** mr_cc_of() - the connection's algorithm */
 static inline const struct mr_cc *mr_cc_of(const struct mr_conn *c)
 {
 	return mr_cc_table[c->cc < MR_CC_COUNT ? c->cc : 0];
+}
+
+/**
+ * mr_cc_acked() - @cc->acked(), for the acknowledgments that most connections get
+ *
+ * The window was not used, and no reduction is behind: CUBIC notes the time alone.
+ */
+static inline void mr_cc_acked(const struct mr_cc *cc, struct mr_tcp *t, struct mr_conn *c,
+			       struct mr_active *a, const struct mr_cc_ack *ack)
+{
+	if (cc == &mr_cc_cubic && !ack->limited && !a->cc.cubic.epoch.start_ms)
+		a->cc.cubic.last_ms = t->now_ms;
+	else
+		cc->acked(t, c, a, ack);
 }
 
 /** mr_cc_initial_window() - RFC 6928 2, and one segment after a lost SYN (RFC 5681 3.1) */
@@ -120,7 +135,6 @@ bool mr_cwv_is_limited(const struct mr_conn *c, struct mr_active *a, uint32_t fl
  */
 void mr_cwv_sending_begins(struct mr_tcp *t, struct mr_conn *c);
 
-extern const struct mr_cc mr_cc_cubic;
 extern const struct mr_cc mr_cc_newreno;
 extern const struct mr_cc mr_cc_dctcp;
 extern const struct mr_cc mr_cc_bbr;

@@ -105,6 +105,19 @@ bool mr_tcp_answer(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a);
 
 /* window.c */
 uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c);
+uint32_t mr_tcp_window_of(struct mr_tcp *t, struct mr_conn *c, const struct mr_active *a);
+
+enum {
+	MR_RECEIVE_START = 64 << 10, /* window before the application has shown that it reads */
+};
+
+/* A connection that reads what comes and never needed more than the start, most of which is offered
+ * still: there is nothing to note when it reads, and no window to open. */
+static inline bool mr_window_is_at_rest(const struct mr_conn *c, const struct mr_active *a)
+{
+	return a && !(a->rcv_limit | a->rcv_rtt_us) && !c->rx_bytes &&
+	       c->rcv_wnd > MR_RECEIVE_START / 2;
+}
 void mr_window_text_arrived(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
 void mr_window_taken(struct mr_tcp *t, struct mr_conn *c, uint32_t n);
 
@@ -255,7 +268,7 @@ static inline void mr_path_sent(struct mr_active *a, uint32_t len, uint32_t end)
 /* snd_una moved on. */
 static inline void mr_path_acked(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a)
 {
-	if (a->timeouts || a->big_len || a->claimed_mtu || a->probe_len)
+	if (a->unproved)
 		mr_path_note_acked(t, c, a);
 }
 

@@ -36,12 +36,12 @@ static inline bool acks_all(const struct mr_tcp *t, const struct mr_conn *c,
 	return seg->ack == c->snd_nxt && c->tx_head != MR_NONE && c->tx_head == c->tx_tail &&
 	       c->tx_next == MR_NONE && r->sends == 1 && r->marks == MR_FRAME_TIMED &&
 	       r->seq + r->len == seg->ack && !a->tlp_is_out && c->flags & MR_CONN_RTT_RUNNING &&
-	       mr_seq_lt(c->rtt_seq, seg->ack) && !mr_cc_of(c)->pacing_rate;
+	       mr_seq_lt(c->rtt_seq, seg->ack);
 }
 
 /* What mr_tcp_acked() comes to for one frame, at half of its instructions. */
 static inline void take_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
-			    const struct mr_segment *seg)
+			    const struct mr_cc *cc, const struct mr_segment *seg)
 {
 	uint32_t bytes = c->tx_bytes;
 	struct mr_cc_ack ack = { .acked = bytes, .delivered = bytes, .flight = bytes };
@@ -57,12 +57,29 @@ static inline void take_ack(struct mr_tcp *t, struct mr_conn *c, struct mr_activ
 	mr_path_acked(t, c, a);
 	c->flags &= ~MR_CONN_RTT_RUNNING;
 	mr_rtt_sample(c, (uint32_t)t->now_us - c->rtt_start_us);
-	mr_cc_of(c)->acked(t, c, a, &ack);
+	mr_cc_acked(cc, t, c, a, &ack);
 	mr_timer_data_acked(t, c);
 }
 
-bool mr_tcp_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
+/* mr_tcp_update_send_window() for what acknowledges no less than ever, and without a probe. */
+static inline void take_window(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
+	uint32_t wnd = (uint32_t)seg->wnd << c->snd_shift;
+	uint32_t before = c->snd_wnd;
+
+	if (mr_seq_lt(seg->seq, c->snd_wl1) && c->snd_wl2 == seg->ack)
+		return;
+	c->snd_wnd = wnd;
+	c->snd_wl1 = seg->seq;
+	c->snd_wl2 = seg->ack;
+	c->max_snd_wnd = max_u32(c->max_snd_wnd, wnd);
+	if (wnd > before)
+		mr_tcp_want_output(t, c);
+}
+
+inline bool mr_tcp_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
+{
+	const struct mr_cc *cc;
 	struct mr_active *a;
 
 	if (!is_expected(t, c, seg))
@@ -72,12 +89,13 @@ bool mr_tcp_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segmen
 		if (!seg->len || (a && a->tlp_is_out))
 			return false;
 	} else {
-		if (!a || !acks_all(t, c, a, seg))
+		cc = mr_cc_of(c);
+		if (!a || cc->pacing_rate || !acks_all(t, c, a, seg))
 			return false;
 		a->used_ms = t->now_ms;
-		take_ack(t, c, a, seg);
+		take_ack(t, c, a, cc, seg);
 	}
-	mr_tcp_update_send_window(t, c, seg);
+	take_window(t, c, seg);
 	c->ts_recent = seg->options.ts_val;
 	mr_timer_segment_received(t, c);
 	t->stats->segments_in++;

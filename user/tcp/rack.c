@@ -87,15 +87,22 @@ void mr_frame_delivered(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a
 		update_newest(a, r, rtt);
 }
 
-/* mr_frame_delivered() for the only frame in flight, sent once, without pacing. Returns the sample.
+/*
+ * mr_frame_delivered() for the only frame in flight, sent once, without pacing. Whatever arrived
+ * before it was sent before it, so it is the newest, and the furthest. Returns the sample.
  */
-uint32_t mr_rack_answered(struct mr_tcp *t, struct mr_active *a, const struct mr_frame *r)
+inline uint32_t mr_rack_answered(struct mr_tcp *t, struct mr_active *a, const struct mr_frame *r)
 {
 	uint32_t rtt = max_u32((uint32_t)t->now_us - r->sent_us, 1);
+	uint32_t end = r->seq + r->len;
 
 	update_min_rtt(t, a, rtt);
-	detect_reordering(a, r);
-	update_newest(a, r, rtt);
+	a->rack_fack_known = 1;
+	a->rack_fack = end;
+	a->rack_valid = 1;
+	a->rack_sent_us = r->sent_us;
+	a->rack_end_seq = end;
+	a->rack_rtt_us = rtt;
 	return rtt;
 }
 

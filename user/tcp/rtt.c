@@ -6,7 +6,7 @@ enum {
 	CLOCK_GRANULARITY_US = 1000,
 };
 
-void mr_rtt_sample(struct mr_conn *c, uint32_t rtt_us)
+inline void mr_rtt_sample(struct mr_conn *c, uint32_t rtt_us)
 {
 	uint32_t rto_us;
 

@@ -75,7 +75,7 @@ void mr_scoreboard_sent(struct mr_tcp *t, struct mr_active *a, uint32_t frame)
 }
 
 /* The same for the first time, when nothing else is on its way. */
-void mr_scoreboard_sent_alone(struct mr_tcp *t, struct mr_active *a, uint32_t frame)
+inline void mr_scoreboard_sent_alone(struct mr_tcp *t, struct mr_active *a, uint32_t frame)
 {
 	struct mr_frame *r = &t->frames->record[frame];
 
@@ -179,7 +179,7 @@ void mr_scoreboard_split(struct mr_tcp *t, struct mr_active *a, uint32_t frame, 
 }
 
 /* All frames go at once. */
-void mr_scoreboard_clear(struct mr_active *a)
+inline void mr_scoreboard_clear(struct mr_active *a)
 {
 	a->sacked = 0;
 	a->n_sacked = 0;

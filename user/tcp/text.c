@@ -204,7 +204,8 @@ bool mr_tcp_held_was_read(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, u
 	c->rx_head = MR_NONE;
 	c->rx_tail = MR_NONE;
 	c->rx_bytes = 0;
-	mr_window_taken(t, c, n);
+	if (!mr_window_is_at_rest(c, mr_active_peek(t->actives, c)))
+		mr_window_taken(t, c, n);
 	return true;
 }
 

@@ -208,7 +208,7 @@ void mr_timer_data_sent(struct mr_tcp *t, struct mr_conn *c)
 }
 
 /* RFC 6298 5.2 and 5.3 */
-void mr_timer_data_acked(struct mr_tcp *t, struct mr_conn *c)
+inline void mr_timer_data_acked(struct mr_tcp *t, struct mr_conn *c)
 {
 	struct mr_active *a;
 

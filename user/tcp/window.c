@@ -13,9 +13,8 @@
 #include "user/tcp/gaps.h"
 
 enum {
-	RECEIVE_START = 64 << 10, /* window before the application has shown that it reads */
-	RECEIVE_SHORT = 8 << 10,  /* window of a connection that reads, when frames are short */
-	RTT_LEAST_US = 1000,	  /* timestamps count milliseconds */
+	RECEIVE_SHORT = 8 << 10, /* window of a connection that reads, when frames are short */
+	RTT_LEAST_US = 1000,	 /* timestamps count milliseconds */
 	SEGMENT_LEAST = 536,
 };
 
@@ -66,7 +65,7 @@ static uint32_t receive_limit(const struct mr_tcp *t, const struct mr_conn *c)
 	uint32_t limit = a ? a->rcv_limit : 0;
 
 	if (!limit) /* what it had grown to when it last was active is what it offered */
-		limit = max_u32(RECEIVE_START, c->rcv_wnd + c->rx_bytes);
+		limit = max_u32(MR_RECEIVE_START, c->rcv_wnd + c->rx_bytes);
 	return min_u32(limit, t->config->receive_buffer);
 }
 
@@ -90,7 +89,7 @@ static void note_taken(struct mr_tcp *t, struct mr_conn *c, uint32_t n)
 		return;
 	if (!a->taken_us) {
 		a->taken_us = now ? now : 1;
-		a->taken_before = RECEIVE_START / 8; /* doubled twice, it still fits */
+		a->taken_before = MR_RECEIVE_START / 8; /* doubled twice, it still fits */
 	}
 	if (now - a->taken_us >= a->rcv_rtt_us) {
 		if (a->taken > a->taken_before)
@@ -146,7 +145,8 @@ static uint32_t receive_space(const struct mr_tcp *t, const struct mr_conn *c)
  * is what the peer's header prediction waits for. Returns rcv_wnd to offer, a multiple of the scale
  * that covers what was offered before.
  */
-static uint32_t select_window(const struct mr_tcp *t, const struct mr_conn *c)
+static __attribute__((noinline)) uint32_t select_window(const struct mr_tcp *t,
+							const struct mr_conn *c)
 {
 	uint32_t unit = 1u << c->rcv_shift;
 	uint32_t most = 65535u << c->rcv_shift;
@@ -163,20 +163,24 @@ static uint32_t select_window(const struct mr_tcp *t, const struct mr_conn *c)
  * Most connections read what comes and never needed more than the start: nothing is unread, at most
  * half of that window was used, and frames are plenty. Then it is the start again.
  */
-static inline bool is_start_again(const struct mr_tcp *t, const struct mr_conn *c)
+static inline bool is_start_again(const struct mr_tcp *t, const struct mr_conn *c,
+				  const struct mr_active *a)
 {
-	const struct mr_active *a = mr_active_peek(t->actives, c);
 	const struct mr_frames *f = t->frames;
 
-	return !c->rx_bytes && a && !a->rcv_limit && c->rcv_shift &&
-	       c->rcv_wnd - RECEIVE_START / 2 <= RECEIVE_START / 2 &&
-	       t->config->receive_buffer >= RECEIVE_START && f->n_free > 2 * f->reserve &&
-	       (uint64_t)(f->n_free - 2 * f->reserve) * (f->frame_bytes / 4) >= RECEIVE_START;
+	return mr_window_is_at_rest(c, a) && c->rcv_wnd <= MR_RECEIVE_START && c->rcv_shift &&
+	       t->config->receive_buffer >= MR_RECEIVE_START && f->n_free > 2 * f->reserve &&
+	       (uint64_t)(f->n_free - 2 * f->reserve) << (f->frame_shift - 2) >= MR_RECEIVE_START;
 }
 
 uint32_t mr_tcp_select_window(struct mr_tcp *t, struct mr_conn *c)
 {
-	return is_start_again(t, c) ? (uint32_t)RECEIVE_START : select_window(t, c);
+	return mr_tcp_window_of(t, c, mr_active_peek(t->actives, c));
+}
+
+inline uint32_t mr_tcp_window_of(struct mr_tcp *t, struct mr_conn *c, const struct mr_active *a)
+{
+	return is_start_again(t, c, a) ? (uint32_t)MR_RECEIVE_START : select_window(t, c);
 }
 
 /*
