@@ -245,7 +245,7 @@ __noinline int limit(const struct sender *s, __u32 rule_id, __u32 parts, __u32 f
 
 /* As limit(), of a frame; with what that needs on a stack of its own. */
 static __noinline int limit_frame(const struct flow *f, __u32 rule_id, __u32 parts,
-				  __u32 frame_bytes)
+				  __u32 frame_bytes, bool only_counted)
 {
 	struct sender s;
 
