@@ -21,11 +21,6 @@ struct found {
 	struct flow flow;
 };
 
-/* Beside a verdict: in mode monitor the frame passes, whatever it is. */
-enum {
-	ONLY_COUNTED = 1 << 8,
-};
-
 /*
  * Keeps an object on the stack. In registers, clang would spill fields of it that a cut frame
  * left unset, which verifiers refuse.
@@ -73,8 +68,8 @@ static __always_inline enum mr_verdict judge_flow(struct xdp_md *ctx, __u32 fram
 		return MR_V_NO_QUEUE;
 	found->slot = ifc->slot_base + ctx->rx_queue_index;
 	if (r.generation.promises & MR_GUARD_LIMITS && rule) {
-		int over = limit_frame(f, rule->rule_id, r.generation.promises, frame_bytes,
-				       only_counted);
+		__u32 parts = r.generation.promises | (only_counted ? ONLY_COUNTED : 0);
+		int over = limit_frame(f, rule->rule_id, parts, frame_bytes);
 
 		if (over >= 0)
 			return (enum mr_verdict)over;

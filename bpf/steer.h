@@ -147,6 +147,11 @@ static __always_inline struct mr_flow_key flow_key(const struct flow *f)
 	return key;
 }
 
+/* In mode monitor a frame passes whatever its verdict, beside which this stands. */
+enum {
+	ONLY_COUNTED = 1 << 8,
+};
+
 /*
  * What only few frames need stands in functions of its own, so that the registers are the others'.
  *
