@@ -176,11 +176,11 @@ static __always_inline int over_limit(struct mr_guard_state *state, struct mr_gu
 }
 
 /* 0, or 1 + the counter of what the source has too much of. */
-static __noinline __u32 check_limit(const struct sender *s, const struct mr_guard_limit *l, __u32 i,
-				    __u64 now)
+static __noinline __u32 check_limit(const struct sender *s, const struct mr_guard_limit *l,
+				    __u32 limit, __u64 now)
 {
 	__u32 bits = s->family == 4 ? V4_IN_V6_BITS + l->ipv4_bits : l->ipv6_bits;
-	struct mr_guard_source key = source_key(s, bits, i);
+	struct mr_guard_source key = source_key(s, bits, limit);
 	struct mr_guard_state *state = state_of(&key);
 	int over;
 
@@ -192,13 +192,15 @@ static __noinline __u32 check_limit(const struct sender *s, const struct mr_guar
 	return over == 1 ? 1 + MR_GUARD_SOURCE_PACKETS_STAT : 1 + MR_GUARD_SOURCE_SYNS_STAT;
 }
 
-static __always_inline bool is_source_over(const struct sender *s, __u32 parity, __u64 now,
+static __always_inline bool is_source_over(const struct sender *s, __u32 parts, __u64 now,
 					   __u32 frame_bytes)
 {
+	__u32 parity = !!(parts & MR_GUARD_PARITY);
+	__u32 monitor = parts & ONLY_COUNTED ? MR_GUARD_MONITOR_SOURCE : 0;
 	const struct mr_guard *g = bpf_map_lookup_elem(&mr1_guard, &parity);
 
 	for (__u32 i = 0; g && i < MR_MAX_GUARD_LIMITS && i < g->n_limits; i++) {
-		__u32 over = check_limit(s, &g->limit[i], i, now);
+		__u32 over = check_limit(s, &g->limit[i], i | monitor, now);
 
 		if (over) {
 			count(&mr1_gstat, over - 1, frame_bytes);
@@ -208,15 +210,27 @@ static __always_inline bool is_source_over(const struct sender *s, __u32 parity,
 	return false;
 }
 
-static __always_inline bool is_rule_over(const struct sender *s, __u32 rule_id, __u64 now,
-					 __u32 frame_bytes)
+/* Out of line, for the stack of those that do not only count. */
+static __noinline struct mr_guard_state *monitor_state_of_rule(__u32 rule_id)
+{
+	struct mr_guard_source key = { .limit = rule_id | MR_GUARD_MONITOR_RULE };
+
+	return state_of(&key);
+}
+
+static __always_inline bool is_rule_over(const struct sender *s, __u32 rule_id, __u32 parts,
+					 __u64 now, __u32 frame_bytes)
 {
 	struct mr_guard_rule *r = bpf_map_lookup_elem(&mr1_grule, &rule_id);
+	struct mr_guard_state *state;
 	int over;
 
 	if (!r)
 		return false;
-	over = over_limit(&r->state, read_rate(&r->packets), read_rate(&r->syns), s, now);
+	state = parts & ONLY_COUNTED ? monitor_state_of_rule(rule_id) : &r->state;
+	if (!state)
+		return false;
+	over = over_limit(state, read_rate(&r->packets), read_rate(&r->syns), s, now);
 	if (!over)
 		return false;
 	count(&mr1_gstat, over == 1 ? MR_GUARD_RULE_PACKETS_STAT : MR_GUARD_RULE_SYNS_STAT,
@@ -226,7 +240,8 @@ static __always_inline bool is_rule_over(const struct sender *s, __u32 rule_id, 
 }
 
 /*
- * Whether a frame that a rule gives to a lane is too much: the verdict, or -1. The source comes
+ * Whether a frame that a rule gives to a lane is too much: the verdict, or -1. @parts: enum
+ * mr_guard_part, and ONLY_COUNTED, for which states are others. The source comes
  * first, so that one that sends too much takes nothing of what others have in the rule.
  */
 __noinline int limit(const struct sender *s, __u32 rule_id, __u32 parts, __u32 frame_bytes)
@@ -235,10 +250,9 @@ __noinline int limit(const struct sender *s, __u32 rule_id, __u32 parts, __u32 f
 
 	if (!s)
 		return -1;
-	if (parts & MR_GUARD_SOURCE &&
-	    is_source_over(s, !!(parts & MR_GUARD_PARITY), now, frame_bytes))
+	if (parts & MR_GUARD_SOURCE && is_source_over(s, parts, now, frame_bytes))
 		return MR_V_GUARD_SOURCE;
-	if (parts & MR_GUARD_RULE && is_rule_over(s, rule_id, now, frame_bytes))
+	if (parts & MR_GUARD_RULE && is_rule_over(s, rule_id, parts, now, frame_bytes))
 		return MR_V_GUARD_RULE;
 	return -1;
 }

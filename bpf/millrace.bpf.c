@@ -11,9 +11,7 @@
 #include "maps.h"
 #include "cookie.h"
 #include "guard.h"
-#include "parse.h"
-#include "rules.h"
-#include "steer.h"
+#include "judge.h"
 #include "tap.h"
 
 /*
@@ -35,89 +33,13 @@ _Static_assert(MR_VERDICT_COUNT <= 64, "a verdict is a bit of a word");
 MR_VERDICTS(V)
 #undef V
 
+_Static_assert(MR_V_TAKE == 0 && MR_V_TAKE_ACTIVE < MR_V_TAKE_STALE &&
+		       MR_V_TAKE_ICMP < MR_V_TAKE_STALE,
+	       "the verdicts of frames for lanes are the first");
+
 static __always_inline bool is_one_of(enum mr_verdict v, __u64 verdicts)
 {
 	return verdicts >> v & 1;
-}
-
-/*
- * Keeps an object on the stack. In registers, clang would spill fields of it that a cut frame
- * left unset, which verifiers refuse.
- */
-static __always_inline void in_memory(void *object)
-{
-	asm volatile("" : : "r"(object) : "memory");
-}
-
-static __always_inline const struct mr_interface *interface_of(const struct rules *r, __u32 ifindex)
-{
-	const struct mr_interface *near;
-	__u32 place = mr_near(ifindex);
-
-	near = bpf_map_lookup_elem(&mr1_near, &place);
-	if (near && near->ifindex == ifindex && r->generation.promises & MR_PROMISE_NEAR)
-		return near;
-	return bpf_map_lookup_elem(&mr1_if, &ifindex);
-}
-
-/* What was found out about a frame, beside its verdict. */
-struct found {
-	const struct mr_rule *rule; /* NULL: none */
-	__u32 slot;		    /* MR_TAP_NONE: for no lane */
-};
-
-/* What needs no byte of the frame comes first: other interfaces, and no rules, stay cheap. */
-static __always_inline enum mr_verdict judge(struct xdp_md *ctx, __u32 frame_bytes, struct flow *f,
-					     struct found *found)
-{
-	struct cursor c = {
-		.pos = (void *)(long)ctx->data,
-		.end = (void *)(long)ctx->data_end,
-		.left = frame_bytes,
-	};
-	const struct mr_interface *ifc;
-	const struct mr_config *cfg;
-	const struct mr_rule *rule;
-	struct rules rules;
-	enum mr_verdict v;
-	__u32 zero = 0;
-
-	cfg = bpf_map_lookup_elem(&mr1_cfg, &zero);
-	if (!cfg)
-		return MR_V_NO_RULES;
-	rules = active_rules(cfg);
-	if (rules.generation.mode == MR_MODE_BYPASS)
-		return MR_V_NO_RULES;
-	f->counted = rules.generation.mode == MR_MODE_MONITOR;
-	ifc = interface_of(&rules, ctx->ingress_ifindex);
-	if (!ifc)
-		return MR_V_NO_INTERFACE;
-	if (rules.none && !ifc->port_hi && !(rules.generation.promises & MR_GUARD_BLOCK))
-		return MR_V_NO_RULES;
-	in_memory(f);
-	v = parse_frame(&c, f);
-	if (rules.generation.promises & MR_GUARD_BLOCK && has_addresses(v) &&
-	    is_from_blocked(f, rules.generation.promises, frame_bytes))
-		return MR_V_GUARD_BLOCK;
-	if (!is_for_a_lane(v))
-		return v;
-	rule = find_rule(&rules, f, ctx);
-	found->rule = rule;
-	if (rules.none && !ifc->port_hi)
-		return MR_V_NO_RULES;
-	v = claim(f, rule, ifc, frame_bytes, v);
-	if (!is_for_a_lane(v))
-		return v;
-	if (ctx->rx_queue_index >= ifc->n_queues)
-		return MR_V_NO_QUEUE;
-	found->slot = ifc->slot_base + ctx->rx_queue_index;
-	if (rules.generation.promises & MR_GUARD_LIMITS && rule) {
-		int over = limit_frame(f, rule->rule_id, rules.generation.promises, frame_bytes);
-
-		if (over >= 0)
-			return (enum mr_verdict)over;
-	}
-	return steer(f, rule, cfg, found->slot, v);
 }
 
 /* Those that are not answered are dropped: they would be the flood's way to the lane. */
@@ -141,47 +63,39 @@ static __always_inline void count_verdict(enum mr_verdict v, __u32 frame_bytes)
 		count(&mr1_verdict2, v - MR_VERDICTS_FIRST, frame_bytes);
 }
 
-static __always_inline int decide(struct xdp_md *ctx, __u32 frame_bytes, bool tapped)
+/* What becomes of a frame that no lane gets. */
+static __always_inline int act(struct xdp_md *ctx, __u32 frame_bytes, const struct found *found,
+			       __u32 judged, enum mr_verdict *v)
 {
-	struct found found = { .slot = MR_TAP_NONE };
-	int action = XDP_PASS;
-	enum mr_verdict v;
-	struct flow f;
-
-	f.counted = 0;
-	v = judge(ctx, frame_bytes, &f, &found);
-	if (f.counted) {
-		action = XDP_PASS;
-	} else if (is_one_of(v, verdicts_that(XDP_REDIRECT))) {
-		action = bpf_redirect_map(&mr1_xsk, found.slot, XDP_PASS);
-		if (action != XDP_REDIRECT)
-			v = MR_V_NO_SOCKET;
-	} else if (v == MR_V_SYN_COOKIE) {
-		action = answer(ctx, frame_bytes, &found, &v);
-	} else if (is_one_of(v, verdicts_that(XDP_DROP))) {
-		action = XDP_DROP;
-	}
-	if (tapped)
-		mr_tap(ctx, v | action << 16, found.rule ? found.rule->rule_id : MR_TAP_NONE,
-		       found.slot, frame_bytes);
-	count_verdict(v, frame_bytes);
-	return action;
-}
-
-/*
- * The same while somebody captures. A function of its own, so that what the capture wants to know
- * need not be kept while nobody does; and not static, so that it is verified by itself.
- */
-__noinline int mr_tapped(struct xdp_md *ctx, __u32 frame_bytes)
-{
-	return decide(ctx, frame_bytes, true);
+	*v = judged & ~ONLY_COUNTED;
+	if (judged & ONLY_COUNTED)
+		return XDP_PASS;
+	if (*v == MR_V_SYN_COOKIE)
+		return answer(ctx, frame_bytes, found, v);
+	return is_one_of(*v, verdicts_that(XDP_DROP)) ? XDP_DROP : XDP_PASS;
 }
 
 static __always_inline int handle(struct xdp_md *ctx, __u32 frame_bytes)
 {
+	struct found found;
+	enum mr_verdict v;
+	__u32 judged;
+	int action;
+
+	judged = judge(ctx, frame_bytes, &found);
+	if (judged <= MR_V_TAKE_STALE) {
+		v = judged;
+		action = bpf_redirect_map(&mr1_xsk, found.slot, XDP_PASS);
+		if (action != XDP_REDIRECT)
+			v = MR_V_NO_SOCKET;
+	} else {
+		action = act(ctx, frame_bytes, &found, judged, &v);
+	}
 	if (__builtin_expect(is_tapped(), 0))
-		return mr_tapped(ctx, frame_bytes);
-	return decide(ctx, frame_bytes, false);
+		mr_tap(ctx, v | action << 16, found.rule ? found.rule->rule_id : MR_TAP_NONE,
+		       found.slot, frame_bytes);
+	count_verdict(v, frame_bytes);
+	return action;
 }
 
 SEC("xdp")

@@ -30,6 +30,7 @@ enum {
 
 	IPV4_MORE_BIT = 13, /* RFC 791 3.1: MF, and the offset */
 	IPV4_OFFSET = 0x1fff,
+	IPV4_FRAGMENT = 1 << IPV4_MORE_BIT | IPV4_OFFSET,
 	IPV6_MORE = 0x0001, /* RFC 8200 4.5 */
 	IPV6_OFFSET = 0xfff8,
 
@@ -79,26 +80,47 @@ struct flow {
 	__u32 saddr[4];
 	struct mr_be16 sport;
 	__u8 tcp_flags;
-	__u8 more;     /* not 0: more fragments follow this first one */
-	__u32 counted; /* not 0: what becomes of the frame is only counted (judge()) */
+	__u8 more; /* parse_frame()'s: more fragments follow this first one */
 } __attribute__((aligned(8)));
 
 /*
- * The one door to bytes: a header's address exists only if all of the header does. Older verifiers
- * want to see a limit on what is added to the address; clang would leave out one that it can prove,
- * unless it is kept from knowing the length.
+ * Which frames a parser is for. The plain ones are those of nearly all flows: TCP or UDP, whole,
+ * without IP options or extension headers. Whether a frame is one is all that its parser says: it
+ * is part of the program's main way, where a word a reason would cost registers and steps, and
+ * what it does not take is parsed once more.
  */
-static __always_inline void *take(struct cursor *c, __u32 len)
+enum frames {
+	FRAMES_PLAIN,
+	FRAMES_ALL,
+};
+
+/*
+ * The door to bytes: a header's address exists only if all of the header does. The frame is at
+ * least as long as its first buffer, so this will do as far as IP's length is not known.
+ */
+static __always_inline void *take_first(struct cursor *c, __u32 len)
 {
 	void *p = c->pos;
 
-	if (!__builtin_constant_p(len))
-		asm volatile("" : "+r"(len));
-	if (len > TAKE_MAX || len > c->left || p + len > c->end)
+	if (p + len > c->end)
 		return NULL;
+	__builtin_assume(p != NULL);
 	c->pos = p + len;
 	c->left -= len;
 	return p;
+}
+
+/*
+ * The same behind IP's length. Older verifiers want to see a limit on what is added to the address;
+ * clang would leave out one that it can prove, unless it is kept from knowing the length.
+ */
+static __always_inline void *take(struct cursor *c, __u32 len)
+{
+	if (!__builtin_constant_p(len))
+		asm volatile("" : "+r"(len));
+	if (len > TAKE_MAX || len > c->left)
+		return NULL;
+	return take_first(c, len);
 }
 
 /* The length that IP claims for what follows; padding is behind it. */
@@ -154,15 +176,18 @@ static __always_inline bool is_tag(__u16 type)
 /* IEEE 802.3, 802.1Q, 802.1ad. */
 static __always_inline enum mr_verdict parse_ethernet(struct cursor *c, struct flow *f, __u16 *type)
 {
-	struct ethhdr *eth = take(c, sizeof(*eth));
+	struct ethhdr *eth = take_first(c, sizeof(*eth));
 
 	if (!eth)
 		return MR_V_ETH_SHORT;
 	*type = host16(eth->h_proto);
 	f->vlan = 0;
-	for (int i = 0; i < MAX_TAGS && is_tag(*type); i++) {
-		struct vlan_hdr *tag = take(c, sizeof(*tag));
+	for (int i = 0; i < MAX_TAGS; i++) {
+		struct vlan_hdr *tag;
 
+		if (!is_tag(*type))
+			return MR_V_TAKE;
+		tag = take_first(c, sizeof(*tag));
 		if (!tag)
 			return MR_V_VLAN_SHORT;
 		f->vlan = f->vlan << 16 | (host16(tag->h_vlan_TCI) & VLAN_VID);
@@ -172,18 +197,21 @@ static __always_inline enum mr_verdict parse_ethernet(struct cursor *c, struct f
 }
 
 /* RFC 791 3.1. Options are stepped over. */
-static __always_inline enum mr_verdict parse_ipv4(struct cursor *c, struct flow *f)
+static __always_inline enum mr_verdict parse_ipv4(struct cursor *c, struct flow *f,
+						  enum frames which)
 {
-	struct iphdr *ip = take(c, sizeof(*ip));
+	struct iphdr *ip = take_first(c, sizeof(*ip));
 	__u16 fragment;
 	__u32 options;
 
 	if (!ip)
 		return MR_V_IPV4_SHORT;
-	options = ip->ihl * 4u - sizeof(*ip);
+	options = which == FRAMES_PLAIN ? 0 : ip->ihl * 4u - sizeof(*ip);
+	if (which == FRAMES_PLAIN && ip->ihl != 5)
+		return MR_V_IPV4_BAD;
 	if (ip->version != 4 || ip->ihl < 5 || host16(ip->tot_len) < sizeof(*ip) + options)
 		return MR_V_IPV4_BAD;
-	if (!take(c, options))
+	if (which != FRAMES_PLAIN && !take(c, options))
 		return MR_V_IPV4_SHORT;
 	if (!cut_padding(c, host16(ip->tot_len) - sizeof(*ip) - options))
 		return MR_V_IPV4_BAD;
@@ -192,6 +220,8 @@ static __always_inline enum mr_verdict parse_ipv4(struct cursor *c, struct flow 
 	f->protocol = ip->protocol;
 	f->family = 4;
 	fragment = host16(ip->frag_off);
+	if (which == FRAMES_PLAIN)
+		return fragment & IPV4_FRAGMENT ? MR_V_FRAGMENT : MR_V_TAKE;
 	f->more = fragment >> IPV4_MORE_BIT & 1;
 	return fragment & IPV4_OFFSET ? MR_V_FRAGMENT : MR_V_TAKE;
 }
@@ -255,9 +285,10 @@ static __always_inline enum mr_verdict parse_extensions(struct cursor *c, struct
 }
 
 /* RFC 8200 3. A jumbogram claims no length, so that nothing is found in it. */
-static __always_inline enum mr_verdict parse_ipv6(struct cursor *c, struct flow *f)
+static __always_inline enum mr_verdict parse_ipv6(struct cursor *c, struct flow *f,
+						  enum frames which)
 {
-	struct ipv6hdr *ip = take(c, sizeof(*ip));
+	struct ipv6hdr *ip = take_first(c, sizeof(*ip));
 
 	if (!ip)
 		return MR_V_IPV6_SHORT;
@@ -267,6 +298,8 @@ static __always_inline enum mr_verdict parse_ipv6(struct cursor *c, struct flow 
 	set_ipv6(f->daddr, &ip->daddr);
 	f->protocol = ip->nexthdr;
 	f->family = 6;
+	if (which == FRAMES_PLAIN)
+		return MR_V_TAKE;
 	f->more = 0;
 	return parse_extensions(c, f);
 }
@@ -279,10 +312,10 @@ static __always_inline enum mr_verdict parse_tcp(struct cursor *c, struct flow *
 
 	if (!tcp)
 		return MR_V_TCP_SHORT;
-	options = tcp->doff * 4u - sizeof(*tcp);
+	options = (tcp->doff * 4u - sizeof(*tcp)) & 63; /* for the verifier */
 	if (tcp->doff < 5 || options > c->left)
 		return MR_V_TCP_BAD;
-	if (!take(c, options)) /* in another buffer of the frame */
+	if (!take_first(c, options)) /* in another buffer of the frame */
 		return MR_V_TCP_SHORT;
 	f->sport.raw = tcp->source;
 	f->dport.raw = tcp->dest;
@@ -295,6 +328,7 @@ static __always_inline enum mr_verdict parse_udp(struct cursor *c, struct flow *
 {
 	struct udphdr *udp = take(c, sizeof(*udp));
 
+	f->tcp_flags = 0;
 	if (!udp)
 		return MR_V_UDP_SHORT;
 	f->sport.raw = udp->source;
@@ -364,13 +398,16 @@ static __always_inline enum mr_verdict parse_icmp6(struct cursor *c, struct flow
 	return parse_quoted_ports(c, f, ip->nexthdr);
 }
 
-static __always_inline enum mr_verdict parse_transport(struct cursor *c, struct flow *f)
+static __always_inline enum mr_verdict parse_transport(struct cursor *c, struct flow *f,
+						       enum frames which)
 {
-	f->tcp_flags = 0;
 	if (f->protocol == IPPROTO_TCP)
 		return parse_tcp(c, f);
 	if (f->protocol == IPPROTO_UDP)
 		return parse_udp(c, f);
+	if (which == FRAMES_PLAIN)
+		return MR_V_NOT_L4;
+	f->tcp_flags = 0;
 	if (f->protocol == IPPROTO_ICMP && f->family == 4)
 		return parse_icmp4(c, f);
 	if (f->protocol == PROTOCOL_ICMPV6 && f->family == 6)
@@ -378,7 +415,8 @@ static __always_inline enum mr_verdict parse_transport(struct cursor *c, struct 
 	return MR_V_NOT_L4;
 }
 
-static __always_inline enum mr_verdict parse_network(struct cursor *c, struct flow *f)
+static __always_inline enum mr_verdict parse_network(struct cursor *c, struct flow *f,
+						     enum frames which)
 {
 	enum mr_verdict v;
 	__u16 type;
@@ -387,22 +425,48 @@ static __always_inline enum mr_verdict parse_network(struct cursor *c, struct fl
 	if (v != MR_V_TAKE)
 		return v;
 	if (type == ETH_IPV4)
-		return parse_ipv4(c, f);
+		return parse_ipv4(c, f, which);
 	if (type == ETH_IPV6)
-		return parse_ipv6(c, f);
+		return parse_ipv6(c, f, which);
 	return MR_V_NOT_IP;
 }
 
-static __always_inline enum mr_verdict parse_frame(struct cursor *c, struct flow *f)
+/* With @which FRAMES_PLAIN nothing but TAKE has a meaning. */
+static __always_inline enum mr_verdict parse_frame(struct cursor *c, struct flow *f,
+						   enum frames which)
 {
-	enum mr_verdict v = parse_network(c, f);
+	enum mr_verdict v = parse_network(c, f, which);
 
 	if (v != MR_V_TAKE)
 		return v;
-	v = parse_transport(c, f);
-	if (!f->more)
+	v = parse_transport(c, f, which);
+	if (which == FRAMES_PLAIN || !f->more)
 		return v;
 	return v == MR_V_TAKE ? MR_V_FRAGMENT_STEERED : MR_V_FRAGMENT;
+}
+
+/* False: parse_all() says what it is. */
+static __always_inline bool parse_plain(struct xdp_md *ctx, __u32 frame_bytes, struct flow *f)
+{
+	struct cursor c = {
+		.pos = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+		.left = frame_bytes,
+	};
+
+	return parse_frame(&c, f, FRAMES_PLAIN) == MR_V_TAKE;
+}
+
+static __always_inline enum mr_verdict parse_all(struct xdp_md *ctx, __u32 frame_bytes,
+						 struct flow *f)
+{
+	struct cursor c = {
+		.pos = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+		.left = frame_bytes,
+	};
+
+	return parse_frame(&c, f, FRAMES_ALL);
 }
 
 #endif

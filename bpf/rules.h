@@ -19,7 +19,6 @@ struct rules {
 		__u64 word;
 		struct mr_generation generation;
 	};
-	bool none;
 };
 
 _Static_assert(sizeof(struct mr_generation) == sizeof(__u64), "generation is one word");
@@ -27,10 +26,7 @@ _Static_assert(sizeof(struct mr_generation) == sizeof(__u64), "generation is one
 /* One reading of the generation word, so that parity and shapes belong together. */
 static __always_inline struct rules active_rules(const struct mr_config *cfg)
 {
-	struct rules r = { .word = *(const volatile __u64 *)&cfg->generation };
-
-	r.none = !r.generation.shapes;
-	return r;
+	return (struct rules){ .word = *(const volatile __u64 *)&cfg->generation };
 }
 
 /*
@@ -145,7 +141,7 @@ static __noinline int remember(struct mr_known *known, __u64 generation, const s
 
 /*
  * All of this is out of line, without an address in its caller's stack, which is scarce: of the 512
- * bytes the answer to a SYN takes 256, and mr_xdp() and mr_tapped() half of the rest each.
+ * bytes the answer to a SYN takes half.
  */
 static __noinline const struct mr_rule *find_classified(__u64 word, const struct flow *f,
 							__u32 ifindex)
@@ -156,14 +152,6 @@ static __noinline const struct mr_rule *find_classified(__u64 word, const struct
 	if (!find_classes(&c, r.generation.parity & 1))
 		return NULL;
 	return classify(&c, r.generation.shapes, f, ifindex);
-}
-
-/* What no rule names may be so because the generation is not all there: nothing to remember. */
-static __noinline bool lacks_classes(__u32 parity)
-{
-	struct classes c;
-
-	return !find_classes(&c, parity & 1);
 }
 
 /* Where a CPU remembers a frame whose rule may depend on its source and interface. */
@@ -199,6 +187,32 @@ static __always_inline void meet(struct mr_met *m, __u64 generation, const struc
 	*(volatile __u64 *)&m->generation = generation;
 }
 
+/* What no rule names may be so because the generation is not all there: nothing to remember. */
+static __noinline bool is_all_there(__u64 word)
+{
+	const struct rules r = { .word = word };
+	__u32 parity = r.generation.parity & 1;
+	struct classes c;
+
+	if (r.generation.shapes & MR_SHAPE_CLASSES)
+		return find_classes(&c, parity);
+	return bpf_map_lookup_elem(&mr1_rules, &parity) != NULL;
+}
+
+/* By the maps of the generation, whatever a CPU remembers. */
+static __always_inline const struct mr_rule *look_up(__u64 word, const struct flow *f,
+						     __u32 ifindex)
+{
+	const struct rules r = { .word = word };
+	__u32 parity = r.generation.parity & 1;
+	void *map;
+
+	if (r.generation.shapes & MR_SHAPE_CLASSES)
+		return find_classified(word, f, ifindex);
+	map = bpf_map_lookup_elem(&mr1_rules, &parity);
+	return map ? look_up_shapes(map, r.generation.shapes, f) : NULL;
+}
+
 static __noinline const struct mr_rule *find_met(__u64 word, const struct flow *f, __u32 ifindex)
 {
 	const struct rules r = { .word = word };
@@ -209,73 +223,57 @@ static __noinline const struct mr_rule *find_met(__u64 word, const struct flow *
 		return NULL;
 	if (m->generation == word && is_met(m, f, ifindex))
 		return m->is_named ? &m->rule : NULL;
-	rule = find_classified(word, f, ifindex);
-	if (r.generation.promises & MR_PROMISE_NUMBER &&
-	    (rule || !lacks_classes(r.generation.parity)))
+	rule = look_up(word, f, ifindex);
+	if (r.generation.promises & MR_PROMISE_NUMBER && (rule || is_all_there(word)))
 		meet(m, word, f, ifindex, rule);
 	return rule;
 }
 
-/* Where neither source nor interface matters, a key is as good as a frame. */
-static __noinline const struct mr_rule *find_keyed(__u64 word, const struct flow *f)
+/* What a CPU remembers of a key. Where neither source nor interface matters, it is all there is. */
+struct memory {
+	const struct mr_rule *rule; /* NULL: no rule names it */
+	bool sure;		    /* false: nothing is remembered */
+};
+
+static __always_inline struct memory remembered(__u64 word, const struct flow *f)
 {
-	const struct rules r = { .word = word };
-	const struct mr_rule *rule;
 	__u32 last = last_word(f);
 	struct mr_known *known = known_at(f, last);
 
-	if (!known)
-		return NULL;
-	if (known->hit_generation == word && is_key_of(&known->hit, f, last))
-		return &known->rule;
-	if (known->miss_generation == word && is_key_of(&known->miss, f, last))
-		return NULL;
-	rule = find_classified(word, f, 0);
-	if (r.generation.promises & MR_PROMISE_NUMBER &&
-	    (rule || !lacks_classes(r.generation.parity)))
+	if (known && known->hit_generation == word && is_key_of(&known->hit, f, last))
+		return (struct memory){ &known->rule, true };
+	if (known && known->miss_generation == word && is_key_of(&known->miss, f, last))
+		return (struct memory){ NULL, true };
+	return (struct memory){ NULL, false };
+}
+
+static __noinline const struct mr_rule *find_keyed(__u64 word, const struct flow *f)
+{
+	const struct rules r = { .word = word };
+	struct memory m = remembered(word, f);
+	const struct mr_rule *rule;
+	struct mr_known *known;
+
+	if (m.sure)
+		return m.rule;
+	rule = look_up(word, f, 0);
+	known = known_at(f, last_word(f));
+	if (known && r.generation.promises & MR_PROMISE_NUMBER && (rule || is_all_there(word)))
 		remember(known, word, f, rule);
 	return rule;
 }
 
-static __noinline const struct mr_rule *find_by_classes(__u64 word, const struct flow *f,
-							const struct xdp_md *ctx)
+/* NULL: no rule names it. */
+static __always_inline const struct mr_rule *find_rule(__u64 word, const struct flow *f,
+						       const struct xdp_md *ctx)
 {
 	const struct rules r = { .word = word };
 
+	if (!r.generation.shapes)
+		return NULL;
 	if (r.generation.shapes & (MR_SHAPE_SOURCES | MR_SHAPE_INTERFACES))
 		return find_met(word, f, ctx->ingress_ifindex);
 	return find_keyed(word, f);
-}
-
-/* NULL: no rule names it. Then @r may turn out to have none, its map being missing. */
-static __always_inline const struct mr_rule *find_rule(struct rules *r, const struct flow *f,
-						       const struct xdp_md *ctx)
-{
-	__u32 parity = r->generation.parity & 1, last;
-	const struct mr_rule *rule;
-	struct mr_known *known;
-	void *map;
-
-	if (r->none)
-		return NULL;
-	if (r->generation.shapes & MR_SHAPE_CLASSES)
-		return find_by_classes(r->word, f, ctx);
-	last = last_word(f);
-	known = known_at(f, last);
-	if (!known)
-		return NULL;
-	if (known->hit_generation == r->word && is_key_of(&known->hit, f, last))
-		return &known->rule;
-	if (known->miss_generation == r->word && is_key_of(&known->miss, f, last))
-		return NULL;
-	map = bpf_map_lookup_elem(&mr1_rules, &parity);
-	r->none = !map;
-	if (!map)
-		return NULL;
-	rule = look_up_shapes(map, r->generation.shapes, f);
-	if (r->generation.promises & MR_PROMISE_NUMBER)
-		remember(known, r->word, f, rule);
-	return rule;
 }
 
 #endif

@@ -43,15 +43,18 @@ static __noinline bool is_local(const struct flow *f)
 	return bpf_map_lookup_elem(&mr1_local, &key) != NULL;
 }
 
-/* For a connection that a lane opened: its own port, on an address that lanes open from. */
-static __always_inline bool is_active_open(const struct flow *f, const struct mr_interface *ifc)
+static __always_inline bool is_port_of_lanes(const struct flow *f, const struct mr_interface *ifc)
 {
 	__u16 port = mr_be16(f->dport);
 
-	if (f->protocol != IPPROTO_TCP || !ifc->port_hi || port < ifc->port_lo ||
-	    port > ifc->port_hi)
-		return false;
-	return is_local(f);
+	return f->protocol == IPPROTO_TCP && ifc->port_hi && port >= ifc->port_lo &&
+	       port <= ifc->port_hi;
+}
+
+/* For a connection that a lane opened: its own port, on an address that lanes open from. */
+static __always_inline bool is_active_open(const struct flow *f, const struct mr_interface *ifc)
+{
+	return is_port_of_lanes(f, ifc) && is_local(f);
 }
 
 /* Whether the parser found a flow, or a piece of one, that a rule may give to a lane. */
@@ -144,20 +147,27 @@ static __always_inline struct mr_flow_key flow_key(const struct flow *f)
 	return key;
 }
 
+/* In mode monitor a frame passes whatever its verdict, beside which this stands. */
+enum {
+	ONLY_COUNTED = 1 << 8,
+};
+
 /*
  * What only few frames need stands in functions of its own, so that the registers are the others'.
  *
  * Whether the kernel has this connection since a lane was stale. Its end is a RST, or the peer's
  * new connection to a lane that is back; all else leaves the map by age.
  */
-static __noinline bool is_known_to_kernel(const struct flow *f, enum beat beat, __u64 now)
+static __noinline bool is_known_to_kernel(const struct flow *f, enum beat beat, __u64 now,
+					  bool only_counted)
 {
 	struct mr_flow_key key = flow_key(f);
 	struct mr_kernel_flow *known = bpf_map_lookup_elem(&mr1_kflow, &key);
+	bool is_over = is_new_connection(f) && beat == BEAT_FRESH;
 
-	if (!known)
-		return false;
-	if (is_new_connection(f) && beat == BEAT_FRESH) {
+	if (!known || only_counted)
+		return known && !is_over;
+	if (is_over) {
 		bpf_map_delete_elem(&mr1_kflow, &key);
 		return false;
 	}
@@ -168,14 +178,15 @@ static __noinline bool is_known_to_kernel(const struct flow *f, enum beat beat, 
 	return true;
 }
 
-static __always_inline bool is_kernel_flow(const struct flow *f, enum beat beat, __u64 now)
+static __always_inline bool is_kernel_flow(const struct flow *f, enum beat beat, __u64 now,
+					   bool only_counted)
 {
 	const struct mr_kernel_flows *all;
 	__u32 zero = 0;
 
 	all = bpf_map_lookup_elem(&mr1_kflows, &zero);
 	return all && all->inserted && f->protocol == IPPROTO_TCP &&
-	       is_known_to_kernel(f, beat, now);
+	       is_known_to_kernel(f, beat, now, only_counted);
 }
 
 /* False: it could not be noted, so that the kernel must not get it. */
@@ -199,10 +210,27 @@ static __always_inline bool is_answered(const struct flow *f, enum mr_verdict v)
 	return v == MR_V_TAKE && is_new_connection(f);
 }
 
-/* What the lane of @slot gets of a frame that is its own; @v: the verdict while it is fresh. */
+/* What a lane of that beat gets of a frame that is its own; @v: the verdict while it is fresh. */
+static __always_inline enum mr_verdict steer_by(const struct flow *f, const struct mr_rule *rule,
+						const struct mr_beat *b, enum beat beat, __u64 now,
+						enum mr_verdict v, bool only_counted)
+{
+	if (is_kernel_flow(f, beat, now, only_counted))
+		return MR_V_KERNEL_FLOW;
+	if (beat == BEAT_GONE)
+		return MR_V_GONE;
+	if (beat == BEAT_FRESH || v == MR_V_FRAGMENT_STEERED)
+		return b->syn & MR_SYN_ANSWER && is_answered(f, v) ? MR_V_SYN_COOKIE : v;
+	if (rule && rule->fallback == MR_FALLBACK_KERNEL && is_new_connection(f) &&
+	    (only_counted || leave_to_kernel(f, rule->rule_id, now)))
+		return MR_V_STALE_NEW;
+	return MR_V_TAKE_STALE;
+}
+
+/* What the lane of @slot gets, whatever its condition. */
 static __always_inline enum mr_verdict steer(const struct flow *f, const struct mr_rule *rule,
 					     const struct mr_config *cfg, __u32 slot,
-					     enum mr_verdict v)
+					     enum mr_verdict v, bool only_counted)
 {
 	struct mr_beat *b = bpf_map_lookup_elem(&mr1_beat, &slot);
 	enum beat beat;
@@ -216,16 +244,7 @@ static __always_inline enum mr_verdict steer(const struct flow *f, const struct 
 		now = bpf_ktime_get_coarse_ns();
 		beat = beat_of(b, cfg, now);
 	}
-	if (is_kernel_flow(f, beat, now))
-		return MR_V_KERNEL_FLOW;
-	if (beat == BEAT_GONE)
-		return MR_V_GONE;
-	if (beat == BEAT_FRESH || v == MR_V_FRAGMENT_STEERED)
-		return b->syn & MR_SYN_ANSWER && is_answered(f, v) ? MR_V_SYN_COOKIE : v;
-	if (rule && rule->fallback == MR_FALLBACK_KERNEL && is_new_connection(f) &&
-	    leave_to_kernel(f, rule->rule_id, now))
-		return MR_V_STALE_NEW;
-	return MR_V_TAKE_STALE;
+	return steer_by(f, rule, b, beat, now, v, only_counted);
 }
 
 #endif

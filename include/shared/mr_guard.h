@@ -89,7 +89,13 @@ struct mr_guard {
 
 struct mr_guard_source {
 	__u32 addr[4]; /* v4 as ::ffff:a.b.c.d, all bits behind the prefix zero */
-	__u32 limit;   /* its index */
+	__u32 limit;   /* its index, or one of these, with it or a rule's id */
+};
+
+/* So mode monitor counts, and what is enforced keeps its own state. */
+enum {
+	MR_GUARD_MONITOR_SOURCE = 1 << 29,
+	MR_GUARD_MONITOR_RULE = 1 << 30, /* of all sources: addr is zero */
 };
 
 /* Theoretical arrival times, CLOCK_MONOTONIC. */

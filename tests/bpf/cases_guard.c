@@ -286,6 +286,31 @@ static void source_limit_of_new_connections_counts_syns_alone(void **state)
 	assert_int_equal(passed((struct packet){ .flags = SYN }, 3), 1);
 }
 
+/* What monitor counts is of limits of its own: what is enforced later has its whole burst. */
+static void limits_in_mode_monitor_take_nothing_of_what_is_enforced(void **state)
+{
+	uint64_t sources = map_sum("mr1_gstat", MR_GUARD_SOURCE_PACKETS_STAT).packets;
+	uint64_t rules = map_sum("mr1_gstat", MR_GUARD_RULE_PACKETS_STAT).packets;
+	struct mr_guard_limit l = { .packets = with_burst(4), .ipv4_bits = 32, .ipv6_bits = 64 };
+	struct mr_guard_rule r = { .packets = with_burst(3) }, after;
+	const uint32_t rule = RULE;
+
+	(void)state;
+	set_limits(l, l, 1);
+	update("mr1_grule", &rule, &r);
+	set_guard(MR_GUARD_SOURCE | MR_GUARD_RULE);
+	set_mode(MR_MODE_MONITOR);
+	assert_int_equal(passed((struct packet){ 0 }, 6), 3); /* 4 by source, 3 of them by rule */
+	assert_int_equal(map_sum("mr1_gstat", MR_GUARD_SOURCE_PACKETS_STAT).packets, sources + 2);
+	assert_int_equal(map_sum("mr1_gstat", MR_GUARD_RULE_PACKETS_STAT).packets, rules + 1);
+	assert_int_equal(bpf_map_lookup_elem(map_fd("mr1_grule"), &rule, &after), 0);
+	assert_memory_equal(&after, &r, sizeof(r));
+	set_mode(MR_MODE_ENFORCE);
+	assert_int_equal(passed((struct packet){ 0 }, 6), 3);
+	set_mode(MR_MODE_MONITOR);
+	assert_int_equal(verdict_of((struct packet){ 0 }), MR_V_GUARD_SOURCE);
+}
+
 /* What no rule gives to a lane is not the guard's to limit. */
 static void limits_are_for_what_goes_to_lanes(void **state)
 {
@@ -440,6 +465,7 @@ int run_guard_cases(const char *name)
 		SERVED(source_limit_of_a_shorter_prefix_is_shared),
 		SERVED(source_limit_of_new_connections_counts_syns_alone),
 		SERVED(limits_are_for_what_goes_to_lanes),
+		SERVED(limits_in_mode_monitor_take_nothing_of_what_is_enforced),
 		SERVED(limits_change_with_their_parity),
 		SERVED(rule_limit_is_of_all_sources_together),
 		SERVED(source_limit_comes_before_the_rules),

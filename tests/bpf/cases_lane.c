@@ -290,6 +290,26 @@ static void kernel_flow_new_connection_to_a_fresh_lane_is_the_lanes(void **state
 	EXPECT(FRAME(), TAKE);
 }
 
+/* What would be left to the kernel is neither noted nor forgotten. */
+static void kernel_flows_stay_as_they_are_in_mode_monitor(void **state)
+{
+	const struct packet known = { .flags = SYN }, other = { .flags = SYN, .sport = 40001 };
+
+	(void)state;
+	EXPECT(frame_build(&known), STALE_NEW);
+	set_mode(MR_MODE_MONITOR);
+	expect_only_counted(frame_build(&other), MR_V_STALE_NEW);
+	assert_false(is_in_kernel_flows(&other));
+	assert_int_equal(kernel_flows_inserted(), 1);
+	expect_only_counted(FRAME(.flags = RST | ACK), MR_V_KERNEL_FLOW);
+	set_lane(FRESH);
+	expect_only_counted(frame_build(&known), MR_V_TAKE); /* a new one for a lane that is back */
+	expect_only_counted(FRAME(), MR_V_KERNEL_FLOW);
+	assert_true(is_in_kernel_flows(&known));
+	set_mode(MR_MODE_ENFORCE);
+	EXPECT(FRAME(), KERNEL_FLOW);
+}
+
 static void kernel_flow_icmp_error_about_it_is_the_kernels(void **state)
 {
 	struct packet quoted = { .source = "192.0.2.2",
@@ -384,6 +404,7 @@ int run_lane_cases(const char *name)
 		STALE_LANE(kernel_flow_record_holds_rule_and_last_time),
 		STALE_LANE(kernel_flow_ends_with_a_reset),
 		STALE_LANE(kernel_flow_new_connection_to_a_fresh_lane_is_the_lanes),
+		STALE_LANE(kernel_flows_stay_as_they_are_in_mode_monitor),
 		STALE_LANE(kernel_flow_icmp_error_about_it_is_the_kernels),
 		STALE_LANE(kernel_flow_icmpv6_error_about_it_is_the_kernels),
 		STALE_LANE(kernel_flow_fragment_is_the_kernels),

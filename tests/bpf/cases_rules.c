@@ -362,14 +362,6 @@ static void rule_id_beyond_the_counters_changes_nothing(void **state)
 
 /* ----- modes ----- */
 
-static void set_mode(enum mr_mode mode)
-{
-	struct mr_config cfg = get_config();
-
-	cfg.generation.mode = (uint8_t)mode;
-	set_config(&cfg);
-}
-
 static void mode_bypass_passes_everything_unasked(void **state)
 {
 	struct mr_count before = rule_count(30);
@@ -382,17 +374,6 @@ static void mode_bypass_passes_everything_unasked(void **state)
 	assert_int_equal(rule_count(30).packets, before.packets);
 	set_mode(MR_MODE_ENFORCE);
 	EXPECT(FRAME(), RULE_DROP);
-}
-
-/* Counted as if it were done, but done it is not. */
-static void expect_only_counted(struct frame f, int verdict)
-{
-	struct outcome o = run_frame(&f, &(struct run){ 0 });
-
-	assert_int_equal(o.error, 0);
-	assert_string_equal(verdict_name(o.verdict), verdict_name(verdict));
-	assert_int_equal(o.counted, 1);
-	assert_int_equal(o.action, XDP_PASS);
 }
 
 static void mode_monitor_counts_and_passes(void **state)

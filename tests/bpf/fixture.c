@@ -281,6 +281,14 @@ void set_guard(uint32_t parts)
 	set_config(&cfg);
 }
 
+void set_mode(enum mr_mode mode)
+{
+	struct mr_config cfg = get_config();
+
+	cfg.generation.mode = (uint8_t)mode;
+	set_config(&cfg);
+}
+
 uint64_t monotonic_ns(void)
 {
 	struct timespec t;
@@ -498,4 +506,14 @@ void expect_at(const struct frame *f, const struct run *how, int verdict, const 
 			    (unsigned long long)o.counted, (unsigned long long)o.bytes);
 		_fail(file, line);
 	}
+}
+
+void expect_only_counted(struct frame f, int verdict)
+{
+	struct outcome o = run_frame(&f, &(struct run){ 0 });
+
+	assert_int_equal(o.error, 0);
+	assert_string_equal(verdict_name(o.verdict), verdict_name(verdict));
+	assert_int_equal(o.counted, 1);
+	assert_int_equal(o.action, XDP_PASS);
 }

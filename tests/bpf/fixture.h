@@ -140,6 +140,9 @@ uint64_t kernel_flows_inserted(void);
 /** set_guard() - which parts are on (enum mr_guard_part); the rules stay as they are */
 void set_guard(uint32_t parts);
 
+/** set_mode() - what becomes of what the rules say */
+void set_mode(enum mr_mode mode);
+
 /** update() - write an element of a map, or the end of the process */
 void update(const char *map, const void *key, const void *value);
 
@@ -164,6 +167,9 @@ uint32_t verdict_action(int verdict);
 /* One run; its verdict, its action and its count must be those of the table. */
 void expect_at(const struct frame *f, const struct run *how, int verdict, const char *file,
 	       int line);
+
+/** expect_only_counted() - one run in mode monitor: counted as if it were done, but it passes */
+void expect_only_counted(struct frame f, int verdict);
 
 #define EXPECT_ON(how_, frame_, verdict_)                                                          \
 	do {                                                                                       \
