@@ -15,6 +15,7 @@
  * LINK_GONE	-					-
  * LINK_BACK	an interface has the link's name	(a new child)
  * RULES	each filter of the shared memory	error
+ * GUARD	each change of the shared memory	error
  * SERVING	-					-
  * FAILED	-					-
  * UPGRADE	a file of root's alone, ABI and maps as ours	error, words
@@ -49,6 +50,7 @@ enum mr_request_type {
 	MR_REQUEST_LINK_GONE, /* the interface of the lane was deleted */
 	MR_REQUEST_LINK_BACK, /* one with its name is there again */
 	MR_REQUEST_RULES,     /* filters.h */
+	MR_REQUEST_GUARD,     /* guard_keep.h */
 };
 
 /* child -> parent */
@@ -73,6 +75,7 @@ enum mr_note_type {
 	MR_NOTE_PROGRAM, /* error, words: what became of UPGRADE or ROLLBACK */
 	MR_NOTE_PROBED,	 /* error, words */
 	MR_NOTE_RULES,	 /* error, generation */
+	MR_NOTE_GUARD,	 /* the same */
 };
 
 /* parent -> child */
