@@ -101,7 +101,8 @@ static __always_inline bool has_addresses(enum mr_verdict v)
 
 /*
  * GCRA. True: it conforms, and @tat has moved on. Whoever is overtaken by other CPUs all the time
- * goes through: limits are not to drop for want of luck.
+ * goes through: limits are not to drop for want of luck. A time further ahead than this rate can
+ * have brought it is from another rate, before a change: it becomes that of a burst used up.
  */
 static __always_inline bool conforms(__u64 *tat, struct mr_guard_rate rate, __u64 now)
 {
@@ -110,8 +111,12 @@ static __always_inline bool conforms(__u64 *tat, struct mr_guard_rate rate, __u6
 	for (int i = 0; i < RATE_TRIES; i++) {
 		__u64 was = *(volatile __u64 *)tat, next = was;
 
-		if ((__s64)(was - now) > (__s64)tolerance)
+		if ((__s64)(was - now) > (__s64)tolerance) {
+			next = now + tolerance + rate.interval_ns;
+			if ((__s64)(was - next) > 0)
+				__sync_val_compare_and_swap(tat, was, next);
 			return false;
+		}
 		if ((__s64)(was - now) < 0)
 			next = now;
 		next += rate.interval_ns;

@@ -271,6 +271,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, MR_MAX_RULES);
 	__type(key, __u32);
 	__type(value, struct mr_guard_rule);

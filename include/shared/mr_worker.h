@@ -12,6 +12,7 @@
  *   LISTENER, UNLISTENER (to every lane)
  *   STOP (reset all and end), LEAVE	STOPPED
  *   DRAIN, RESUME
+ *   SYN (also behind READY)
  *
  * A worker whose socket closes (the daemon died) goes on serving.
  */
@@ -24,7 +25,7 @@
 
 enum {
 	MR_WORKER_FD = 3,
-	MR_WORKER_VERSION = 5,
+	MR_WORKER_VERSION = 6,
 	MR_WORKER_MAGIC = 0x4d52574b,
 	MR_MAX_LANES = 64,
 	MR_RULE_NAME_BYTES = 32,
@@ -53,6 +54,7 @@ enum mr_message_type {
 	MR_MSG_LEAVE,  /* end behind the turn; another worker goes on with what is left */
 	MR_MSG_DRAIN,  /* open nothing more, stop when nothing is open any more */
 	MR_MSG_RESUME, /* DRAIN was not meant */
+	MR_MSG_SYN,    /* when the XDP program is to answer SYNs, from now on */
 };
 
 struct mr_message {
@@ -225,6 +227,15 @@ enum mr_syn_answers {
 	MR_SYN_ANSWERS_ON,
 };
 
+/* From when and until when it does. */
+enum {
+	MR_SYN_AT_LEAST = 1, /* per cent of a lane's half-open records in use */
+	MR_SYN_AT_MOST = 100,
+	MR_SYN_AT_DEFAULT = 50,
+	MR_SYN_CALM_DEFAULT_S = 3,
+	MR_SYN_CALM_MOST_S = 3600,
+};
+
 /* How connections are opened. */
 struct mr_open_settings {
 	uint8_t syn_cookies;	      /* enum mr_syn_cookies */
@@ -235,6 +246,8 @@ struct mr_open_settings {
 	uint32_t source_connections;  /* that one source may have with a lane; 0: any number */
 	uint32_t source_half_open;    /* of them not established yet */
 	uint32_t syn_answers;	      /* enum mr_syn_answers */
+	uint32_t syn_at_percent;      /* MR_SYN_AT_LEAST to MR_SYN_AT_MOST */
+	uint32_t syn_calm_s;	      /* 1 to MR_SYN_CALM_MOST_S */
 	uint64_t fast_open_secret[2]; /* SipHash key, the same for every lane of the daemon */
 };
 
@@ -380,6 +393,14 @@ struct mr_listener_message {
 	uint8_t addr[16];
 	uint16_t port;
 	uint16_t lane; /* that owns the listener */
+	uint32_t pad;
+};
+
+struct mr_syn_message {
+	struct mr_message head;
+	uint32_t answers;    /* MR_SYN_ANSWERS_OFF or MR_SYN_ANSWERS_ON */
+	uint32_t at_percent; /* as struct mr_open_settings */
+	uint32_t calm_s;
 	uint32_t pad;
 };
 

@@ -251,6 +251,22 @@ static void source_limit_refills_one_an_interval(void **state)
 	assert_int_equal(passed((struct packet){ 0 }, 9), 4);
 }
 
+/* A burst of a slow rate, used up before the rate was changed, is one of the new rate. */
+static void source_limit_of_before_does_not_count(void **state)
+{
+	struct mr_guard_limit l = { .packets = with_burst(3), .ipv4_bits = 32, .ipv6_bits = 64 };
+
+	(void)state;
+	set_limits(l, l, 1);
+	set_guard(MR_GUARD_SOURCE);
+	assert_int_equal(passed((struct packet){ 0 }, 5), 3);
+	go_back("192.0.2.1", -1000000ull * INTERVAL_NS);
+	EXPECT(FRAME(), GUARD_SOURCE);
+	EXPECT(FRAME(), GUARD_SOURCE);
+	go_back("192.0.2.1", 2ull * INTERVAL_NS);
+	assert_int_equal(passed((struct packet){ 0 }, 5), 2);
+}
+
 static void source_limit_of_a_shorter_prefix_is_shared(void **state)
 {
 	struct mr_guard_limit host = { .packets = with_burst(3),
@@ -462,6 +478,7 @@ int run_guard_cases(const char *name)
 		SERVED(block_list_needs_no_rules),
 		SERVED(source_limit_lets_the_burst_through_and_no_more),
 		SERVED(source_limit_refills_one_an_interval),
+		SERVED(source_limit_of_before_does_not_count),
 		SERVED(source_limit_of_a_shorter_prefix_is_shared),
 		SERVED(source_limit_of_new_connections_counts_syns_alone),
 		SERVED(limits_are_for_what_goes_to_lanes),

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -164,10 +165,35 @@ static void a_lane_with_a_store_opens_its_files_and_no_others(void **state)
 	hold(LANE_OF_STORE);
 }
 
+static int compare(const void *a, const void *b)
+{
+	return *(const uint8_t *)a - *(const uint8_t *)b;
+}
+
+/* Lists of prefixes that clients send; libc looks at the memory that there is before it sorts. */
+static void the_child_sorts_a_long_list(void **state)
+{
+	static uint8_t list[1 << 20];
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0) {
+		if (mr_seccomp_child())
+			_exit(255);
+		qsort(list, sizeof(list), 1, compare);
+		syscall(SYS_exit_group, OK);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), OK);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_child_does_what_its_table_says),
+		cmocka_unit_test(the_child_sorts_a_long_list),
 		cmocka_unit_test(a_lane_does_what_its_table_says),
 		cmocka_unit_test(a_lane_with_a_store_opens_its_files_and_no_others),
 	};

@@ -120,6 +120,69 @@ static void overrun_lane_lets_the_program_answer(void **state)
 	talk_end(&p);
 }
 
+/* Changed while the lane serves: from another share of the table on, for another time, or never. */
+static void overrun_is_what_the_daemon_says_it_is(void **state)
+{
+	struct pair_options o = PAIR_OPTIONS;
+	struct mr_beat beat = { 0 };
+	struct mr_lane *l;
+	struct pair p;
+	struct raw r;
+
+	(void)state;
+	o.half_open = 16;
+	start(&p, &r, o, 100, MR_SYN_COOKIES_AUTO, MR_OVERFLOW_DROP);
+	l = p.end[PAIR_SERVER].lane;
+	l->s.beat = &beat;
+	for (uint16_t i = 0; i < 4; i++)
+		assert_true(raw_syn(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN));
+	mr_lane_syn(l, true, 25, 20);
+	assert_false(beat.syn & MR_SYN_ANSWER);
+	assert_true(raw_syn(&r, RAW_PORTS + 4, 7000, ISN));
+	assert_true(beat.syn & MR_SYN_ANSWER);
+	raw_run(&r, 250000); /* the records ran out, calm began */
+	assert_int_equal(p.end[PAIR_SERVER].stats.half_open, 0);
+	assert_false(beat.syn & MR_SYN_ANSWER);
+	for (uint16_t i = 5; i < 10; i++)
+		assert_true(raw_syn(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN));
+	assert_true(beat.syn & MR_SYN_ANSWER);
+	mr_lane_syn(l, false, 25, 20);
+	assert_false(beat.syn & MR_SYN_ANSWER);
+	for (uint16_t i = 10; i < 20; i++)
+		assert_true(raw_syn(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN));
+	assert_false(beat.syn & MR_SYN_ANSWER);
+	raw_run(&r, 250000);
+	l->s.beat = NULL;
+	talk_end(&p);
+}
+
+/* The time of calm counts from the look that found it. */
+static void calm_lasts_as_long_as_the_daemon_says(void **state)
+{
+	struct pair_options o = PAIR_OPTIONS;
+	struct mr_beat beat = { 0 };
+	struct mr_lane *l;
+	struct pair p;
+	struct raw r;
+
+	(void)state;
+	o.half_open = 16;
+	start(&p, &r, o, 100, MR_SYN_COOKIES_AUTO, MR_OVERFLOW_DROP);
+	l = p.end[PAIR_SERVER].lane;
+	l->s.beat = &beat;
+	mr_lane_syn(l, true, 50, 20);
+	lane_overrun_begin(l);
+	assert_true(beat.syn & MR_SYN_ANSWER);
+	for (int i = 0; i < 19; i++)
+		raw_run(&r, 1000);
+	assert_true(beat.syn & MR_SYN_ANSWER);
+	for (int i = 0; i < 4; i++)
+		raw_run(&r, 1000);
+	assert_false(beat.syn & MR_SYN_ANSWER);
+	l->s.beat = NULL;
+	talk_end(&p);
+}
+
 /* Nothing is kept, nothing is sent again, and the whole life goes on one cookie. */
 static void always_keeps_no_record(void **state)
 {
@@ -397,6 +460,8 @@ int main(void)
 		cmocka_unit_test(full_backlog_is_answered_by_cookies),
 		cmocka_unit_test(full_table_is_answered_by_cookies_and_evicts_nobody),
 		cmocka_unit_test(overrun_lane_lets_the_program_answer),
+		cmocka_unit_test(overrun_is_what_the_daemon_says_it_is),
+		cmocka_unit_test(calm_lasts_as_long_as_the_daemon_says),
 		cmocka_unit_test(always_keeps_no_record),
 		cmocka_unit_test(whole_connection_opened_by_a_cookie),
 		cmocka_unit_test(text_without_the_ack_before_it_opens),

@@ -129,9 +129,9 @@ def test_block_list_of_the_configuration(pair, tmp_path):
             with pytest.raises(TimeoutError):
                 connect(pair, family, 0.5, source)
         assert daemon.tool("guard", "block", "list")["blocks"] == [
-            {"prefix": "192.0.2.64/26", "action": "block"},
-            {"prefix": "192.0.2.66/32", "action": "allow"},
-            {"prefix": "2001:db8::/64", "action": "block"}]
+            {"prefix": "192.0.2.64/26", "action": "block", "from": "configuration"},
+            {"prefix": "192.0.2.66/32", "action": "allow", "from": "configuration"},
+            {"prefix": "2001:db8::/64", "action": "block", "from": "configuration"}]
         counters = {c["name"]: c["packets"] for c in daemon.tool("guard", "list")["counters"]}
         assert counters["blocked"] >= 2
         assert counters["allowed"] >= 3

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* millrace guard list, millrace guard block list */
+/* millrace guard list, millrace guard block list; guard_change.c changes it */
 #include <string.h>
 
 #include "user/cli/client.h"
@@ -36,11 +36,20 @@ static const char *on_text(const json_t *o, char out[MR_VALUE_BYTES])
 	return out;
 }
 
+/* Only what is not as the configuration has it is said. */
+static const char *from_text(const json_t *o, char out[MR_VALUE_BYTES])
+{
+	snprintf(out, MR_VALUE_BYTES, "%s",
+		 mr_value_is(json_object_get(o, "from"), "run time") ? "run time" : "-");
+	return out;
+}
+
 static const struct mr_column limit_columns[] = {
 	{ .title = "IPV4", .key = "ipv4_prefix", .right = true },
 	{ .title = "IPV6", .key = "ipv6_prefix", .right = true },
 	{ .title = "PACKETS", .format = packets_text },
 	{ .title = "CONNECTIONS", .format = connections_text },
+	{ .title = "CHANGED", .format = from_text },
 };
 
 static const struct mr_column rule_columns[] = {
@@ -48,6 +57,7 @@ static const struct mr_column rule_columns[] = {
 	{ .title = "PACKETS", .format = packets_text },
 	{ .title = "CONNECTIONS", .format = connections_text },
 	{ .title = "DROPPED", .key = "dropped_packets", .right = true },
+	{ .title = "CHANGED", .format = from_text },
 };
 
 static const struct mr_column lane_columns[] = {
@@ -67,6 +77,7 @@ static const struct mr_column counter_columns[] = {
 static const struct mr_column block_columns[] = {
 	{ .title = "ACTION", .key = "action" },
 	{ .title = "PREFIX", .key = "prefix" },
+	{ .title = "CHANGED", .format = from_text },
 };
 
 static void print_part(const json_t *answer, const char *key, const struct mr_column *columns,
@@ -84,11 +95,19 @@ static void print_part(const json_t *answer, const char *key, const struct mr_co
 
 static void print_guard(const json_t *answer)
 {
-	char blocks[MR_VALUE_BYTES], cookies[MR_VALUE_BYTES];
+	char a[MR_VALUE_BYTES], b[MR_VALUE_BYTES], c[MR_VALUE_BYTES];
 
-	printf("block list: %s prefixes; SYN cookies in XDP: %s\n",
-	       mr_value_text_at(answer, "blocks", blocks),
-	       mr_value_text_at(answer, "syn_cookies", cookies));
+	printf("block list: %s prefixes; at run time %s came, %s of the configuration went\n",
+	       mr_value_text_at(answer, "blocks", a),
+	       mr_value_text_at(answer, "blocks_run_time", b),
+	       mr_value_text_at(answer, "blocks_taken_away", c));
+	printf("SYN cookies in XDP: %s, from %s %% of half_open on, until %s s of calm%s\n",
+	       mr_value_text_at(answer, "syn_cookies", a),
+	       mr_value_text_at(answer, "syn_at_percent", b),
+	       mr_value_text_at(answer, "syn_calm_s", c),
+	       mr_value_is(json_object_get(answer, "syn_from"), "run time")
+		       ? ", changed at run time"
+		       : "");
 	PRINT(answer, "limits", limit_columns);
 	PRINT(answer, "rules", rule_columns);
 	PRINT(answer, "lanes", lane_columns);

@@ -226,6 +226,7 @@ static const struct {
 	{ "/v1/lanes/drain", mr_api_drain_post, mr_json_lanes, NULL },
 	{ "/v1/lanes/resume", mr_api_drain_post, mr_json_lanes, NULL },
 	{ "/v1/rules", NULL, NULL, mr_change_serve },
+	{ "/v1/guard", NULL, NULL, mr_change_serve_guard },
 };
 
 /*

@@ -232,16 +232,80 @@ void mr_blocks_sort(struct mr_blocks *b)
 	b->n = n + 1;
 }
 
-int mr_blocks_remove(struct mr_blocks *b, const struct mr_block_item *i)
+bool mr_blocks_is_sorted(const struct mr_blocks *b)
 {
-	struct mr_block_item *found = b->n ? bsearch(i, b->item, b->n, sizeof(*b->item), compare)
-					   : NULL;
+	for (uint32_t i = 1; i < b->n; i++)
+		if (compare(&b->item[i - 1], &b->item[i]) >= 0)
+			return false;
+	return true;
+}
 
-	if (!found)
-		return -ENOENT;
-	b->n--;
-	memmove(found, found + 1, (size_t)(b->item + b->n - found) * sizeof(*found));
-	return 0;
+bool mr_blocks_is_equal(const struct mr_blocks *a, const struct mr_blocks *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (uint32_t i = 0; i < a->n; i++)
+		if (compare_with_action(&a->item[i], &b->item[i]))
+			return false;
+	return true;
+}
+
+const struct mr_block_item *mr_blocks_find(const struct mr_blocks *b, const struct mr_block_item *i)
+{
+	return b->n ? bsearch(i, b->item, b->n, sizeof(*b->item), compare) : NULL;
+}
+
+/* Which of two sorted lists goes on: below 0 only @a has the prefix, above only @b, 0 both. */
+static int next_of(const struct mr_blocks *a, uint32_t i, const struct mr_blocks *b, uint32_t k)
+{
+	if (i == a->n)
+		return 1;
+	return k == b->n ? -1 : compare(&a->item[i], &b->item[k]);
+}
+
+int mr_blocks_join(struct mr_blocks *to, const struct mr_blocks *base,
+		   const struct mr_blocks *changes)
+{
+	uint32_t i = 0, k = 0;
+	int err = 0;
+
+	*to = (struct mr_blocks){ 0 };
+	while (!err && (i < base->n || k < changes->n)) {
+		int order = next_of(base, i, changes, k);
+
+		if (order < 0)
+			err = mr_blocks_put(to, &base->item[i]);
+		else if (changes->item[k].action != MR_BLOCK_NONE)
+			err = mr_blocks_put(to, &changes->item[k]);
+		i += order <= 0;
+		k += order >= 0;
+	}
+	if (err)
+		mr_blocks_free(to);
+	return err;
+}
+
+int mr_blocks_diff(struct mr_blocks *changes, const struct mr_blocks *base,
+		   const struct mr_blocks *wanted)
+{
+	uint32_t i = 0, k = 0;
+	int err = 0;
+
+	*changes = (struct mr_blocks){ 0 };
+	while (!err && (i < base->n || k < wanted->n)) {
+		int order = next_of(base, i, wanted, k);
+		struct mr_block_item item = order < 0 ? base->item[i] : wanted->item[k];
+
+		if (order < 0)
+			item.action = MR_BLOCK_NONE;
+		if (order || base->item[i].action != item.action)
+			err = mr_blocks_put(changes, &item);
+		i += order <= 0;
+		k += order >= 0;
+	}
+	if (err)
+		mr_blocks_free(changes);
+	return err;
 }
 
 int mr_blocks_copy(struct mr_blocks *to, const struct mr_blocks *from)

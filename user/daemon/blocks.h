@@ -6,6 +6,7 @@
 #ifndef MR_DAEMON_BLOCKS_H
 #define MR_DAEMON_BLOCKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <linux/types.h>
@@ -15,6 +16,8 @@
 enum {
 	MR_BLOCK_ERROR_BYTES = 512,
 	MR_BLOCK_TEXT = 56, /* "allow ", an IPv6 address, "/128" */
+	MR_BLOCK_NONE =
+		0, /* as an action, in a list of changes: the prefix is on the list no more */
 };
 
 /* One line. Order of fields is order of the list: IPv4 first, then by address, then by length. */
@@ -64,8 +67,30 @@ int mr_blocks_read(struct mr_blocks *b, const char *file, char error[MR_BLOCK_ER
 /** mr_blocks_sort() - each prefix once; of those that stand twice an allow entry stays */
 void mr_blocks_sort(struct mr_blocks *b);
 
-/** mr_blocks_remove() - take a prefix out of a sorted list; -ENOENT: not there */
-int mr_blocks_remove(struct mr_blocks *b, const struct mr_block_item *i);
+/** mr_blocks_is_sorted() - as mr_blocks_sort() leaves it? For what comes from another process */
+bool mr_blocks_is_sorted(const struct mr_blocks *b);
+
+/** mr_blocks_is_equal() - two sorted lists */
+bool mr_blocks_is_equal(const struct mr_blocks *a, const struct mr_blocks *b);
+
+/** mr_blocks_find() - in a sorted list, whatever its action; NULL: not there */
+const struct mr_block_item *mr_blocks_find(const struct mr_blocks *b,
+					   const struct mr_block_item *i);
+
+/**
+ * mr_blocks_join() - @base as @changes have it
+ * @to:		out: sorted; the caller's, empty on error
+ * @changes:	sorted; an item stands in place of that of @base with its prefix, which goes without
+ *		one where the action is MR_BLOCK_NONE
+ *
+ * Return: 0, -ENOMEM, or -E2BIG
+ */
+int mr_blocks_join(struct mr_blocks *to, const struct mr_blocks *base,
+		   const struct mr_blocks *changes);
+
+/** mr_blocks_diff() - the changes that make @base to @wanted; otherwise as mr_blocks_join() */
+int mr_blocks_diff(struct mr_blocks *changes, const struct mr_blocks *base,
+		   const struct mr_blocks *wanted);
 
 /** mr_blocks_copy() - @to is empty; 0 or -ENOMEM */
 int mr_blocks_copy(struct mr_blocks *to, const struct mr_blocks *from);

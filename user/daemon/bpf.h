@@ -65,6 +65,9 @@ struct mr_count mr_bpf_verdict(const struct mr_daemon *d, uint32_t verdict);
  */
 int mr_rules_publish(struct mr_daemon *d);
 
+/** mr_rules_end_runs() - wait until no run of the program uses anything but what counts now */
+int mr_rules_end_runs(const struct mr_daemon *d);
+
 /* ----- rules.c ----- */
 
 /** mr_dynamic_open() - reserve and steer a port for a lane's application; 0 or -errno */

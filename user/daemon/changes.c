@@ -17,6 +17,7 @@
 #include "user/daemon/changes.h"
 #include "user/daemon/config_rule.h"
 #include "user/daemon/filters.h"
+#include "user/daemon/guard_changes.h"
 
 enum {
 	BODY_MOST = 64 << 20,
@@ -24,29 +25,9 @@ enum {
 	NUMBER_BYTES = 24,
 };
 
-enum stage {
-	READING,
-	ASKED,
-	DONE,
-};
+#define fail mr_change_fail
 
-struct mr_change {
-	struct mr_change *next_one; /* of all requests that there are */
-	struct MHD_Connection *http;
-	struct mr_filters next;
-	enum stage stage;
-	bool too_long, no_room;
-	char *body;
-	size_t bytes, room;
-	unsigned int status;
-	uint32_t line; /* of RULE in "load", from 1, as its line in words */
-	char words[MR_CONFIG_ERROR_BYTES];
-};
-
-static int fail(struct mr_change *g, unsigned int status, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static int fail(struct mr_change *g, unsigned int status, const char *fmt, ...)
+int mr_change_fail(struct mr_change *g, unsigned int status, const char *fmt, ...)
 {
 	va_list args;
 
@@ -369,6 +350,42 @@ static int apply(struct mr_child *c, struct mr_change *g, const json_t *o)
 
 /* ----- request and answer ----- */
 
+static int prepare_rules(struct mr_child *c, struct mr_change *g, const json_t *o)
+{
+	int err = mr_filters_copy(&g->next, &c->d->settings) ? fail(g, 503, "out of memory") : 0;
+
+	g->next.last_id = c->last_filter_id;
+	if (!err)
+		err = apply(c, g, o);
+	if (!err && mr_filters_lay(c->d, &g->next))
+		err = fail(g, 409, "rules: more than %d of them, or %d prefixes", MR_RULES_MOST,
+			   MR_PREFIXES_MOST);
+	return err;
+}
+
+static void adopt_rules(struct mr_child *c, struct mr_change *g)
+{
+	c->last_filter_id = g->next.last_id;
+	mr_filters_adopt(&c->d->settings, &g->next);
+}
+
+static json_t *show_rules(struct mr_child *c)
+{
+	return json_pack("{s:i, s:i, s:s, s:i}", "v", 1, "generation",
+			 (int)c->d->bpf.generation.number, "mode",
+			 mr_mode_names()[c->d->settings.mode], "rules",
+			 (int)(c->d->settings.n_rules + c->d->settings.n_filters));
+}
+
+static const char *why_rules(int error)
+{
+	return error == -E2BIG ? "too many different combinations of them" : strerror(-error);
+}
+
+static const struct mr_change_kind rules = {
+	"rules", MR_REQUEST_RULES, prepare_rules, adopt_rules, show_rules, why_rules,
+};
+
 static int prepare(struct mr_child *c, struct mr_change *g)
 {
 	json_error_t error;
@@ -383,29 +400,17 @@ static int prepare(struct mr_child *c, struct mr_change *g)
 	o = json_loadb(g->body ? g->body : "", g->bytes, JSON_REJECT_DUPLICATES, &error);
 	if (!o)
 		return fail(g, 400, "body: no JSON: %s", error.text);
-	err = mr_filters_copy(&g->next, &c->d->settings) ? fail(g, 503, "out of memory") : 0;
-	g->next.last_id = c->last_filter_id;
-	if (!err)
-		err = apply(c, g, o);
+	err = g->kind->prepare(c, g, o);
 	json_decref(o);
-	if (!err && mr_filters_lay(c->d, &g->next))
-		err = fail(g, 409, "rules: more than %d of them, or %d prefixes", MR_RULES_MOST,
-			   MR_PREFIXES_MOST);
 	return err;
 }
 
 static enum MHD_Result answer(struct mr_child *c, struct mr_change *g)
 {
-	json_t *o;
-
 	if (g->status)
 		return mr_api_reply(g->http, g->status,
 				    json_pack("{s:i, s:s}", "v", 1, "error", g->words));
-	o = json_pack("{s:i, s:i, s:s, s:i}", "v", 1, "generation",
-		      (int)c->d->bpf.generation.number, "mode",
-		      mr_mode_names()[c->d->settings.mode], "rules",
-		      (int)(c->d->settings.n_rules + c->d->settings.n_filters));
-	return mr_api_reply(g->http, 200, o);
+	return mr_api_reply(g->http, 200, g->kind->shown(c));
 }
 
 /* All bodies that are being read share a bound: one of the greatest fits, or many small ones. */
@@ -441,13 +446,21 @@ static void collect(const struct mr_child *c, struct mr_change *g, const char *d
 enum MHD_Result mr_change_serve(struct mr_child *c, struct MHD_Connection *http, const char *data,
 				size_t *bytes, void **state)
 {
-	struct mr_request q = { .type = MR_REQUEST_RULES };
+	return mr_change_serve_kind(c, &rules, http, data, bytes, state);
+}
+
+enum MHD_Result mr_change_serve_kind(struct mr_child *c, const struct mr_change_kind *kind,
+				     struct MHD_Connection *http, const char *data, size_t *bytes,
+				     void **state)
+{
+	struct mr_request q = { .type = kind->request };
 	struct mr_change *g = *state;
 
 	if (!g) {
 		g = calloc(1, sizeof(*g));
 		if (!g)
 			return MHD_NO;
+		g->kind = kind;
 		g->http = http;
 		g->next_one = c->changes;
 		*state = c->changes = g;
@@ -458,12 +471,12 @@ enum MHD_Result mr_change_serve(struct mr_child *c, struct MHD_Connection *http,
 		*bytes = 0;
 		return MHD_YES;
 	}
-	if (g->stage == DONE)
+	if (g->stage == MR_CHANGE_DONE)
 		return answer(c, g);
 	if (c->change)
 		fail(g, 409, "another change is being made; try again");
 	else if (prepare(c, g) == 0) {
-		g->stage = ASKED;
+		g->stage = MR_CHANGE_ASKED;
 		c->change = g;
 		MHD_suspend_connection(http);
 		mr_child_ask(c, &q);
@@ -480,14 +493,12 @@ void mr_change_note(struct mr_child *c, const struct mr_note *n)
 		return;
 	c->change = NULL;
 	if (n->error) {
-		fail(g, 500, "rules: cannot be written, all is as before: %s",
-		     n->error == -E2BIG ? "too many different combinations of them"
-					: strerror(-n->error));
+		fail(g, 500, "%s: cannot be written, all is as before: %s", g->kind->what,
+		     g->kind->why(n->error));
 	} else {
-		c->last_filter_id = g->next.last_id;
-		mr_filters_adopt(&c->d->settings, &g->next);
+		g->kind->adopt(c, g);
 	}
-	g->stage = DONE;
+	g->stage = MR_CHANGE_DONE;
 	MHD_resume_connection(g->http);
 	MHD_run(c->http); /* its descriptor does not say that somebody goes on */
 }
@@ -512,6 +523,9 @@ void mr_change_completed(struct mr_child *c, const void *state)
 	if (c->change == g)
 		c->change = NULL;
 	mr_filters_free(&g->next);
+	if (g->guard)
+		mr_guard_changes_free(g->guard);
+	free(g->guard);
 	free(g->body);
 	free(g);
 }

@@ -66,6 +66,7 @@ static void note(struct mr_child *c, const struct mr_note *n, int fd)
 		mr_listeners_note(c, n);
 		break;
 	case MR_NOTE_RULES:
+	case MR_NOTE_GUARD:
 		c->d->bpf.generation.number = n->generation;
 		mr_change_note(c, n);
 		break;

@@ -154,6 +154,11 @@ void mr_listeners_note(struct mr_child *c, const struct mr_note *n);
 /** mr_listeners_greet() - tell a new worker of the listeners of its interface */
 void mr_listeners_greet(struct mr_child *c, uint32_t lane);
 
+/* ----- changes_guard.c ----- */
+
+/** mr_guard_tell() - tell a lane when the XDP program is to answer SYNs */
+void mr_guard_tell(struct mr_child *c, uint32_t lane);
+
 /* ----- seccomp.c ----- */
 
 /** mr_seccomp_child() - allow what the child needs and nothing else; 0 or -errno */

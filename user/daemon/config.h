@@ -99,7 +99,7 @@ struct mr_settings_guard_rule {
 };
 
 struct mr_settings_guard {
-	struct mr_blocks blocks; /* as they are now: also what was changed since the start */
+	struct mr_blocks blocks;
 	struct mr_guard limits;
 	struct mr_settings_guard_rule *rules;
 	unsigned int n_rules;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "user/daemon/config_raw.h"
+#include "user/daemon/guard_changes.h"
 
 enum {
 	RATE_MOST = 100000000, /* a second */
@@ -55,6 +56,8 @@ static const cyaml_schema_value_t file_schema = {
 const cyaml_schema_field_t mr_raw_guard_fields[] = {
 	CYAML_FIELD_STRING_PTR("syn_cookies", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
 			       struct mr_raw_guard, syn_cookies, 0, CYAML_UNLIMITED),
+	NUMBER(struct mr_raw_guard, syn_at_percent, "syn_at_percent"),
+	NUMBER(struct mr_raw_guard, syn_calm_s, "syn_calm_s"),
 	LIST("block", block, n_block, &file_schema),
 	LIST("limits", limits, n_limits, &limit_schema),
 	LIST("rules", rules, n_rules, &rule_schema),
@@ -88,8 +91,9 @@ static int check_rate(struct mr_config_file *f, const char *where, const char *w
 	return err;
 }
 
-static int check_rates(struct mr_config_file *f, const char *where, const struct mr_raw_rates *raw,
-		       struct mr_guard_rate *packets, struct mr_guard_rate *syns)
+int mr_config_guard_rates(struct mr_config_file *f, const char *where,
+			  const struct mr_raw_rates *raw, struct mr_guard_rate *packets,
+			  struct mr_guard_rate *syns)
 {
 	int err = check_rate(f, where, "packets", raw->packets_per_s, raw->packets_burst, packets);
 
@@ -103,17 +107,13 @@ static int check_rates(struct mr_config_file *f, const char *where, const struct
 	return err;
 }
 
-static int check_limit(struct mr_config_file *f, const struct mr_raw_guard_limit *raw,
-		       unsigned int i, struct mr_guard_limit *out)
+int mr_config_guard_lengths(struct mr_config_file *f, const char *where,
+			    const struct mr_raw_guard_limit *raw, struct mr_guard_limit *out)
 {
-	char where[48], path[64];
 	uint32_t ipv4, ipv6;
+	char path[64];
 	int err;
 
-	snprintf(where, sizeof(where), "guard.limits[%u]", i);
-	err = check_rates(f, where, &raw->rates, &out->packets, &out->syns);
-	if (err)
-		return err;
 	snprintf(path, sizeof(path), "%s.ipv4_prefix", where);
 	err = mr_config_number32(f, path, raw->ipv4_prefix, 32, 0, 32, &ipv4);
 	if (err)
@@ -123,6 +123,17 @@ static int check_limit(struct mr_config_file *f, const struct mr_raw_guard_limit
 	out->ipv4_bits = (uint8_t)ipv4;
 	out->ipv6_bits = (uint8_t)ipv6;
 	return err;
+}
+
+static int check_limit(struct mr_config_file *f, const struct mr_raw_guard_limit *raw,
+		       unsigned int i, struct mr_guard_limit *out)
+{
+	char where[48];
+	int err;
+
+	snprintf(where, sizeof(where), "guard.limits[%u]", i);
+	err = mr_config_guard_rates(f, where, &raw->rates, &out->packets, &out->syns);
+	return err ? err : mr_config_guard_lengths(f, where, raw, out);
 }
 
 static int check_limits(struct mr_config_file *f, const struct mr_raw_guard *raw,
@@ -161,7 +172,7 @@ static int check_rule(struct mr_config_file *f, const struct mr_raw_guard_rule *
 			return mr_config_fail(f, mr_config_line(f, path),
 					      "%s: \"%s\" has limits already; remove one", path,
 					      raw->rule);
-	return check_rates(f, where, &raw->rates, &out->packets, &out->syns);
+	return mr_config_guard_rates(f, where, &raw->rates, &out->packets, &out->syns);
 }
 
 static int check_rules(struct mr_config_file *f, const struct mr_raw_guard *raw,
@@ -196,18 +207,47 @@ static int read_list(struct mr_config_file *f, const char *file, unsigned int i,
 	return 0;
 }
 
-int mr_config_guard(struct mr_config_file *f, const struct mr_raw_guard *raw, struct mr_settings *s)
+int mr_config_guard_syn(struct mr_config_file *f, const char *where, const struct mr_raw_guard *raw,
+			struct mr_guard_syn *out)
 {
-	static const char *const answers[] = { "off", "auto", "on", NULL };
-	int answer = MR_SYN_ANSWERS_AUTO;
-	int err = mr_config_choice(f, "guard.syn_cookies", raw->syn_cookies, answers,
-				   MR_SYN_ANSWERS_AUTO, &answer);
+	int answers = (int)out->answers, err;
+	char path[48];
 
-	s->tcp.open.syn_answers = (uint32_t)answer;
-	if (!err && answer == MR_SYN_ANSWERS_ON && s->tcp.open.syn_cookies == MR_SYN_COOKIES_OFF)
+	snprintf(path, sizeof(path), "%s.syn_cookies", where);
+	err = mr_config_choice(f, path, raw->syn_cookies, mr_syn_answer_names(), answers, &answers);
+	out->answers = (uint32_t)answers;
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "%s.syn_at_percent", where);
+	err = mr_config_number32(f, path, raw->syn_at_percent, out->at_percent, MR_SYN_AT_LEAST,
+				 MR_SYN_AT_MOST, &out->at_percent);
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "%s.syn_calm_s", where);
+	return mr_config_number32(f, path, raw->syn_calm_s, out->calm_s, 1, MR_SYN_CALM_MOST_S,
+				  &out->calm_s);
+}
+
+static int check_syn(struct mr_config_file *f, const struct mr_raw_guard *raw,
+		     struct mr_open_settings *o)
+{
+	struct mr_guard_syn syn = { MR_SYN_ANSWERS_AUTO, MR_SYN_AT_DEFAULT, MR_SYN_CALM_DEFAULT_S };
+	int err = mr_config_guard_syn(f, "guard", raw, &syn);
+
+	o->syn_answers = syn.answers;
+	o->syn_at_percent = syn.at_percent;
+	o->syn_calm_s = syn.calm_s;
+	if (!err && syn.answers == MR_SYN_ANSWERS_ON && o->syn_cookies == MR_SYN_COOKIES_OFF)
 		err = mr_config_fail(f, mr_config_line(f, "guard.syn_cookies"),
 				     "guard.syn_cookies: lanes take no cookies; remove "
 				     "tcp.syn_cookies: off");
+	return err;
+}
+
+int mr_config_guard(struct mr_config_file *f, const struct mr_raw_guard *raw, struct mr_settings *s)
+{
+	int err = check_syn(f, raw, &s->tcp.open);
+
 	if (!err)
 		err = check_limits(f, raw, &s->guard.limits);
 	if (!err)

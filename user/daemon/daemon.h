@@ -71,6 +71,8 @@ struct xdp_program;
 struct mr_held;
 struct mr_estate_record;
 struct mr_filters_room;
+struct mr_guard_changes;
+struct mr_guard_room;
 
 /* What the kernel wants the maps in the slots of a map of maps to be like. */
 struct mr_inner {
@@ -89,7 +91,6 @@ struct mr_bpf {
 	struct mr_generation generation;
 	int active;	     /* its map of mr1_rules; parent only, -1: none yet */
 	bool has_classes[2]; /* by parity: mr1_field, mr1_class and mr1_order may have a map too */
-	int blocks[2];	     /* the active tries; parent only, -1: none yet */
 	const struct mr_beat *beats;	   /* mapped, MR_MAX_SLOTS */
 	const struct mr_lane_stats *lanes; /* mapped, MR_MAX_SLOTS */
 	int pin_lock;			   /* the pin directory, flock()ed */
@@ -111,6 +112,7 @@ struct mr_link {
 	uint8_t mac[6];
 	uint32_t mtu;
 	bool up, gone;
+	bool is_veth;
 	char now_named[IFNAMSIZ]; /* it was renamed, "": it was not; child */
 	char why_gone[MR_WORDS];  /* why it is not taken again although it is back; parent */
 	uint32_t n_queues;	  /* that have a lane, or will when they are there */
@@ -207,8 +209,12 @@ struct mr_daemon {
 	uint32_t n_lanes;
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC];
 	int directories[MR_MAX_DIRECTORIES];
-	struct mr_filters_room *filters_room; /* filters.h; shared with the child */
-	int *reserved;			      /* bound sockets of the rules' ports */
+	struct mr_filters_room *filters_room;	/* filters.h; shared with the child */
+	struct mr_settings_guard guard;		/* what holds: the settings' and the changes */
+	struct mr_guard_changes *guard_changes; /* guard_changes.h; made at run time */
+	struct mr_guard_room *guard_room;	/* guard_keep.h; shared with the child */
+	int guard_kept;				/* memory with the changes; parent, -1: none */
+	int *reserved;				/* bound sockets of the rules' ports */
 	uint32_t n_reserved;
 	char *sysctl_before; /* net.ipv4.ip_local_reserved_ports as it was, NULL: untouched */
 	uint64_t isn_secret[2];

@@ -457,6 +457,11 @@ int mr_estate_listeners(struct mr_daemon *d)
 	return 0;
 }
 
+int mr_estate_guard(struct mr_daemon *d)
+{
+	return d->adopting ? take(d, "guard") : -1;
+}
+
 /* ----- leaving it ----- */
 
 static void write_lane(const struct mr_daemon *d, const struct mr_lane *l, struct mr_estate_lane *e)
@@ -610,6 +615,8 @@ static int keep_all(struct mr_daemon *d)
 	if (!err)
 		err = keep(d, "log.write", d->worker_log[1]);
 	if (!err)
+		err = keep(d, "guard", d->guard_kept);
+	if (!err)
 		err = keep_programs(d);
 	for (uint32_t i = 0; !err && i < d->n_links; i++)
 		err = keep_link(d, i);
@@ -657,6 +664,11 @@ void mr_estate_lane_made(struct mr_daemon *d, const struct mr_lane *l)
 void mr_estate_programs(struct mr_daemon *d)
 {
 	keep_programs(d);
+}
+
+void mr_estate_guard_keep(struct mr_daemon *d)
+{
+	keep(d, "guard", d->guard_kept);
 }
 
 void mr_estate_keeper_spoke(struct mr_daemon *d)

@@ -57,6 +57,12 @@ int mr_estate_rules(struct mr_daemon *d);
 /** mr_estate_listeners() - the ports that applications had asked for, reserved again */
 int mr_estate_listeners(struct mr_daemon *d);
 
+/** mr_estate_guard() - the memory of mr_guard_keep(), the caller's; -1: there is none */
+int mr_estate_guard(struct mr_daemon *d);
+
+/** mr_estate_guard_keep() - d->guard_kept is another */
+void mr_estate_guard_keep(struct mr_daemon *d);
+
 /**
  * mr_estate_deposit() - give everything into keeping, to a keeper that is started if there is none
  *

@@ -256,7 +256,7 @@ static int build(struct generation *g, const struct mr_daemon *d)
  * maps yet, whose slots are filled next. Once the kernel has changed a map of maps, it waits until
  * all runs are over; so putting the active map where it already is ends those.
  */
-static int end_older_runs(const struct mr_daemon *d)
+int mr_rules_end_runs(const struct mr_daemon *d)
 {
 	uint32_t parity = d->bpf.generation.parity;
 
@@ -302,7 +302,7 @@ static int activate(struct mr_daemon *d, const struct generation *g)
 	config.generation.parity = (uint8_t)parity;
 	config.generation.shapes = g->shapes;
 	config.generation.mode = (uint8_t)d->settings.mode;
-	err = end_older_runs(d);
+	err = mr_rules_end_runs(d);
 	if (!err)
 		err = fill_slots(d, g, parity);
 	if (!err && bpf_map_update_elem(d->bpf.map[MR_MAP_CFG], &zero, &config, BPF_ANY) < 0)

@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "user/daemon/bpf.h"
+#include "user/daemon/guard_keep.h"
 #include "user/daemon/log.h"
 
 enum {
@@ -83,12 +85,6 @@ static int put_trie(struct mr_daemon *d, enum mr_map map, uint32_t parity, int t
 	return bpf_map_update_elem(d->bpf.map[map], &parity, &trie, BPF_ANY) < 0 ? -errno : 0;
 }
 
-/* Runs that read an older word may not have looked into the slot that is filled next; rules.c. */
-static int end_older_runs(struct mr_daemon *d, uint32_t parity)
-{
-	return d->bpf.blocks[0] < 0 ? 0 : put_trie(d, MR_MAP_BLOCK4, parity, d->bpf.blocks[0]);
-}
-
 static int build_tries(struct mr_daemon *d, const struct mr_blocks *b, int trie[2])
 {
 	int err;
@@ -99,7 +95,10 @@ static int build_tries(struct mr_daemon *d, const struct mr_blocks *b, int trie[
 	return err ? err : fill_trie(trie[1], b, 6);
 }
 
-/* Both tries into the idle slot; from the next word on they count. */
+/*
+ * Both tries into the idle slot; from the next word on they count. Whoever calls has ended the runs
+ * that may still look there.
+ */
 static int place_blocks(struct mr_daemon *d, const struct mr_blocks *b)
 {
 	uint32_t active = !!(d->bpf.generation.promises & MR_GUARD_BLOCK_PARITY);
@@ -107,19 +106,13 @@ static int place_blocks(struct mr_daemon *d, const struct mr_blocks *b)
 	int err = build_tries(d, b, trie);
 
 	if (!err)
-		err = end_older_runs(d, active);
-	if (!err)
 		err = put_trie(d, MR_MAP_BLOCK4, !active, trie[0]);
 	if (!err)
 		err = put_trie(d, MR_MAP_BLOCK6, !active, trie[1]);
-	if (err) {
-		mr_close_fd(&trie[0]);
-		mr_close_fd(&trie[1]);
+	mr_close_fd(&trie[0]); /* the slots hold them */
+	mr_close_fd(&trie[1]);
+	if (err)
 		return err;
-	}
-	mr_close_fd(&d->bpf.blocks[0]);
-	mr_close_fd(&d->bpf.blocks[1]);
-	memcpy(d->bpf.blocks, trie, sizeof(trie));
 	d->bpf.generation.promises ^= MR_GUARD_BLOCK_PARITY;
 	d->bpf.generation.promises &= ~MR_GUARD_BLOCK;
 	d->bpf.generation.promises |= b->n ? MR_GUARD_BLOCK : 0;
@@ -139,25 +132,6 @@ static int write_word(struct mr_daemon *d)
 											: 0;
 }
 
-int mr_guard_blocks(struct mr_daemon *d, struct mr_blocks *blocks)
-{
-	struct mr_generation was = d->bpf.generation;
-	int err = place_blocks(d, blocks);
-
-	if (!err)
-		err = write_word(d);
-	if (err) {
-		d->bpf.generation = was;
-		mr_blocks_free(blocks);
-		return err;
-	}
-	mr_blocks_free(&d->settings.guard.blocks);
-	d->settings.guard.blocks = *blocks;
-	*blocks = (struct mr_blocks){ 0 };
-	mr_info("guard: block list of %u prefixes", d->settings.guard.blocks.n);
-	return 0;
-}
-
 /* ----- SYN cookies ----- */
 
 bool mr_guard_is_veth(const char *interface)
@@ -174,38 +148,64 @@ bool mr_guard_is_veth(const char *interface)
 
 /* ----- limits ----- */
 
-static int write_limits(struct mr_daemon *d)
+/* Into the idle record; whoever calls has ended the runs that may still look there. */
+static int place_limits(struct mr_daemon *d, const struct mr_guard *g)
 {
-	const struct mr_guard *g = &d->settings.guard.limits;
-	uint32_t zero = 0;
+	uint32_t idle = !(d->bpf.generation.promises & MR_GUARD_PARITY);
 
-	if (g->n_limits)
-		d->bpf.generation.promises |= MR_GUARD_SOURCE;
-	return bpf_map_update_elem(d->bpf.map[MR_MAP_GUARD], &zero, g, BPF_ANY) < 0 ? -errno : 0;
+	if (bpf_map_update_elem(d->bpf.map[MR_MAP_GUARD], &idle, g, BPF_ANY) < 0)
+		return -errno;
+	d->bpf.generation.promises ^= MR_GUARD_PARITY;
+	d->bpf.generation.promises &= ~MR_GUARD_SOURCE;
+	d->bpf.generation.promises |= g->n_limits ? MR_GUARD_SOURCE : 0;
+	return 0;
 }
 
-/* Answers to SYNs have the rule's own TTL and DSCP, limits or none. */
-static int write_rules(struct mr_daemon *d)
+static uint64_t word_of(struct mr_guard_rate rate)
 {
+	uint64_t word;
+
+	_Static_assert(sizeof(rate) == sizeof(word), "a rate is one word");
+	memcpy(&word, &rate, sizeof(word));
+	return word;
+}
+
+static void put_rate(struct mr_guard_rate *at, struct mr_guard_rate rate)
+{
+	__atomic_store_n((uint64_t *)at, word_of(rate), __ATOMIC_RELAXED);
+}
+
+/*
+ * As plain memory: each rate is one store, and the program's own state beside it stays. Answers to
+ * SYNs have the rule's own TTL and DSCP, limits or none.
+ */
+static int write_rules(struct mr_daemon *d, const struct mr_settings_guard *g)
+{
+	const size_t bytes = MR_MAX_RULES * sizeof(struct mr_guard_rule);
 	const struct mr_settings *s = &d->settings;
+	struct mr_guard_rule *map =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, d->bpf.map[MR_MAP_GRULE], 0);
 
+	if (map == MAP_FAILED)
+		return -errno;
 	for (uint32_t i = 0; i < s->n_rules; i++) {
-		struct mr_guard_rule r = {
-			.ttl = (uint8_t)s->rules[i].lane.ttl,
-			.dscp = (uint8_t)s->rules[i].lane.dscp,
-		};
-		uint32_t id = s->rules[i].lane.rule_id;
+		const struct mr_lane_rule *lane = &s->rules[i].lane;
+		struct mr_guard_rule *r = &map[lane->rule_id];
+		struct mr_guard_rate packets = { 0 }, syns = { 0 };
 
-		for (unsigned int k = 0; k < s->guard.n_rules; k++)
-			if (s->guard.rules[k].rule == i) {
-				r.packets = s->guard.rules[k].packets;
-				r.syns = s->guard.rules[k].syns;
+		for (unsigned int k = 0; k < g->n_rules; k++)
+			if (g->rules[k].rule == i) {
+				packets = g->rules[k].packets;
+				syns = g->rules[k].syns;
 			}
-		if (bpf_map_update_elem(d->bpf.map[MR_MAP_GRULE], &id, &r, BPF_ANY) < 0)
-			return -errno;
+		put_rate(&r->packets, packets);
+		put_rate(&r->syns, syns);
+		__atomic_store_n(&r->ttl, (uint8_t)lane->ttl, __ATOMIC_RELAXED);
+		__atomic_store_n(&r->dscp, (uint8_t)lane->dscp, __ATOMIC_RELAXED);
 	}
-	if (s->guard.n_rules)
-		d->bpf.generation.promises |= MR_GUARD_RULE;
+	munmap(map, bytes);
+	d->bpf.generation.promises &= ~MR_GUARD_RULE;
+	d->bpf.generation.promises |= g->n_rules ? MR_GUARD_RULE : 0;
 	return 0;
 }
 
@@ -221,7 +221,7 @@ static int write_secret(struct mr_daemon *d)
 	return err;
 }
 
-/* Maps that are taken over may have a list in use: the other slot is filled. */
+/* Maps that are taken over may be in use: the other slots and records are filled. */
 static int find_parity(struct mr_daemon *d)
 {
 	struct mr_config config;
@@ -229,28 +229,69 @@ static int find_parity(struct mr_daemon *d)
 
 	if (bpf_map_lookup_elem(d->bpf.map[MR_MAP_CFG], &zero, &config) < 0)
 		return -errno;
-	d->bpf.generation.promises |= config.generation.promises & MR_GUARD_BLOCK_PARITY;
+	d->bpf.generation.promises |= config.generation.promises &
+				      (MR_GUARD_BLOCK_PARITY | MR_GUARD_PARITY);
 	return 0;
 }
 
 int mr_guard_start(struct mr_daemon *d)
 {
-	int err = write_secret(d);
+	int err = mr_guard_merge(&d->settings, d->guard_changes, &d->guard);
 
+	if (err)
+		return mr_fail(d, err,
+			       "guard: what was changed at run time does not fit the configuration "
+			       "any more; start without it by millraced --fresh");
+	err = write_secret(d);
 	if (!err)
 		err = find_parity(d);
-
 	if (!err)
-		err = write_limits(d);
+		err = place_limits(d, &d->guard.limits);
 	if (!err)
-		err = write_rules(d);
-	if (!err && d->settings.guard.blocks.n)
-		err = place_blocks(d, &d->settings.guard.blocks);
+		err = write_rules(d, &d->guard);
+	if (!err && d->guard.blocks.n)
+		err = place_blocks(d, &d->guard.blocks);
 	return err ? mr_fail(d, err, "guard: maps cannot be written: %s", strerror(-err)) : 0;
 }
 
-void mr_guard_stop(struct mr_daemon *d)
+/* What holds now, into idle places, then one word that makes it count. */
+static int place(struct mr_daemon *d, const struct mr_settings_guard *next)
 {
-	mr_close_fd(&d->bpf.blocks[0]);
-	mr_close_fd(&d->bpf.blocks[1]);
+	int err = mr_rules_end_runs(d);
+
+	if (!err && !mr_blocks_is_equal(&next->blocks, &d->guard.blocks))
+		err = place_blocks(d, &next->blocks);
+	if (!err)
+		err = place_limits(d, &next->limits);
+	if (!err)
+		err = write_rules(d, next);
+	return err ? err : write_word(d);
+}
+
+int mr_guard_apply(struct mr_daemon *d, struct mr_guard_changes *changes)
+{
+	struct mr_generation was = d->bpf.generation;
+	struct mr_settings_guard next;
+	int err = mr_guard_merge(&d->settings, changes, &next);
+
+	if (err)
+		return err;
+	err = place(d, &next);
+	if (err) {
+		write_rules(d, &d->guard);
+		d->bpf.generation = was;
+		mr_guard_fini(&next);
+		return err;
+	}
+	mr_guard_fini(&d->guard);
+	d->guard = next;
+	if (changes != d->guard_changes) {
+		mr_guard_changes_free(d->guard_changes);
+		*d->guard_changes = *changes;
+		memset(changes, 0, sizeof(*changes));
+	}
+	mr_guard_keep(d);
+	mr_info("guard: %u prefixes, %u limits of sources, %u rules with limits", d->guard.blocks.n,
+		d->guard.limits.n_limits, d->guard.n_rules);
+	return 0;
 }

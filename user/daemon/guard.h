@@ -4,6 +4,7 @@
 #define MR_DAEMON_GUARD_H
 
 #include "user/daemon/daemon.h"
+#include "user/daemon/guard_changes.h"
 
 /**
  * mr_guard_start() - key, limits and block lists of the settings into the maps
@@ -15,20 +16,18 @@
 int mr_guard_start(struct mr_daemon *d);
 
 /**
- * mr_guard_blocks() - a new block list in the place of the old one
- * @blocks:	sorted; becomes the settings', given, also on error
+ * mr_guard_apply() - changes over the settings' guard, in place of those that there were
+ * @changes:	become @d's: empty then; or @d's own, when the settings are others
  *
- * The idle tries are built completely, then one write makes them the active ones; on error the old
- * list stays. Waits for runs of the program to end, as mr_rules_publish() does.
+ * Lists and limits are written where nobody looks, then one write makes them the ones that count;
+ * each limit of a rule is one store. They are kept for another daemon. Waits for runs of the
+ * program to end, as mr_rules_publish() does.
  *
- * Return: 0 or -errno
+ * Return: 0, or -errno with everything as it was: -E2BIG when more is wanted than fits
  */
-int mr_guard_blocks(struct mr_daemon *d, struct mr_blocks *blocks);
+int mr_guard_apply(struct mr_daemon *d, struct mr_guard_changes *changes);
 
 /** mr_guard_is_veth() - what XDP sends back reaches the other end only if that has a program too */
 bool mr_guard_is_veth(const char *interface);
-
-/** mr_guard_stop() - what is only the parent's own */
-void mr_guard_stop(struct mr_daemon *d);
 
 #endif

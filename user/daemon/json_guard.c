@@ -2,6 +2,7 @@
 /* GET /v1/guard and /v1/guard/blocks. */
 #include "user/daemon/api.h"
 #include "user/daemon/bpf.h"
+#include "user/daemon/guard_changes.h"
 
 static const char *const stat_names[] = {
 #define S(name, field, text) #field,
@@ -33,16 +34,26 @@ static json_t *rate(struct mr_guard_rate r)
 			 (int)r.burst);
 }
 
-static json_t *limits(const struct mr_guard *g)
+/* Where something that holds comes from. */
+static const char *origin(bool changed)
 {
+	return changed ? "run time" : "configuration";
+}
+
+static json_t *limits(const struct mr_child *c)
+{
+	const struct mr_guard *g = &c->d->guard.limits;
 	json_t *a = json_array();
 
-	for (uint32_t i = 0; i < g->n_limits; i++)
-		json_array_append_new(a, json_pack("{s:i, s:i, s:o, s:o}", "ipv4_prefix",
-						   g->limit[i].ipv4_bits, "ipv6_prefix",
-						   g->limit[i].ipv6_bits, "packets",
-						   rate(g->limit[i].packets), "connections",
-						   rate(g->limit[i].syns)));
+	for (uint32_t i = 0; i < g->n_limits; i++) {
+		const struct mr_guard_limit *l = &g->limit[i];
+		bool changed = mr_guard_limit_changed(c->d->guard_changes, l);
+
+		json_array_append_new(a, json_pack("{s:i, s:i, s:o, s:o, s:s}", "ipv4_prefix",
+						   l->ipv4_bits, "ipv6_prefix", l->ipv6_bits,
+						   "packets", rate(l->packets), "connections",
+						   rate(l->syns), "from", origin(changed)));
+	}
 	return a;
 }
 
@@ -51,16 +62,18 @@ static json_t *rules(const struct mr_child *c)
 	const struct mr_settings *s = &c->d->settings;
 	json_t *a = json_array();
 
-	for (unsigned int i = 0; i < s->guard.n_rules; i++) {
-		const struct mr_settings_guard_rule *g = &s->guard.rules[i];
+	for (unsigned int i = 0; i < c->d->guard.n_rules; i++) {
+		const struct mr_settings_guard_rule *g = &c->d->guard.rules[i];
 		const struct mr_lane_rule *r = &s->rules[g->rule].lane;
 		struct mr_count n = mr_bpf_sum(c->d, MR_MAP_GRSTAT, r->rule_id);
 
-		json_array_append_new(a, json_pack("{s:s, s:o, s:o, s:I, s:I}", "rule", r->name,
-						   "packets", rate(g->packets), "connections",
-						   rate(g->syns), "dropped_packets",
+		bool changed = mr_guard_rule_changed(c->d->guard_changes, r->name);
+
+		json_array_append_new(a, json_pack("{s:s, s:o, s:o, s:I, s:I, s:s}", "rule",
+						   r->name, "packets", rate(g->packets),
+						   "connections", rate(g->syns), "dropped_packets",
 						   (json_int_t)n.packets, "dropped_bytes",
-						   (json_int_t)n.bytes));
+						   (json_int_t)n.bytes, "from", origin(changed)));
 	}
 	return a;
 }
@@ -98,30 +111,47 @@ static json_t *syn_cookies(const struct mr_child *c)
 	return a;
 }
 
+/* Of the block list: how many came at run time, and how many of the configuration's went. */
+static void count_changes(const struct mr_blocks *changes, int *came, int *went)
+{
+	*came = *went = 0;
+	for (uint32_t i = 0; i < changes->n; i++)
+		(*(changes->item[i].action == MR_BLOCK_NONE ? went : came))++;
+}
+
 json_t *mr_json_guard(struct mr_child *c)
 {
-	const struct mr_settings *s = &c->d->settings;
-	const struct mr_open_settings *o = &s->tcp.open;
-	static const char *const answers[] = { "off", "auto", "on" };
+	const struct mr_guard_changes *changes = c->d->guard_changes;
+	const struct mr_open_settings *o = &c->d->settings.tcp.open;
+	struct mr_guard_syn syn = mr_guard_syn(&c->d->settings, changes);
+	int came, went;
 
-	return json_pack("{s:i, s:i, s:s, s:{s:I, s:I}, s:o, s:o, s:o, s:o}", "v", 1, "blocks",
-			 (int)s->guard.blocks.n, "syn_cookies", answers[o->syn_answers],
+	count_changes(&changes->blocks, &came, &went);
+	return json_pack("{s:i, s:i, s:i, s:i, s:s, s:i, s:i, s:s, s:{s:I, s:I}, s:o, s:o, s:o, "
+			 "s:o}",
+			 "v", 1, "blocks", (int)c->d->guard.blocks.n, "blocks_run_time", came,
+			 "blocks_taken_away", went, "syn_cookies",
+			 mr_syn_answer_names()[syn.answers], "syn_at_percent", (int)syn.at_percent,
+			 "syn_calm_s", (int)syn.calm_s, "syn_from", origin(changes->few.has_syn),
 			 "per_source", "connections", (json_int_t)o->source_connections,
-			 "half_open", (json_int_t)o->source_half_open, "limits",
-			 limits(&s->guard.limits), "rules", rules(c), "lanes", syn_cookies(c),
-			 "counters", counters(c));
+			 "half_open", (json_int_t)o->source_half_open, "limits", limits(c), "rules",
+			 rules(c), "lanes", syn_cookies(c), "counters", counters(c));
 }
 
 json_t *mr_json_blocks(struct mr_child *c)
 {
-	const struct mr_blocks *b = &c->d->settings.guard.blocks;
+	const struct mr_blocks *b = &c->d->guard.blocks;
 	json_t *a = json_array();
 	char text[MR_BLOCK_TEXT];
 
-	for (uint32_t i = 0; i < b->n; i++)
-		json_array_append_new(a, json_pack("{s:s, s:s}", "prefix",
-						   mr_block_text(&b->item[i], text), "action",
-						   b->item[i].action == MR_BLOCK_ALLOW ? "allow"
-										       : "block"));
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct mr_block_item *item = &b->item[i];
+		bool changed = mr_blocks_find(&c->d->guard_changes->blocks, item);
+
+		json_array_append_new(
+			a, json_pack("{s:s, s:s, s:s}", "prefix", mr_block_text(item, text),
+				     "action", item->action == MR_BLOCK_ALLOW ? "allow" : "block",
+				     "from", origin(changed)));
+	}
 	return json_pack("{s:i, s:o}", "v", 1, "blocks", a);
 }

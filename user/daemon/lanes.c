@@ -14,7 +14,6 @@
 
 #include "user/daemon/bpf.h"
 #include "user/daemon/estate.h"
-#include "user/daemon/guard.h"
 #include "user/daemon/log.h"
 #include "user/daemon/queues.h"
 #include "user/frame/arena.h"
@@ -216,8 +215,7 @@ static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct 
 		.n_prefixes = count_prefixes(s),
 	};
 	if (c->open.syn_answers == MR_SYN_ANSWERS_AUTO)
-		c->open.syn_answers = mr_guard_is_veth(k->name) ? MR_SYN_ANSWERS_OFF
-								: MR_SYN_ANSWERS_ON;
+		c->open.syn_answers = k->is_veth ? MR_SYN_ANSWERS_OFF : MR_SYN_ANSWERS_ON;
 	c->open.fast_open_secret[0] = d->fast_open_secret[0];
 	c->open.fast_open_secret[1] = d->fast_open_secret[1];
 	memcpy(c->mac, k->mac, sizeof(c->mac));

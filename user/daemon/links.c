@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "user/daemon/bpf.h"
+#include "user/daemon/guard.h"
 #include "user/daemon/log.h"
 #include "user/daemon/queues.h"
 #include "user/daemon/rss.h"
@@ -104,6 +105,7 @@ static int find(struct mr_daemon *d, int fd, struct mr_link *l)
 	if (err)
 		return err;
 	mr_rss_read(fd, l->name, &l->rss);
+	l->is_veth = mr_guard_is_veth(l->name);
 	size_frames(&d->settings.lanes, l);
 	if (!l->up)
 		mr_warn("%s: is down; ip link set dev %s up", l->name, l->name);

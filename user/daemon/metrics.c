@@ -291,7 +291,7 @@ static void put_guard(struct text *t)
 		fprintf(t->out, "millrace_guard_packets_total{part=\"%s\"} %" PRIu64 "\n",
 			mr_guard_stat_name(i), (uint64_t)mr_bpf_sum(d, MR_MAP_GSTAT, i).packets);
 	head(t, "guard_blocks", "gauge", "Prefixes on the block list, exceptions included.");
-	fprintf(t->out, "millrace_guard_blocks %u\n", d->settings.guard.blocks.n);
+	fprintf(t->out, "millrace_guard_blocks %u\n", d->guard.blocks.n);
 	for (uint32_t i = mr_lane_next(d, 0); i < d->n_lanes; i = mr_lane_next(d, i + 1))
 		answering += d->bpf.beats[d->lanes[i].slot].syn & MR_SYN_ANSWER;
 	head(t, "guard_answering_lanes", "gauge", "Lanes whose SYNs are answered in XDP.");

@@ -17,6 +17,7 @@
  * QUEUES	the interface's queues are others now	(a new child)
  * RELEASE	lane exists and has no worker		-
  * RULES	each filter of the shared memory	error
+ * GUARD	each change of the shared memory	error
  * SERVING	-					-
  * FAILED	-					-
  * UPGRADE	a file of root's alone, ABI and maps as ours	error, words
@@ -53,6 +54,7 @@ enum mr_request_type {
 	MR_REQUEST_RULES,     /* filters.h */
 	MR_REQUEST_QUEUES,    /* those of the lane's interface may have changed */
 	MR_REQUEST_RELEASE,   /* the lane was drained: its queue is not needed */
+	MR_REQUEST_GUARD,     /* guard_keep.h */
 };
 
 /* child -> parent */
@@ -77,6 +79,7 @@ enum mr_note_type {
 	MR_NOTE_PROGRAM, /* error, words: what became of UPGRADE or ROLLBACK */
 	MR_NOTE_PROBED,	 /* error, words */
 	MR_NOTE_RULES,	 /* error, generation */
+	MR_NOTE_GUARD,	 /* the same */
 };
 
 /* parent -> child */

@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "user/daemon/bpf.h"
 #include "user/daemon/filters.h"
+#include "user/daemon/guard.h"
+#include "user/daemon/guard_keep.h"
 #include "user/daemon/lanes.h"
 #include "user/daemon/links.h"
 #include "user/daemon/log.h"
@@ -214,6 +217,23 @@ static void request_rules(struct mr_daemon *d)
 	mr_note_send(d, &n, -1);
 }
 
+static void request_guard(struct mr_daemon *d)
+{
+	struct mr_note n = { .type = MR_NOTE_GUARD };
+	struct mr_guard_changes *g = calloc(1, sizeof(*g));
+
+	n.error = g ? mr_guard_take(d, g) : -ENOMEM;
+	if (!n.error)
+		n.error = mr_guard_apply(d, g);
+	if (n.error)
+		mr_warn("guard: a change was refused: %s", strerror(-n.error));
+	if (g)
+		mr_guard_changes_free(g);
+	free(g);
+	n.generation = d->bpf.generation.number;
+	mr_note_send(d, &n, -1);
+}
+
 void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 {
 	switch ((enum mr_request_type)q->type) {
@@ -257,6 +277,9 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 		return;
 	case MR_REQUEST_RELEASE:
 		mr_queues_release(d, &d->lanes[q->lane]);
+		return;
+	case MR_REQUEST_GUARD:
+		request_guard(d);
 		return;
 	case MR_REQUEST_SERVING:
 	case MR_REQUEST_FAILED:

@@ -54,6 +54,7 @@ static const struct mr_call calls[] = {
 	MR_CALL(mremap, "memory"),
 	MR_CALL(madvise, "memory"),
 	MR_CALL(brk, "memory"),
+	MR_CALL(sysinfo, "libc's sorting of long lists: how much memory there is"),
 	MR_CALL(getpid, "itself"),
 	MR_CALL(gettid, "itself"),
 	MR_CALL(tgkill, "abort()"),

@@ -18,6 +18,7 @@
 #include "user/daemon/estate.h"
 #include "user/daemon/filters.h"
 #include "user/daemon/guard.h"
+#include "user/daemon/guard_keep.h"
 #include "user/daemon/lanes.h"
 #include "user/daemon/links.h"
 #include "user/daemon/log.h"
@@ -71,9 +72,8 @@ static int prepare(struct mr_daemon *d)
 	sigaddset(&mask, SIGHUP);
 	sigaddset(&mask, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
-	d->bpf.blocks[0] = d->bpf.blocks[1] = -1;
 	d->bpf.pin_lock = d->bpf.active = d->lock = d->control = d->http = d->child_socket = -1;
-	d->keeper = d->record_fd = -1;
+	d->keeper = d->record_fd = d->guard_kept = -1;
 	d->worker_log[0] = d->worker_log[1] = -1;
 	d->bpf.program[0] = d->bpf.program[1] = d->bpf.previous[0] = d->bpf.previous[1] = -1;
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++)
@@ -175,6 +175,7 @@ int mr_daemon_start(struct mr_daemon *d)
 		mr_estate_listeners,
 		mr_lanes_open,
 		mr_filters_room,
+		mr_guard_keep_open,
 		fill_maps,
 		open_worker_log,
 		mr_control_listen,
@@ -203,7 +204,7 @@ void mr_daemon_stop(struct mr_daemon *d)
 	for (uint32_t i = 0; i < d->n_links; i++)
 		mr_detach(d, &d->links[i]);
 	mr_lanes_close(d);
-	mr_guard_stop(d);
+	mr_guard_keep_close(d);
 	mr_bpf_unload(d);
 	mr_ports_release(d);
 	mr_close_fd(&d->http);

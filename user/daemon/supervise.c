@@ -126,6 +126,7 @@ static void worker_is_ready(struct mr_child *c, struct mr_ward *w)
 	mr_info("%s: worker %d serves, epoch %u, %s%s%s", name_of(c, w), (int)l->pid, l->epoch,
 		l->zero_copy ? "zero-copy" : "copy", l->bind_why[0] ? ", " : "", l->bind_why);
 	mr_listeners_greet(c, w->lane);
+	mr_guard_tell(c, w->lane);
 	if (w->drain)
 		mr_drain_tell(c, w->lane, MR_MSG_DRAIN);
 	report_start(c);
@@ -365,6 +366,7 @@ int mr_supervise_init(struct mr_child *c)
 			/* Ours before our restart; whether it was ready, its beats will show. */
 			adopt_socket(c, w, l->socket);
 			set_state(w, MR_WORKER_SERVING);
+			mr_guard_tell(c, i); /* the configuration may be another */
 		} else if (l->drained) {
 			w->drain = true;
 			set_state(w, MR_WORKER_DRAINED);

@@ -126,7 +126,10 @@ struct mr_lane {
 	/* overrun by SYNs: overrun.c */
 	uint64_t overrun_ns;	   /* when it was looked at last */
 	uint64_t overrun_answered; /* SYNs answered by then */
-	uint64_t overrun_calm_ns;  /* since when it is calm; 0: it is not */
+	bool overrun_wanted;	   /* the program may answer SYNs */
+	uint32_t overrun_at;	   /* half-open records: more of them are an overrun */
+	uint32_t overrun_calm_s;
+	uint64_t overrun_calm_ns; /* since when it is calm; 0: it is not */
 
 	struct mr_sources sources;
 

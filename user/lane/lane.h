@@ -107,6 +107,13 @@ void mr_lane_leave(struct mr_lane *l);
  */
 void mr_lane_drain(struct mr_lane *l, bool on);
 
+/**
+ * mr_lane_syn() - from now on: whether the XDP program is to answer SYNs, and when
+ * @at_percent:	of all half-open records in use it begins; out of range: as by default
+ * @calm_s:	for so long it must be calm before it ends; 0: as by default
+ */
+void mr_lane_syn(struct mr_lane *l, bool answers, uint32_t at_percent, uint32_t calm_s);
+
 /** mr_lane_is_drained() - it is draining, and nothing is open or half open any more */
 bool mr_lane_is_drained(const struct mr_lane *l);
 

@@ -157,7 +157,7 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 	if (asked)
 		asked->n_half++;
 	lane_hold_in(&l->hand->half, MR_NONE);
-	if (l->n_half_open > l->n_halves / 2)
+	if (l->n_half_open > l->overrun_at)
 		lane_overrun_begin(l);
 	return true;
 }

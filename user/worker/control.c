@@ -12,6 +12,7 @@ union message {
 	struct mr_path_answer path;
 	struct mr_listen_answer listen;
 	struct mr_listener_message listener;
+	struct mr_syn_message syn;
 };
 
 static int send_now(struct worker *w, void *message, uint16_t type, uint16_t bytes)
@@ -102,6 +103,11 @@ static void obey(struct worker *w, const union message *m, size_t n)
 	case MR_MSG_DRAIN:
 	case MR_MSG_RESUME:
 		mr_lane_drain(w->lane, m->head.type == MR_MSG_DRAIN);
+		return;
+	case MR_MSG_SYN:
+		if (has_size(m, n, sizeof(m->syn)))
+			mr_lane_syn(w->lane, m->syn.answers == MR_SYN_ANSWERS_ON, m->syn.at_percent,
+				    m->syn.calm_s);
 		return;
 	case MR_MSG_STOP:
 		w->stop = true;
