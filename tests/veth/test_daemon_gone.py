@@ -242,6 +242,57 @@ def test_other_interfaces_are_refused(pair, tmp_path):
         nothing_left(pair)
 
 
+def hand_over(daemon):
+    """What `systemctl restart` does first: SIGUSR2, and the daemon ends in good order."""
+    os.kill(daemon.pid, signal.SIGUSR2)
+    lib.wait_for(lambda: not named("millraced"), 10, "the daemon's end")
+    assert "leaving lanes to the next daemon" in daemon.log.read_text()
+
+
+def test_handed_over(pair, tmp_path):
+    """SIGUSR2: lanes serve on without a daemon; the next one takes them up, puts its own workers in
+    place of those that run, and no connection notices; SIGTERM to it leaves nothing."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
+        made = stack.enter_context(connections(pair, 40))
+        before = workers(first)
+        hand_over(first)
+        all_echo(made, b"nobody there")
+        second = stack.enter_context(restarted(pair, tmp_path, "second"))
+        lib.wait_for(lambda: [epoch for _, epoch in workers(second)] ==
+                     [epoch + 1 for _, epoch in before] and
+                     all(lane["state"] == "serving" for lane in second.lanes()), 5, "new workers")
+        all_echo(made, b"somebody there")
+        second.kill()
+        third = stack.enter_context(restarted(pair, tmp_path, "third"))
+        all_echo(made, b"and after a kill")
+        assert [epoch for _, epoch in workers(third)] == [epoch + 1 for _, epoch in before]
+        assert third.terminate() == 0
+        nothing_left(pair)
+
+
+@pytest.mark.parametrize("was,becomes", [("queues: 2", "queues: 1"),
+                                         ("connections: 4096", "connections: 8192"),
+                                         ("user: nobody", "user: daemon")])
+def test_handed_over_to_other_lanes(pair, tmp_path, was, becomes):
+    """SIGUSR2, and a configuration whose lanes are others: they are ended and made anew, as after a
+    stop, without a word of refusal."""
+    text = config(RULES)
+    assert was in text
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Daemon(pair, tmp_path, text))
+        old = set(named("millrace-worker"))
+        hand_over(first)
+        assert set(named("millrace-worker")) == old
+        (tmp_path / "second").mkdir()
+        second = stack.enter_context(Daemon(pair, tmp_path / "second", text.replace(was, becomes)))
+        assert "made anew" in second.log.read_text()
+        assert not old & set(named("millrace-worker"))
+        assert lib.wait_for(lambda: served_once(pair), 5, "a connection on a queue with a lane")
+        assert second.terminate() == 0
+        nothing_left(pair)
+
+
 def test_changed_rules_are_in_force_after_a_restart(pair, tmp_path):
     """A configuration with one rule more: the workers are replaced, and serve it."""
     with contextlib.ExitStack() as stack:

@@ -230,9 +230,12 @@ struct mr_daemon {
 	bool stopping;
 	bool renew_child; /* it has to know descriptors that are new; parent */
 	/* what outlives us, and what a daemon before us left; parent only, estate.c */
-	bool fresh;    /* it is not wanted */
-	bool adopting; /* lanes that run are taken up */
-	int keeper;    /* connection, -1: none */
+	bool fresh;	   /* it is not wanted */
+	bool adopting;	   /* lanes that run are taken up */
+	bool handed_over;  /* they were left to us on purpose */
+	bool handing_over; /* we leave them so */
+	uint64_t made_of;  /* which settings they were made of */
+	int keeper;	   /* connection, -1: none */
 	int record_fd;
 	struct mr_estate_record *record;
 	struct mr_held *held; /* until taken */

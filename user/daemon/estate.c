@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,35 @@
 #include "user/daemon/ports.h"
 #include "user/daemon/run_directory.h"
 #include "user/daemon/service.h"
+
+/* ----- what lanes are made of ----- */
+
+static uint64_t mixed(uint64_t hash, const void *data, size_t bytes)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < bytes; i++)
+		hash = (hash ^ p[i]) * 0x100000001b3; /* FNV-1a */
+	return hash;
+}
+
+/* Settings that a lane cannot follow while it runs, as one number to compare. */
+static uint64_t made_of(const struct mr_settings *s)
+{
+	const struct mr_settings_lanes *l = &s->lanes;
+	const uint64_t lanes[] = { l->frames,	 l->frame_bytes, l->huge_pages,	  l->connections,
+				   l->half_open, l->time_wait,	 l->message_bytes };
+	uint64_t hash = mixed(0xcbf29ce484222325, lanes, sizeof(lanes));
+
+	for (unsigned int i = 0; i < s->n_interfaces; i++) {
+		const uint64_t how[] = { s->interfaces[i].mode, s->interfaces[i].bind };
+
+		hash = mixed(hash, how, sizeof(how));
+	}
+	if (s->user)
+		hash = mixed(hash, s->user, strlen(s->user));
+	return mixed(hash, s->pin_directory, strlen(s->pin_directory));
+}
 
 /* ----- what is held ----- */
 
@@ -94,6 +124,16 @@ static int open_record(struct mr_daemon *d)
 	return -EPROTO;
 }
 
+/* Also of a record whose layout is another one. */
+static bool was_handed_over(int record_fd)
+{
+	uint32_t word;
+
+	return pread(record_fd, &word, sizeof(word),
+		     offsetof(struct mr_estate_record, handed_over)) == sizeof(word) &&
+	       word == MR_ESTATE_HANDED_OVER;
+}
+
 static int fetch(struct mr_daemon *d)
 {
 	int n;
@@ -121,8 +161,14 @@ int mr_estate_find(struct mr_daemon *d)
 
 	if (n == -ENOMEM)
 		return mr_fail(d, n, "out of memory");
-	if (n > 0 && !d->fresh)
+	if (n > 0 && !d->fresh) {
 		err = open_record(d);
+		d->handed_over = was_handed_over(d->record_fd);
+	}
+	if (err == -EPROTO && d->handed_over) {
+		mr_info("lanes of another version of millraced run; they are ended");
+		err = -ENOENT;
+	}
 	/* Not to be taken up now, and not to be ended either. */
 	d->adopting = !d->fresh && (n == -ETIMEDOUT || (n > 0 && (!err || err == -EPROTO)));
 	if (!d->adopting)
@@ -178,13 +224,33 @@ static int other_lanes(struct mr_daemon *d, const struct mr_estate_lane *e)
 		e->name, e->index);
 }
 
+/* A restart that was asked for: what the configuration says now is what is wanted. */
+static bool is_changed(const struct mr_daemon *d, const struct mr_estate_body *b)
+{
+	if (b->n_lanes != d->n_lanes || b->made_of != made_of(&d->settings))
+		return true;
+	for (uint32_t i = 0; i < b->n_lanes; i++)
+		if (!is_same(d, i, &b->lane[i]))
+			return true;
+	return false;
+}
+
 int mr_estate_check(struct mr_daemon *d)
 {
 	const struct mr_estate_body *b;
 
+	d->made_of = made_of(&d->settings);
 	if (!d->adopting)
 		return 0;
 	b = body_of(d);
+	if (d->handed_over && is_changed(d, b)) {
+		mr_info("interfaces, queues or sizes of lanes have changed; lanes are ended and "
+			"made "
+			"anew");
+		drop(d);
+		return 0;
+	}
+	d->made_of = b->made_of;
 	for (uint32_t i = 0; i < b->n_lanes; i++)
 		if (!is_there(d, &b->lane[i])) {
 			mr_warn("%s: is another interface than that of the lanes that run; they "
@@ -349,6 +415,8 @@ static int take_config(struct mr_daemon *d, struct mr_lane *l)
 
 	if (!err)
 		compare_configs(l, held, l->config);
+	/* a restart that was asked for puts the installed worker in place, too */
+	l->outdated |= d->handed_over;
 	mr_close_fd(&held);
 	return err;
 }
@@ -501,7 +569,11 @@ static uint32_t beats_id(const struct mr_daemon *d)
 
 static void write_body(const struct mr_daemon *d, struct mr_estate_body *b)
 {
-	*b = (struct mr_estate_body){ .n_lanes = d->n_lanes, .beats = beats_id(d) };
+	*b = (struct mr_estate_body){
+		.n_lanes = d->n_lanes,
+		.beats = beats_id(d),
+		.made_of = d->made_of,
+	};
 	memcpy(b->isn_secret, d->isn_secret, sizeof(b->isn_secret));
 	memcpy(b->hash_secret, d->hash_secret, sizeof(b->hash_secret));
 	memcpy(b->fast_open_secret, d->fast_open_secret, sizeof(b->fast_open_secret));
@@ -629,6 +701,8 @@ int mr_estate_deposit(struct mr_daemon *d)
 {
 	int err = d->record ? 0 : make_record(d);
 
+	if (!err)
+		d->record->handed_over = 0;
 	let_go(d);
 	if (!err && d->keeper < 0)
 		d->keeper = mr_keeper_start(d->settings.run_directory);
@@ -676,6 +750,20 @@ void mr_estate_keeper_spoke(struct mr_daemon *d)
 	mr_close_fd(&d->keeper);
 	mr_warn("the keeper of the lanes' descriptors ended; another takes its place");
 	mr_estate_deposit(d);
+}
+
+bool mr_estate_hand_over(struct mr_daemon *d)
+{
+	if (!d->handing_over)
+		return false;
+	if (!d->record || d->keeper < 0) {
+		mr_warn("there is no keeper for the lanes' descriptors: lanes end with this "
+			"daemon");
+		return false;
+	}
+	mr_estate_note(d);
+	d->record->handed_over = MR_ESTATE_HANDED_OVER;
+	return true;
 }
 
 void mr_estate_end(struct mr_daemon *d)

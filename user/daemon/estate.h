@@ -8,6 +8,7 @@
 #ifndef MR_DAEMON_ESTATE_H
 #define MR_DAEMON_ESTATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct mr_daemon;
@@ -84,6 +85,16 @@ void mr_estate_programs(struct mr_daemon *d);
 
 /** mr_estate_keeper_spoke() - it never does: it has ended, another is given everything */
 void mr_estate_keeper_spoke(struct mr_daemon *d);
+
+/**
+ * mr_estate_hand_over() - leave the lanes to the daemon that is started next, if that was asked for
+ *
+ * What cannot be taken up, because its settings are others, is then ended by that one and begun
+ * anew; of a daemon that was killed it would be refused.
+ *
+ * Return: whether they are left. False: they have to be ended
+ */
+bool mr_estate_hand_over(struct mr_daemon *d);
 
 /** mr_estate_end() - nothing is to outlive us; safe when nothing was begun */
 void mr_estate_end(struct mr_daemon *d);

@@ -8,8 +8,9 @@
 enum {
 	MR_ESTATE_MAGIC = 0x4d524553,
 	/* Raise it with any change of what stands here, or of what daemon and worker say. */
-	MR_ESTATE_VERSION = MR_WORKER_VERSION << 16 | MR_ARENA_LAYOUT << 8 | 2,
-	MR_ESTATE_HEAD_BYTES = 16,
+	MR_ESTATE_VERSION = MR_WORKER_VERSION << 16 | MR_ARENA_LAYOUT << 8 | 3,
+	MR_ESTATE_HEAD_BYTES = 20,
+	MR_ESTATE_HANDED_OVER = 0x6f766572,
 };
 
 struct mr_estate_lane {
@@ -35,7 +36,8 @@ struct mr_estate_lane {
 
 struct mr_estate_body {
 	uint32_t n_lanes;
-	uint32_t beats; /* id of the map mr1_beat that the lanes write */
+	uint32_t beats;	  /* id of the map mr1_beat that the lanes write */
+	uint64_t made_of; /* mr_estate_made_of() when they were made */
 	uint64_t isn_secret[2];
 	uint64_t hash_secret[2];
 	uint64_t fast_open_secret[2];
@@ -50,6 +52,7 @@ struct mr_estate_record {
 	uint32_t version;
 	uint32_t bytes; /* of all of it */
 	uint32_t current;
+	uint32_t handed_over; /* MR_ESTATE_HANDED_OVER: on purpose, for what can be taken up */
 	struct mr_estate_body body[2];
 };
 

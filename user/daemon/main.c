@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "user/daemon/daemon.h"
+#include "user/daemon/estate.h"
 #include "user/daemon/log.h"
 
 #define DEFAULT_FILE "/etc/millrace/millraced.yaml"
@@ -152,7 +153,7 @@ static int run(struct mr_daemon *d, struct outcome *o)
 
 	if (!err)
 		err = mr_parent_serve(d, into_background, o);
-	if (err && d->adopting)
+	if ((err && d->adopting) || (!err && mr_estate_hand_over(d)))
 		mr_daemon_leave(d);
 	else
 		mr_daemon_stop(d);

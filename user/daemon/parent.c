@@ -58,8 +58,9 @@ static void replace_outdated(struct mr_daemon *d)
 
 		if (!l->outdated || l->pid <= 0)
 			continue;
-		mr_info("%s queue %u: the configuration has changed, worker %d is replaced",
-			mr_lane_link(d, l)->name, l->index, (int)l->pid);
+		mr_info("%s queue %u: %s, worker %d is replaced", mr_lane_link(d, l)->name,
+			l->index, d->handed_over ? "restart" : "the configuration has changed",
+			(int)l->pid);
 		send(l->socket, &leave, sizeof(leave), MSG_NOSIGNAL | MSG_DONTWAIT);
 	}
 }
@@ -223,7 +224,11 @@ static bool read_signal(struct parent *p)
 		if (s.ssi_signo == SIGCHLD) {
 			reap(p);
 		} else if (s.ssi_signo != SIGHUP) {
-			mr_info("stopping, signal %u", s.ssi_signo);
+			p->d->handing_over = s.ssi_signo == SIGUSR2;
+			mr_info("%s, signal %u",
+				p->d->handing_over ? "leaving lanes to the next daemon"
+						   : "stopping",
+				s.ssi_signo);
 			mr_service_stopping();
 			return true;
 		}

@@ -70,6 +70,7 @@ static int prepare(struct mr_daemon *d)
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGHUP);
+	sigaddset(&mask, SIGUSR2);
 	sigaddset(&mask, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	d->bpf.pin_lock = d->bpf.active = d->lock = d->control = d->http = d->child_socket = -1;
