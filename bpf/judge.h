@@ -61,7 +61,7 @@ static __always_inline enum mr_verdict judge_flow(struct xdp_md *ctx, __u32 fram
 	found->rule = rule;
 	if (!rule && !ifc->port_hi && (!r.generation.shapes || !is_all_there(r.word)))
 		return MR_V_NO_RULES;
-	v = claim(f, rule, ifc, frame_bytes, v);
+	v = claim(f, rule, ifc, frame_bytes, v, only_counted);
 	if (!is_for_a_lane(v))
 		return v;
 	if (ctx->rx_queue_index >= ifc->n_queues)

@@ -72,12 +72,57 @@ static __always_inline enum mr_verdict not_steered(enum mr_verdict v, enum mr_ve
 	return v == MR_V_FRAGMENT_STEERED ? MR_V_FRAGMENT : whole;
 }
 
+static __always_inline bool is_new_connection(const struct flow *f)
+{
+	return (f->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+static __always_inline struct mr_flow_key flow_key(const struct flow *f)
+{
+	struct mr_flow_key key = { .sport = f->sport, .dport = f->dport, .protocol = f->protocol };
+
+	__builtin_memcpy(key.saddr, f->saddr, sizeof(key.saddr));
+	__builtin_memcpy(key.daddr, f->daddr, sizeof(key.daddr));
+	return key;
+}
+
+/* False: it could not be noted, so that the kernel must not get it. */
+static __noinline bool leave_to_kernel(const struct flow *f, __u32 rule_id, __u64 now)
+{
+	struct mr_kernel_flow value = { .last_ns = now, .rule_id = rule_id };
+	struct mr_flow_key key = flow_key(f);
+	struct mr_kernel_flows *all;
+	__u32 zero = 0;
+
+	all = bpf_map_lookup_elem(&mr1_kflows, &zero);
+	if (!all || bpf_map_update_elem(&mr1_kflow, &key, &value, BPF_ANY) < 0)
+		return false;
+	__sync_fetch_and_add(&all->inserted, 1);
+	return true;
+}
+
+/*
+ * A rule that is gone: what it had steered goes on to the lane. A new connection is the kernel's,
+ * and noted, for the rest of its frames look the same.
+ */
+static __noinline bool is_kept(const struct flow *f, __u32 rule_id, bool only_counted)
+{
+	if (!is_new_connection(f))
+		return true;
+	if (!only_counted)
+		leave_to_kernel(f, rule_id, bpf_ktime_get_coarse_ns());
+	return false;
+}
+
 /*
  * What a rule that does not steer says. A dropped flow's first fragment is dropped too, or
  * fragments would be the way around the rule; errors about it are not, they say nothing for it.
  */
-static __always_inline enum mr_verdict obey_rule(const struct mr_rule *rule, enum mr_verdict v)
+static __always_inline enum mr_verdict obey_rule(const struct flow *f, const struct mr_rule *rule,
+						 enum mr_verdict v, bool only_counted)
 {
+	if (rule->action == MR_ACTION_KEEP)
+		return v != MR_V_TAKE || is_kept(f, rule->rule_id, only_counted) ? v : MR_V_NO_RULE;
 	if (rule->action == MR_ACTION_DROP && v != MR_V_TAKE_ICMP)
 		return MR_V_RULE_DROP;
 	return not_steered(v, MR_V_RULE_PASS);
@@ -86,11 +131,11 @@ static __always_inline enum mr_verdict obey_rule(const struct mr_rule *rule, enu
 /* Whose the flow is; @v: what the parser found. A rule's hit counts whatever the rule says. */
 static __always_inline enum mr_verdict claim(const struct flow *f, const struct mr_rule *rule,
 					     const struct mr_interface *ifc, __u32 frame_bytes,
-					     enum mr_verdict v)
+					     enum mr_verdict v, bool only_counted)
 {
 	if (rule) {
 		count(&mr1_rstat, rule->rule_id, frame_bytes);
-		return rule->action == MR_ACTION_STEER ? v : obey_rule(rule, v);
+		return rule->action == MR_ACTION_STEER ? v : obey_rule(f, rule, v, only_counted);
 	}
 	if (!is_active_open(f, ifc))
 		return not_steered(v, MR_V_NO_RULE);
@@ -133,20 +178,6 @@ static __always_inline enum beat beat_of(const struct mr_beat *b, const struct m
 	return age <= cfg->grace_ns ? BEAT_STALE : BEAT_GONE;
 }
 
-static __always_inline bool is_new_connection(const struct flow *f)
-{
-	return (f->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
-}
-
-static __always_inline struct mr_flow_key flow_key(const struct flow *f)
-{
-	struct mr_flow_key key = { .sport = f->sport, .dport = f->dport, .protocol = f->protocol };
-
-	__builtin_memcpy(key.saddr, f->saddr, sizeof(key.saddr));
-	__builtin_memcpy(key.daddr, f->daddr, sizeof(key.daddr));
-	return key;
-}
-
 /* In mode monitor a frame passes whatever its verdict, beside which this stands. */
 enum {
 	ONLY_COUNTED = 1 << 8,
@@ -187,21 +218,6 @@ static __always_inline bool is_kernel_flow(const struct flow *f, enum beat beat,
 	all = bpf_map_lookup_elem(&mr1_kflows, &zero);
 	return all && all->inserted && f->protocol == IPPROTO_TCP &&
 	       is_known_to_kernel(f, beat, now, only_counted);
-}
-
-/* False: it could not be noted, so that the kernel must not get it. */
-static __noinline bool leave_to_kernel(const struct flow *f, __u32 rule_id, __u64 now)
-{
-	struct mr_kernel_flow value = { .last_ns = now, .rule_id = rule_id };
-	struct mr_flow_key key = flow_key(f);
-	struct mr_kernel_flows *all;
-	__u32 zero = 0;
-
-	all = bpf_map_lookup_elem(&mr1_kflows, &zero);
-	if (!all || bpf_map_update_elem(&mr1_kflow, &key, &value, BPF_ANY) < 0)
-		return false;
-	__sync_fetch_and_add(&all->inserted, 1);
-	return true;
 }
 
 /* The lane has said that it is overrun by SYNs: is this one, of a rule? */

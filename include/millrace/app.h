@@ -44,9 +44,9 @@ enum mr_app_verdict {
  *		the worker: no pointers. A connection that was being served when its worker
  *		was killed is reset, and @closed is not called for it
  * @start:	once a lane and rule, before any connection; @args is the rule's own
- *		settings, valid for the life of the lane. Returns 0 or -errno with
+ *		settings, valid until @stop. Returns 0 or -errno with
  *		nothing started. May be NULL
- * @stop:	once, when the lane ends. May be NULL
+ * @stop:	once, when the lane ends, or the rule and its last connection. May be NULL
  * @open:	the handshake is done. May be NULL
  * @bytes:	in-order bytes at @data, a view that is valid until return; *@used
  *		is how many were consumed, 0 to @len. Fewer than @len means

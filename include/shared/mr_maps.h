@@ -185,6 +185,8 @@ enum mr_rule_action {
 	MR_ACTION_STEER = 0,
 	MR_ACTION_PASS = 1,
 	MR_ACTION_DROP = 2,
+	MR_ACTION_KEEP = 3, /* a rule that steered and is gone: its connections go on, new ones are
+			       the kernel's */
 };
 
 enum mr_rule_fallback {

@@ -13,6 +13,7 @@
  *   STOP (reset all and end), LEAVE	STOPPED
  *   DRAIN, RESUME
  *   SYN (also behind READY)
+ *   RULES (with a descriptor)		RULES_ANSWER (behind READY too), RULE_ENDED
  *
  * A worker whose socket closes (the daemon died) goes on serving.
  */
@@ -29,6 +30,7 @@ enum {
 	MR_WORKER_MAGIC = 0x4d52574b,
 	MR_MAX_LANES = 64,
 	MR_RULE_NAME_BYTES = 32,
+	MR_RULES_WORDS = 160, /* of an answer */
 	MR_APP_NAME_BYTES = 32,
 	MR_MAX_DIRECTORIES = 32,
 	MR_PATHS = 4096,
@@ -55,6 +57,9 @@ enum mr_message_type {
 	MR_MSG_DRAIN,  /* open nothing more, stop when nothing is open any more */
 	MR_MSG_RESUME, /* DRAIN was not meant */
 	MR_MSG_SYN,    /* when the XDP program is to answer SYNs, from now on */
+	MR_MSG_RULES,  /* other rules from now on */
+	MR_MSG_RULES_ANSWER,
+	MR_MSG_RULE_ENDED, /* one that leaves has no connection here any more */
 };
 
 struct mr_message {
@@ -153,6 +158,12 @@ struct mr_lane_prefixes {
 	uint8_t pad[3];
 };
 
+enum mr_lane_rule_state {
+	MR_RULE_LIVE = 0,
+	MR_RULE_LEAVING, /* takes no new connections; those that stand go on */
+	MR_RULE_FREE,	 /* none: its number waits for another rule */
+};
+
 struct mr_lane_rule {
 	char name[MR_RULE_NAME_BYTES];
 	char app[MR_APP_NAME_BYTES];
@@ -175,7 +186,8 @@ struct mr_lane_rule {
 	uint16_t port_hi;  /* the last one; below `port`: there is just that one */
 	uint16_t place;	   /* among the rules: of several that fit the lowest place holds */
 	uint8_t elsewhere; /* 1: it is for another interface */
-	uint8_t pad[3];
+	uint8_t state;	   /* enum mr_lane_rule_state */
+	uint8_t pad[2];
 	struct mr_lane_prefixes source, destination; /* a given destination: `addr` has no say */
 };
 
@@ -291,6 +303,8 @@ struct mr_lane_config {
 	int32_t cpu;		    /* CPU to run on, -1: any */
 	uint32_t mtu_probing;	    /* enum mr_mtu_probing */
 	uint32_t n_prefixes;
+	uint32_t rules_serial; /* of the rules, as MR_MSG_RULES has it */
+	uint32_t pad;
 };
 
 /* ----- paths: written by the daemon, read by lanes ----- */
@@ -402,6 +416,32 @@ struct mr_syn_message {
 	uint32_t at_percent; /* as struct mr_open_settings */
 	uint32_t calm_s;
 	uint32_t pad;
+};
+
+/* ----- rules that change while the lane runs ----- */
+
+/*
+ * RULES, with one descriptor: a configuration as that of HELLO, of which only the rules count.
+ * Connections know their rule by its number, so a number that is in use stays its rule's. The lane
+ * takes all of it or nothing, and says which.
+ */
+struct mr_rules_message {
+	struct mr_message head;
+	uint32_t serial; /* comes back in the answer */
+	uint32_t pad;
+};
+
+struct mr_rules_answer {
+	struct mr_message head;
+	uint32_t serial; /* behind READY: of the configuration that came with HELLO */
+	int32_t error;	 /* 0 or -errno */
+	char words[MR_RULES_WORDS];
+};
+
+struct mr_rule_ended {
+	struct mr_message head;
+	uint32_t serial; /* of the rules that it is one of */
+	uint32_t rule_id;
 };
 
 /* READY, STOP, LEAVE, STOPPED, DRAIN, RESUME are a struct mr_message alone. */

@@ -183,6 +183,30 @@ static void stale_lane_new_connection_waits_for_it_without_fallback(void **state
 	assert_int_equal(kernel_flows_inserted(), 0);
 }
 
+/* Of a rule that is gone the lane has what it had, the kernel what is new, and keeps it. */
+static void gone_rule_keeps_what_it_had_steered(void **state)
+{
+	struct packet quoted = { .source = "192.0.2.2", .sport = TEST_PORT };
+
+	(void)state;
+	RULES({ .vlan = MR_VLAN_ANY, .rule = { .rule_id = 40, .action = MR_ACTION_KEEP } },
+	      { .vlan = MR_VLAN_ANY, .family = 6, .rule = { 41, .action = MR_ACTION_KEEP } });
+	EXPECT(FRAME(.flags = ACK), TAKE);
+	EXPECT(FRAME(.flags = SYN | ACK), TAKE);
+	EXPECT(FRAME(.icmp_type = 3, .quoted = &quoted), TAKE_ICMP);
+	EXPECT(FRAME(.fragment = 0x2000), FRAGMENT_STEERED);
+	assert_int_equal(kernel_flows_inserted(), 0);
+	EXPECT(FRAME(.sport = 4000, .flags = SYN), NO_RULE);
+	EXPECT(FRAME(.sport = 4000, .flags = ACK), KERNEL_FLOW);
+	EXPECT(FRAME(.sport = 4000, .flags = SYN), NO_RULE);
+	EXPECT(FRAME(.family = 6, .sport = 4000, .flags = SYN), NO_RULE);
+	EXPECT(FRAME(.family = 6, .sport = 4000, .flags = ACK), KERNEL_FLOW);
+	EXPECT(FRAME(.flags = ACK), TAKE);
+	set_lane(STALE);
+	EXPECT(FRAME(.flags = ACK), TAKE_STALE);
+	EXPECT(FRAME(.sport = 4001, .flags = SYN), NO_RULE);
+}
+
 static void stale_lane_active_open_stays_its_own(void **state)
 {
 	(void)state;
@@ -395,6 +419,7 @@ int run_lane_cases(const char *name)
 		SERVED(heartbeat_that_an_old_kept_clock_calls_gone_is_fresh),
 		SERVED(heartbeat_far_ahead_of_the_clock_is_gone),
 		SERVED(heartbeat_limits_that_nobody_set_are_gone),
+		SERVED(gone_rule_keeps_what_it_had_steered),
 		STALE_LANE(stale_lane_keeps_what_it_had_begun),
 		STALE_LANE(stale_lane_new_connection_waits_for_it_without_fallback),
 		STALE_LANE(stale_lane_active_open_stays_its_own),

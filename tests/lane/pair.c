@@ -164,7 +164,15 @@ static int ask_unlisten(void *arg, const uint8_t addr[16], uint16_t port)
 	return 0;
 }
 
-static const struct mr_lane_asks asks = { ask_path, ask_listen, ask_unlisten };
+static int tell_rule_ended(void *arg, uint32_t rule_id)
+{
+	struct pair_end *e = arg;
+
+	e->ended_rule = rule_id + 1;
+	return 0;
+}
+
+static const struct mr_lane_asks asks = { ask_path, ask_listen, ask_unlisten, tell_rule_ended };
 
 void pair_start(struct pair *p, const struct mr_app *const *apps, unsigned int n_apps)
 {

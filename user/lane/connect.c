@@ -315,7 +315,8 @@ int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *local,
 	struct mr_conn *c;
 	int error;
 
-	if (rule >= l->n_rules || !remote_of(remote, tuple.remote, &tuple.remote_port))
+	if (rule >= l->n_rules || !l->rules[rule].app ||
+	    !remote_of(remote, tuple.remote, &tuple.remote_port))
 		return -EINVAL;
 	error = local ? choose_local(l, local, &tuple) : 0;
 	if (error < 0)
@@ -339,8 +340,10 @@ int lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *local,
 		mr_tcp_drop_sent(&l->tcp, c);
 		c->app_state = MR_NONE;
 		lane_conn_give(l, c);
+		return error;
 	}
-	return error;
+	l->rules[rule].conns++;
+	return 0;
 }
 
 int mr_lane_connect(struct mr_lane *l, uint32_t rule, const struct sockaddr *remote, mr_conn_id *id)

@@ -80,6 +80,7 @@ static void enter(struct mr_lane *l, struct mr_conn *c, uint64_t hash)
 		c->flags |= MR_CONN_IN_ACCEPT;
 		l->stats->accept_queue++;
 	}
+	l->rules[c->rule].conns++;
 	l->stats->passive_opens++;
 	l->stats->cookies_accepted++;
 }

@@ -46,6 +46,7 @@ bool lane_fast_open(struct mr_lane *l, const struct mr_segment *seg, uint64_t ha
 	lane_flow_insert(l, hash, mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
 	l->fast_open_pending++;
 	mr_fast_open_accept(&l->tcp, seg, &half, cookie, c, frame, kept);
+	l->rules[c->rule].conns++;
 	mr_sources_add(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
 	lane_limit_to_route(l, c);
 	if (*kept)

@@ -31,10 +31,11 @@ enum {
 	(MR_CONN_PAUSED | MR_CONN_BLOCKED | MR_CONN_ORPHAN | MR_CONN_CLOSE_ASKED |                 \
 	 MR_CONN_ABORT_ASKED | MR_CONN_SHUT_RD)
 
-/* One rule of the configuration, ready to be used. */
+/* One rule of the configuration, ready to be used; without an application: a free number. */
 struct lane_rule {
 	const struct mr_lane_rule *config;
 	const struct mr_app *app;
+	char *name; /* the application may keep it */
 	void *state; /* of the application for this rule */
 	uint32_t app_index;
 	struct mr_tlv_format format;
@@ -42,7 +43,9 @@ struct lane_rule {
 	struct mr_heartbeat_config heartbeat;
 	uint32_t shortest_ms; /* the shortest limit of the heartbeat, 0: none is on */
 	bool failed;	      /* the application refused to start */
+	bool told;	      /* it leaves, and the daemon knows that nothing is left of it */
 	uint32_t half_open;   /* connections of this rule that are not accepted yet */
+	uint32_t conns;	      /* and those that are */
 };
 
 /* Rules in the order of their places; of each port the first and one behind the last of its own. */
@@ -119,6 +122,7 @@ struct mr_lane {
 	struct lane_rule *rules;
 	struct mr_ip_settings *ip; /* of each rule, for TCP */
 	uint32_t n_rules;
+	uint32_t n_leaving; /* of them, not told yet */
 	struct rule_index rule_index;
 	struct listener listener[LISTENERS_MAX];
 	uint32_t n_listeners;
@@ -321,12 +325,23 @@ void lane_fast_open_over(struct mr_lane *l, struct mr_conn *c);
 
 /* listeners.c: rules and asked listeners */
 int lane_rules_init(struct mr_lane *l, char *error, size_t error_bytes);
+int lane_rule_start(struct mr_lane *l, struct lane_rule *r, char *error, size_t error_bytes);
+void lane_rule_stop(struct mr_lane *l, struct lane_rule *r);
 void lane_rules_fini(struct mr_lane *l);
 
 /* rules.c */
-int lane_rule_index_init(struct mr_lane *l);
-void lane_rule_index_fini(struct mr_lane *l);
+int lane_rule_index_make(struct rule_index *x, struct lane_rule *rules, uint32_t n);
+void lane_rule_index_free(struct rule_index *x);
 struct lane_rule *lane_rule_for(struct mr_lane *l, const struct mr_segment *seg);
+
+/* change.c: rules that change while the lane runs */
+void lane_rules_leave(struct mr_lane *l);
+
+/* Does it take new connections? */
+static inline bool lane_rule_is_live(const struct lane_rule *r)
+{
+	return r->app && r->config->state == MR_RULE_LIVE;
+}
 
 struct listener *lane_listener_for(struct mr_lane *l, const struct mr_segment *seg);
 struct listener *lane_listener_at(struct mr_lane *l, const uint8_t addr[16], uint16_t port);

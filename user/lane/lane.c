@@ -268,6 +268,7 @@ static void now_and_then(struct mr_lane *l)
 		return;
 	l->statistics_ns = l->now_ns;
 	mr_tcp_give_idle(&l->tcp, idle_looks(l));
+	lane_rules_leave(l);
 	l->port->ops->statistics(l->port, &s);
 	l->stats->xsk_rx_dropped = s.rx_dropped;
 	l->stats->xsk_rx_invalid = s.rx_invalid;

@@ -25,6 +25,7 @@ struct mr_lane;
  * @path:	resolve a path; answer: mr_lane_path_answer()
  * @listen:	reserve and steer a port; answer: mr_lane_listen_answer()
  * @unlisten:	give it back
+ * @rule_ended:	a rule that leaves has no connection here any more
  *
  * Each returns 0 or -errno (nothing was asked). NULL: the lane has no daemon, and says -ENOTCONN.
  */
@@ -32,6 +33,7 @@ struct mr_lane_asks {
 	int (*path)(void *arg, const uint8_t remote[16]);
 	int (*listen)(void *arg, uint64_t cookie, const uint8_t addr[16], uint16_t port);
 	int (*unlisten)(void *arg, const uint8_t addr[16], uint16_t port);
+	int (*rule_ended)(void *arg, uint32_t rule_id);
 };
 
 /**
@@ -147,6 +149,21 @@ void mr_lane_path_answer(struct mr_lane *l, const uint8_t remote[16], int index_
 void mr_lane_listen_answer(struct mr_lane *l, uint64_t cookie, int error);
 void mr_lane_listener(struct mr_lane *l, const uint8_t addr[16], uint16_t port, uint32_t owner,
 		      bool on);
+
+/**
+ * mr_lane_rules() - other rules from now on; between two turns
+ * @rules, @prefixes:	as in struct mr_lane_setup; borrowed until other rules take their place
+ * @error:		out: one line, why they are refused
+ *
+ * A rule that is as before, but for whom it names, goes on with its connections and what its
+ * application keeps. One that leaves gets no new connections. What is free now is stopped; while
+ * connections have a number, it neither is freed nor becomes another rule's.
+ *
+ * Return: 0, or -errno with all as it was: -EBUSY for a number that is in use, -ENOENT for an
+ *	   application that is not here, whatever an application says that does not start, -ENOMEM
+ */
+int mr_lane_rules(struct mr_lane *l, const struct mr_lane_rule *rules, uint32_t n,
+		  const struct mr_net *prefixes, char *error, size_t error_bytes);
 
 /** mr_lane_memory() - bytes of derived memory (tables, application state), for accounting */
 uint64_t mr_lane_memory(const struct mr_lane *l);

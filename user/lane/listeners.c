@@ -54,11 +54,10 @@ static void read_settings(struct lane_rule *r)
 			r->shortest_ms = limits[i];
 }
 
-static int start_rule(struct mr_lane *l, struct lane_rule *r, char *error, size_t error_bytes)
+int lane_rule_start(struct mr_lane *l, struct lane_rule *r, char *error, size_t error_bytes)
 {
 	const struct mr_lane_rule *config = r->config;
 	struct mr_app_args args = {
-		.rule_name = config->name,
 		.directory = config->directory >= 0 ? l->s.directories[config->directory] : -1,
 		.lane = l->s.lane,
 	};
@@ -79,8 +78,6 @@ static int start_rule(struct mr_lane *l, struct lane_rule *r, char *error, size_
 			 MR_APP_STATE_BYTES);
 		return -EMSGSIZE;
 	}
-	if (r->app->conn_bytes > l->state_bytes)
-		l->state_bytes = (uint32_t)(r->app->conn_bytes + 7) & ~7u;
 	read_settings(r);
 	wrong = r->app->messages ? mr_tlv_format_check(&r->format) : NULL;
 	if (!wrong && r->app->messages)
@@ -90,15 +87,45 @@ static int start_rule(struct mr_lane *l, struct lane_rule *r, char *error, size_
 			 wrong);
 		return -EINVAL;
 	}
-	err = r->app->start ? r->app->start(mr_lane_host(l), &args, &r->state) : 0;
-	if (err < 0)
-		snprintf(error, error_bytes, "rule %.*s: application %s does not start: %s",
-			 MR_RULE_NAME_BYTES, config->name, r->app->name, strerror(-err));
+	r->name = strndup(config->name, MR_RULE_NAME_BYTES - 1);
+	args.rule_name = r->name;
+	if (!r->name)
+		err = -ENOMEM;
+	else
+		err = r->app->start ? r->app->start(mr_lane_host(l), &args, &r->state) : 0;
+	if (err >= 0)
+		return 0;
+	snprintf(error, error_bytes, "rule %.*s: application %s does not start: %s",
+		 MR_RULE_NAME_BYTES, config->name, r->app->name, strerror(-err));
+	free(r->name);
+	r->name = NULL;
+	r->app = NULL;
 	return err;
+}
+
+void lane_rule_stop(struct mr_lane *l, struct lane_rule *r)
+{
+	if (r->app && r->app->stop)
+		r->app->stop(mr_lane_host(l), r->state);
+	free(r->name);
+	r->name = NULL;
+	r->app = NULL;
+}
+
+/* Of whatever application a rule may have later: states that stand keep their places. */
+static void size_states(struct mr_lane *l)
+{
+	for (unsigned int i = 0; i < l->s.n_apps; i++) {
+		size_t bytes = l->s.apps[i]->conn_bytes;
+
+		if (bytes > l->state_bytes && bytes <= MR_APP_STATE_BYTES)
+			l->state_bytes = (uint32_t)(bytes + 7) & ~7u;
+	}
 }
 
 int lane_rules_init(struct mr_lane *l, char *error, size_t error_bytes)
 {
+	size_states(l);
 	l->n_rules = l->s.config->n_rules;
 	l->rules = calloc(l->n_rules + 1, sizeof(*l->rules));
 	l->ip = calloc(l->n_rules + 1, sizeof(*l->ip));
@@ -110,27 +137,26 @@ int lane_rules_init(struct mr_lane *l, char *error, size_t error_bytes)
 		int err;
 
 		r->config = &l->s.rules[i];
+		if (r->config->state == MR_RULE_FREE)
+			continue;
 		l->ip[i] = (struct mr_ip_settings){ r->config->ttl, r->config->dscp };
-		err = start_rule(l, r, error, error_bytes);
+		err = lane_rule_start(l, r, error, error_bytes);
 		if (err < 0) {
 			r->failed = true;
 			l->n_rules = i;
 			return err;
 		}
+		l->stats->listeners += lane_rule_is_live(r);
+		l->n_leaving += !lane_rule_is_live(r);
 	}
-	l->stats->listeners = l->n_rules;
-	return lane_rule_index_init(l);
+	return lane_rule_index_make(&l->rule_index, l->rules, l->n_rules);
 }
 
 void lane_rules_fini(struct mr_lane *l)
 {
-	for (uint32_t i = 0; i < l->n_rules; i++) {
-		struct lane_rule *r = &l->rules[i];
-
-		if (r->app->stop)
-			r->app->stop(mr_lane_host(l), r->state);
-	}
-	lane_rule_index_fini(l);
+	for (uint32_t i = 0; i < l->n_rules; i++)
+		lane_rule_stop(l, &l->rules[i]);
+	lane_rule_index_free(&l->rule_index);
 	free(l->rules);
 	free(l->ip);
 }

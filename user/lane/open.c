@@ -177,6 +177,7 @@ static void promote(struct mr_lane *l, uint32_t i, struct mr_conn *c, uint64_t h
 			 mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
 	lane_half_unlist(l, i);
 	l->rules[l->halves[i].rule].half_open--;
+	l->rules[c->rule].conns++;
 	lane_half_give(l, i);
 	mr_sources_sub(&l->sources, c->remote, MR_SOURCE_HALF_OPEN);
 	mr_sources_add(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);

@@ -72,7 +72,7 @@ static uint32_t quarter_of_room(const struct mr_lane *l)
 	uint32_t room = l->n_halves;
 
 	for (uint32_t i = 0; i < l->n_rules; i++)
-		if (l->rules[i].config->backlog < room)
+		if (lane_rule_is_live(&l->rules[i]) && l->rules[i].config->backlog < room)
 			room = l->rules[i].config->backlog;
 	return room / 4;
 }
@@ -82,7 +82,8 @@ static bool is_calm(const struct mr_lane *l, uint64_t answered_a_second)
 	if (answered_a_second > quarter_of_room(l) || l->n_half_open > l->overrun_at / 2)
 		return false;
 	for (uint32_t i = 0; i < l->n_rules; i++)
-		if (l->rules[i].half_open > l->rules[i].config->backlog / 2)
+		if (lane_rule_is_live(&l->rules[i]) &&
+		    l->rules[i].half_open > l->rules[i].config->backlog / 2)
 			return false;
 	return true;
 }

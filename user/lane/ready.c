@@ -118,6 +118,7 @@ static void finish(struct mr_lane *l, struct mr_conn *c, bool in_table)
 	mr_wheel_disarm(&l->wheel, c);
 	if (in_table)
 		leave_table(l, c);
+	rule_of(l, c)->conns--;
 	lane_conn_give(l, c);
 }
 

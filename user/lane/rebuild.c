@@ -147,7 +147,8 @@ static bool is_whole(struct rebuild *r, const struct mr_conn *c)
 {
 	struct mr_lane *l = r->l;
 
-	return c->state <= MR_TIME_WAIT && c->rule < l->n_rules && !is_listening(c) &&
+	return c->state <= MR_TIME_WAIT && c->rule < l->n_rules && rule_of(l, c)->app &&
+	       !is_listening(c) &&
 	       (c->active == MR_NONE || mr_active_is_of(&l->actives, c)) && has_own_state(r, c);
 }
 
@@ -199,6 +200,7 @@ static bool adopt(struct rebuild *r, struct mr_conn *c)
 		mr_sources_add(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
 	if (c->flags & MR_CONN_FAST_OPEN && c->flags & MR_CONN_PASSIVE)
 		l->fast_open_pending++;
+	rule_of(l, c)->conns++;
 	l->stats->connections++;
 	l->stats->taken_over++;
 	lane_arm(l, c);
@@ -290,7 +292,8 @@ static bool half_is_whole(const struct mr_lane *l, uint32_t i)
 {
 	const struct mr_half_open *h = &l->halves[i];
 
-	return i != l->hand->half && h->flags & MR_HALF_USED && h->sends && h->rule < l->n_rules;
+	return i != l->hand->half && h->flags & MR_HALF_USED && h->sends && h->rule < l->n_rules &&
+	       l->rules[h->rule].app;
 }
 
 /* Lists of equal time-outs are in order of expiry. */

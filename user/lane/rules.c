@@ -35,28 +35,31 @@ static void note_ports(struct rule_index *x, uint32_t at)
 	}
 }
 
-int lane_rule_index_init(struct mr_lane *l)
+int lane_rule_index_make(struct rule_index *x, struct lane_rule *rules, uint32_t n)
 {
-	struct rule_index *x = &l->rule_index;
+	uint32_t live = 0;
 
-	x->rule = calloc(l->n_rules + 1, sizeof(*x->rule));
+	x->rule = calloc(n + 1, sizeof(*x->rule));
 	x->of_port = calloc(N_PORTS, sizeof(*x->of_port));
-	if (!x->rule || !x->of_port)
+	if (!x->rule || !x->of_port) {
+		lane_rule_index_free(x);
 		return -ENOMEM;
-	for (uint32_t i = 0; i < l->n_rules; i++)
-		x->rule[i] = &l->rules[i];
-	if (l->n_rules)
-		qsort(x->rule, l->n_rules, sizeof(*x->rule), compare);
-	for (uint32_t i = 0; i < l->n_rules; i++)
+	}
+	for (uint32_t i = 0; i < n; i++)
+		if (lane_rule_is_live(&rules[i]))
+			x->rule[live++] = &rules[i];
+	if (live)
+		qsort(x->rule, live, sizeof(*x->rule), compare);
+	for (uint32_t i = 0; i < live; i++)
 		note_ports(x, i);
 	return 0;
 }
 
-void lane_rule_index_fini(struct mr_lane *l)
+void lane_rule_index_free(struct rule_index *x)
 {
-	free(l->rule_index.rule);
-	free(l->rule_index.of_port);
-	l->rule_index = (struct rule_index){ 0 };
+	free(x->rule);
+	free(x->of_port);
+	*x = (struct rule_index){ 0 };
 }
 
 /* VLAN of a segment as rules name it (struct mr_rule_key). */

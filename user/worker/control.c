@@ -13,6 +13,7 @@ union message {
 	struct mr_listen_answer listen;
 	struct mr_listener_message listener;
 	struct mr_syn_message syn;
+	struct mr_rules_message rules;
 };
 
 static int send_now(struct worker *w, void *message, uint16_t type, uint16_t bytes)
@@ -60,10 +61,19 @@ static int ask_unlisten(void *arg, const uint8_t addr[16], uint16_t port)
 	return send_now(w, &m, MR_MSG_UNLISTEN, sizeof(m));
 }
 
+static int tell_rule_ended(void *arg, uint32_t rule_id)
+{
+	struct worker *w = arg;
+	struct mr_rule_ended m = { .serial = w->rules_serial, .rule_id = rule_id };
+
+	return send_now(w, &m, MR_MSG_RULE_ENDED, sizeof(m));
+}
+
 const struct mr_lane_asks worker_asks = {
 	.path = ask_path,
 	.listen = ask_listen,
 	.unlisten = ask_unlisten,
+	.rule_ended = tell_rule_ended,
 };
 
 /* ----- what the daemon says ----- */
@@ -79,7 +89,7 @@ static int errno_of(int32_t error)
 	return error > 0 || error < -4095 ? -EPROTO : error;
 }
 
-static void obey(struct worker *w, const union message *m, size_t n)
+static void obey(struct worker *w, const union message *m, size_t n, int fd)
 {
 	switch (m->head.type) {
 	case MR_MSG_PATH_ANSWER:
@@ -109,6 +119,10 @@ static void obey(struct worker *w, const union message *m, size_t n)
 			mr_lane_syn(w->lane, m->syn.answers == MR_SYN_ANSWERS_ON, m->syn.at_percent,
 				    m->syn.calm_s);
 		return;
+	case MR_MSG_RULES:
+		if (has_size(m, n, sizeof(m->rules)))
+			worker_rules(w, m->rules.serial, fd);
+		return;
 	case MR_MSG_STOP:
 		w->stop = true;
 		return;
@@ -118,13 +132,38 @@ static void obey(struct worker *w, const union message *m, size_t n)
 	}
 }
 
+/* A record, and the one descriptor that may come with it, or -1; more than one are not let in. */
+static ssize_t receive(int from, union message *m, int *fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { m, sizeof(*m) };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	ssize_t n = recvmsg(from, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	*fd = -1;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(fd, CMSG_DATA(c), sizeof(int));
+	return n;
+}
+
 void worker_control(struct worker *w)
 {
 	union message m;
 	ssize_t n;
+	int fd;
 
 	while (w->control >= 0) {
-		n = recv(w->control, &m, sizeof(m), MSG_DONTWAIT);
+		n = receive(w->control, &m, &fd);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
@@ -134,6 +173,8 @@ void worker_control(struct worker *w)
 			return;
 		}
 		if ((size_t)n >= sizeof(m.head) && m.head.magic == MR_WORKER_MAGIC)
-			obey(w, &m, (size_t)n);
+			obey(w, &m, (size_t)n, fd);
+		if (fd >= 0)
+			close(fd);
 	}
 }

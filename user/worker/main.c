@@ -204,6 +204,7 @@ int main(int argc, char **argv)
 	}
 	mr_lane_turn(w.lane); /* it beats: who hears READY finds the lane fresh */
 	worker_send(&w, &ready, MR_MSG_READY, sizeof(ready));
+	worker_rules_answer(&w, w.rules_serial, 0, "");
 	serve(&w);
 	if (w.leave)
 		mr_lane_leave(w.lane);

@@ -99,37 +99,9 @@ static void *map(struct worker *w, enum mr_hello_fd which, size_t bytes, int pro
 static bool config_is_sane(const struct worker *w)
 {
 	struct stat st;
-	uint64_t need;
 
-	if (fstat(w->fd[MR_HELLO_CONFIG], &st) < 0 || st.st_size < (off_t)sizeof(*w->config))
-		return false;
-	need = sizeof(*w->config) + (uint64_t)w->config->n_rules * sizeof(struct mr_lane_rule) +
-	       (uint64_t)w->config->n_prefixes * sizeof(struct mr_net);
-	return w->config->version == MR_WORKER_VERSION && w->config->n_rules <= MR_MAX_RULES &&
-	       (uint64_t)st.st_size >= need;
-}
-
-static const struct mr_lane_rule *rules_of(const struct worker *w)
-{
-	return (const void *)(w->config + 1);
-}
-
-static const struct mr_net *prefixes_of(const struct worker *w)
-{
-	return (const void *)(rules_of(w) + w->config->n_rules);
-}
-
-/* They come from the daemon, but they are indexes. */
-static bool rules_are_sane(const struct worker *w)
-{
-	const struct mr_lane_rule *r = rules_of(w);
-	uint64_t n = w->config->n_prefixes;
-
-	for (uint32_t i = 0; i < w->config->n_rules; i++, r++)
-		if ((uint64_t)r->source.first + r->source.n > n ||
-		    (uint64_t)r->destination.first + r->destination.n > n)
-			return false;
-	return true;
+	return fstat(w->fd[MR_HELLO_CONFIG], &st) == 0 &&
+	       worker_rules_fit(w->config, (size_t)st.st_size);
 }
 
 int worker_map(struct worker *w)
@@ -145,10 +117,11 @@ int worker_map(struct worker *w)
 	w->config = map(w, MR_HELLO_CONFIG, 0, PROT_READ, "configuration");
 	if (!w->config)
 		return -1;
-	if (!config_is_sane(w) || !rules_are_sane(w)) {
+	if (!config_is_sane(w)) {
 		worker_say(w, "configuration of another version (install one build)");
 		return -1;
 	}
+	w->rules_serial = w->config->rules_serial;
 	w->beats = map(w, MR_HELLO_BEAT_MAP, MR_MAX_SLOTS * sizeof(*w->beats),
 		       PROT_READ | PROT_WRITE, "map mr1_beat");
 	w->stats = map(w, MR_HELLO_LANE_MAP, MR_MAX_SLOTS * sizeof(*w->stats),
@@ -262,8 +235,8 @@ int worker_make_lane(struct worker *w)
 	struct mr_lane_setup s = {
 		.arena = &w->arena,
 		.config = w->config,
-		.rules = rules_of(w),
-		.prefixes = prefixes_of(w),
+		.rules = worker_rules_of(w->config),
+		.prefixes = worker_prefixes_of(w->config),
 		.directories = &w->fd[MR_HELLO_DIRECTORY],
 		.beat = &w->beats[w->hello.slot],
 		.stats = &w->stats[w->hello.slot],

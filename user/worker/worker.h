@@ -15,6 +15,9 @@ struct worker {
 	int fd[MR_HELLO_FD_COUNT]; /* -1: did not come */
 	struct mr_arena arena;
 	const struct mr_lane_config *config;
+	const struct mr_lane_config *rules; /* that came later, or NULL: those of config */
+	size_t rules_bytes;
+	uint32_t rules_serial;
 	struct mr_mailbox_header *mailbox;
 	const struct mr_path_table *paths;
 	struct mr_beat *beats;
@@ -35,6 +38,13 @@ void worker_say(const struct worker *w, const char *format, ...)
 int worker_receive_hello(struct worker *w);
 int worker_map(struct worker *w);
 int worker_make_lane(struct worker *w);
+
+/* rules.c: rules that came in a memfd */
+bool worker_rules_fit(const struct mr_lane_config *c, size_t bytes);
+const struct mr_lane_rule *worker_rules_of(const struct mr_lane_config *c);
+const struct mr_net *worker_prefixes_of(const struct mr_lane_config *c);
+void worker_rules(struct worker *w, uint32_t serial, int fd);
+void worker_rules_answer(struct worker *w, uint32_t serial, int error, const char *words);
 
 /* control.c: messages of the daemon */
 void worker_control(struct worker *w);

@@ -383,8 +383,8 @@ int so_bind(void *u, int fd, const struct sockaddr *addr, socklen_t len)
 /* The rules are not those that the lane began with. -ENOMEM leaves it without any. */
 static int index_rules(struct so *s)
 {
-	lane_rule_index_fini(s->lane);
-	return lane_rule_index_init(s->lane);
+	lane_rule_index_free(&s->lane->rule_index);
+	return lane_rule_index_make(&s->lane->rule_index, s->lane->rules, s->lane->n_rules);
 }
 
 static int listen_locked(struct so *s, struct so_sock *k, int backlog)
