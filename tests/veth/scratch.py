@@ -121,7 +121,7 @@ class Daemon:
                 self.pair.server.inside(*self.before, DAEMON, "-f", "-c", str(self.path)),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
-            lib.wait_for(self._serves, 10,
+            lib.wait_for(self._serves, 30,
                          lambda: f"all lanes serving:\n{self.log.read_text()}")
         except BaseException:
             self.end()

@@ -17,9 +17,9 @@ import pytest
 import estate
 import lib
 import scratch
-from scratch import Daemon, config, connections
+from scratch import DAEMON, Daemon, config, connections
 
-pytestmark = [pytest.mark.scratch, pytest.mark.limit(60)]
+pytestmark = [pytest.mark.scratch, pytest.mark.limit(120)]
 
 WORKER_MAGIC = 0x4d52574b  # include/shared/mr_worker.h
 PIDFD_GETFD = 438  # the system call
@@ -151,7 +151,46 @@ def test_port_after_a_kernel_server(pair, tmp_path):
     assert pair.program() == {} and not scratch.processes()
 
 
+# ----- limits -----
+
+def limited(pair, path, *limits):
+    """A start that fails, whatever the hard limits keep it from."""
+    done = pair.server.run("prlimit", *limits, DAEMON, "-f", "-c", path, check=False, timeout=60)
+    assert done.returncode == 1, f"exit {done.returncode}: {done.stderr}"
+    return done.stderr
+
+
+def test_limits(pair, tmp_path):
+    """Too few descriptors at several places of the start, and files that may not grow: one line
+    that says so, and nothing is left, the XDP program neither."""
+    path = tmp_path / "millraced.yaml"
+    path.write_text(config())
+    for files in (4, 20, 75):
+        assert "Too many open files" in limited(pair, path, f"--nofile={files}:{files}")
+        scratch.nothing_left(pair)
+    assert "File too large" in limited(pair, path, "--fsize=4096:4096")
+    scratch.nothing_left(pair)
+
+
 # ----- ends in the middle -----
+
+def test_killed_as_it_started(pair, tmp_path):
+    """SIGKILL behind the attachment, before the maps say what the lanes are: the next daemon knows
+    the program as one of a daemon that died, not as one that an operator parked there."""
+    with Daemon(pair, tmp_path, config()):
+        for pid in scratch.processes():
+            os.kill(pid, signal.SIGKILL)
+        lib.wait_for(lambda: not scratch.processes(), 5, "all ended")
+        interface = pair.server.call(socket.if_nametoindex, scratch.INTERFACE)
+        lib.command("bpftool", "map", "delete", "pinned", f"{scratch.PINS}/mr1_if",
+                    "key", *map(str, interface.to_bytes(4, "little")))
+    assert pair.program()
+    with Daemon(pair, tmp_path, config()) as daemon:
+        assert "took over" in daemon.log.read_text()
+        assert daemon.terminate() == 0
+    scratch.nothing_left(pair)
+
+
 
 def test_end_while_a_client_waits(pair, tmp_path):
     """SIGTERM while `lane restart` waits for a worker that was stopped: the client is told, and the

@@ -89,10 +89,14 @@ static bool beats(int map)
 	return false;
 }
 
-/* Ours by its name: whose, is told by its maps. */
+/*
+ * Ours by its name: whose, is told by its maps. A daemon that was killed as it started had nothing
+ * in mr1_if yet either, but its maps are the pinned ones.
+ */
 static enum former judge_ours(const struct mr_daemon *d, const uint32_t *ids, int n)
 {
 	enum former verdict = FOREIGN;
+	bool parked = false, pinned = false;
 
 	for (int i = 0; i < n; i++) {
 		struct bpf_map_info info;
@@ -100,15 +104,14 @@ static enum former judge_ours(const struct mr_daemon *d, const uint32_t *ids, in
 
 		if (fd < 0)
 			continue;
-		if (!strcmp(info.name, "mr1_if") && !has_entries(fd)) {
-			close(fd);
-			return PARKED;
-		}
+		if (!strcmp(info.name, "mr1_if"))
+			parked |= !has_entries(fd);
 		if (!strcmp(info.name, "mr1_beat"))
 			verdict = info.id != d->bpf.former_beats && beats(fd) ? ALIVE : DEAD;
+		pinned |= info.id == d->bpf.former_beats;
 		close(fd);
 	}
-	return verdict;
+	return parked && !pinned ? PARKED : verdict;
 }
 
 static uint32_t id_of(int program)

@@ -42,7 +42,8 @@ void mr_child_unwatch(struct mr_child *c, struct mr_watch *w)
 
 void mr_child_ask(struct mr_child *c, const struct mr_request *q)
 {
-	if (send(c->parent.fd, q, sizeof(*q), MSG_NOSIGNAL) < 0)
+	/* A parent that is gone needs no complaint: we end as well. */
+	if (send(c->parent.fd, q, sizeof(*q), MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		mr_warn("request %u to the parent is lost: %s", q->type, strerror(errno));
 }
 

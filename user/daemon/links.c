@@ -134,8 +134,6 @@ static int find_all(struct mr_daemon *d, int fd)
 		struct mr_link *l = &d->links[i];
 		int err;
 
-		l->settings = &d->settings.interfaces[i];
-		l->name = l->settings->name;
 		err = find(d, fd, l);
 		if (err)
 			return err;
@@ -157,9 +155,13 @@ int mr_links_find(struct mr_daemon *d)
 	if (!d->links)
 		return mr_fail(d, -ENOMEM, "out of memory");
 	d->n_links = d->settings.n_interfaces;
-	for (uint32_t i = 0; i < d->n_links; i++)
-		d->links[i].mailbox = d->links[i].paths = d->links[i].paths_reader =
-			d->links[i].former_program = d->links[i].held = -1;
+	for (uint32_t i = 0; i < d->n_links; i++) {
+		struct mr_link *l = &d->links[i];
+
+		l->settings = &d->settings.interfaces[i];
+		l->name = l->settings->name;
+		l->mailbox = l->paths = l->paths_reader = l->former_program = l->held = -1;
+	}
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return mr_fail(d, -errno, "interfaces: %s", strerror(errno));

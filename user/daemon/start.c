@@ -65,6 +65,7 @@ static int prepare(struct mr_daemon *d)
 
 	/* A signal during the start waits for mr_parent_serve(), so that nothing is left behind. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write(), in lanes too */
 	umask(022); /* whatever the caller's is: the group has to reach the control socket */
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
@@ -202,9 +203,9 @@ void mr_daemon_stop(struct mr_daemon *d)
 {
 	mr_workers_end(d);
 	mr_estate_end(d);
+	mr_lanes_close(d); /* first, for to detach takes a descriptor, and there may be none left */
 	for (uint32_t i = 0; i < d->n_links; i++)
 		mr_detach(d, &d->links[i]);
-	mr_lanes_close(d);
 	mr_guard_keep_close(d);
 	mr_bpf_unload(d);
 	mr_ports_release(d);
