@@ -290,3 +290,18 @@ def test_more_queues_than_the_configuration_has_lanes_for(wide, tmp_path):
                                   check=False).stdout
         assert "4 to receive, 2 have a lane" in checked
         echo(wide)
+
+
+def test_program_taken_off(pair, tmp_path):
+    """`ip link ... xdp off` under the daemon: said, shown, and served again once it is put back."""
+    with Daemon(pair, tmp_path, config()) as daemon:
+        ip(pair, "link", "set", "dev", INTERFACE, "xdp", "off")
+        logged(daemon, "somebody took our XDP program off")
+        assert {lane["attach"] for lane in daemon.lanes()} == {"none"}
+        assert any("XDP program" in problem for problem in status(daemon)["problems"])
+        ip(pair, "link", "set", "dev", INTERFACE, "xdp", "pinned", f"{scratch.PINS}/program_xdp")
+        logged(daemon, "an XDP program is attached again")
+        assert {lane["attach"] for lane in daemon.lanes()} == {"native"}
+        echo(pair)
+        assert daemon.terminate() == 0
+    assert pair.program() == {}

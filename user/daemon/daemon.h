@@ -114,6 +114,7 @@ struct mr_link {
 	bool up, gone;
 	bool is_veth;
 	char now_named[IFNAMSIZ]; /* it was renamed, "": it was not; child */
+	bool taken_off;		  /* our program stands there no more; child */
 	char why_gone[MR_WORDS];  /* why it is not taken again although it is back; parent */
 	uint32_t n_queues;	  /* that have a lane, or will when they are there */
 	uint32_t queues;	  /* that it has now; queues.c */

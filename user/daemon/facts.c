@@ -80,6 +80,8 @@ const char *mr_lane_beat(const struct mr_child *c, uint32_t lane, uint64_t *age_
 
 const char *mr_link_attach_text(const struct mr_link *k)
 {
+	if (k->taken_off)
+		return "none";
 	return k->native ? "native" : "generic";
 }
 
@@ -95,6 +97,8 @@ const char *mr_lane_why(const struct mr_child *c, uint32_t lane)
 
 	if (l->absent)
 		return "the interface has no such queue now";
+	if (k->taken_off)
+		return "somebody took the XDP program off";
 	return k->attach_why[0] ? k->attach_why : l->bind_why;
 }
 

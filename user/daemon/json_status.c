@@ -105,6 +105,9 @@ static json_t *problems(const struct mr_child *c)
 				"log says what keeps them");
 		else if (!k->up)
 			add_problem(a, k->name, -1, "link is down");
+		if (!k->gone && k->taken_off)
+			add_problem(a, k->name, -1,
+				    "somebody took our XDP program off; restart millraced");
 		if (!k->gone && k->now_named[0])
 			add_problem(a, k->name, -1,
 				    "interface was renamed; its lanes go on until the next start");

@@ -90,6 +90,15 @@ static void parse_vlan(const struct nlattr *info, struct mr_netlink_link *l)
 		l->vlan = mnl_attr_get_u16(id);
 }
 
+static bool has_no_program(const struct nlattr *xdp)
+{
+	struct attributes t = { 0 };
+
+	return xdp && mnl_attr_parse_nested(xdp, collect, &t) >= 0 && t.at[IFLA_XDP_ATTACHED] &&
+	       mnl_attr_validate(t.at[IFLA_XDP_ATTACHED], MNL_TYPE_U8) >= 0 &&
+	       mnl_attr_get_u8(t.at[IFLA_XDP_ATTACHED]) == XDP_ATTACHED_NONE;
+}
+
 static void parse_link(struct mr_netlink *n, const struct nlmsghdr *h)
 {
 	const struct ifinfomsg *i = mnl_nlmsg_get_payload(h);
@@ -108,6 +117,7 @@ static void parse_link(struct mr_netlink *n, const struct nlmsghdr *h)
 		memcpy(l.mac, mnl_attr_get_payload(t.at[IFLA_ADDRESS]), sizeof(l.mac));
 	if (t.at[IFLA_IFNAME])
 		strncpy(l.name, mnl_attr_get_str(t.at[IFLA_IFNAME]), sizeof(l.name) - 1);
+	l.no_program = has_no_program(t.at[IFLA_XDP]);
 	parse_vlan(t.at[IFLA_LINKINFO], &l);
 	if (l.vlan)
 		l.lower = number(t.at[IFLA_LINK]);

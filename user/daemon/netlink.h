@@ -37,6 +37,7 @@ struct mr_netlink_link {
 	uint8_t mac[6];
 	bool up; /* administratively, and with carrier */
 	bool gone;
+	bool no_program; /* the kernel says that no XDP program is attached */
 	char name[IFNAMSIZ];
 };
 
