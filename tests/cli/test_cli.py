@@ -72,7 +72,7 @@ def test_unknown_verb_names_those_of_its_object():
 def test_man_page_has_every_line_of_the_grammar():
     page = (ROOT / "docs" / "millrace.1").read_text()
     macros = re.sub(r"^\.(It|Xo|Xc|Op|Cm)\b|\b(Op|Oo|Oc|Fl|Ar|Cm|Xo)\b", " ", page, flags=re.M)
-    words = " ".join(macros.split())
+    words = re.sub(r" (\.\.\.)| (\|) ", r"\1\2", " ".join(macros.split()))  # as the page sets them
     for line in re.findall(r"^  millrace (.*)$", call("help").out, re.M):
         plain = re.sub(r"\[-?|\]", "", line)
         assert " ".join(plain.split()) in words, line
