@@ -325,6 +325,18 @@ static json_t *post(const struct mr_cli *cli, const char *path, const char *text
 	return answer;
 }
 
+int mr_client_show(const struct mr_cli *cli, json_t *answer, void (*print)(const json_t *answer))
+{
+	if (!answer)
+		return MR_CLI_ERROR;
+	if (cli->json)
+		mr_cli_print_json(answer);
+	else
+		print(answer);
+	json_decref(answer);
+	return MR_CLI_OK;
+}
+
 json_t *mr_client_post(const struct mr_cli *cli, const char *path)
 {
 	return post(cli, path, "");

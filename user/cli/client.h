@@ -56,6 +56,14 @@ json_t *mr_client_send(const struct mr_cli *cli, const char *path, json_t *body)
 /** mr_client_get() - as mr_client_try(), but says itself what went wrong, and returns NULL then */
 json_t *mr_client_get(const struct mr_cli *cli, const char *path);
 
+/**
+ * mr_client_show() - print an answer: as JSON with -j, else by @print
+ * @answer:	given; NULL: what went wrong was said already
+ *
+ * Return: MR_CLI_OK, or MR_CLI_ERROR without an answer
+ */
+int mr_client_show(const struct mr_cli *cli, json_t *answer, void (*print)(const json_t *answer));
+
 /** mr_client_post() - ask for a change, by POST; as mr_client_get() */
 json_t *mr_client_post(const struct mr_cli *cli, const char *path);
 

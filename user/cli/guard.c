@@ -116,31 +116,18 @@ static void print_guard(const json_t *answer)
 
 int mr_cli_guard_list(struct mr_cli *cli, const struct mr_arguments *a)
 {
-	json_t *answer = mr_client_get(cli, "/v1/guard");
-
 	(void)a;
-	if (!answer)
-		return MR_CLI_ERROR;
-	if (cli->json)
-		mr_cli_print_json(answer);
-	else
-		print_guard(answer);
-	json_decref(answer);
-	return MR_CLI_OK;
+	return mr_client_show(cli, mr_client_get(cli, "/v1/guard"), print_guard);
+}
+
+static void print_blocks(const json_t *answer)
+{
+	mr_table_print(block_columns, sizeof(block_columns) / sizeof(block_columns[0]),
+		       json_object_get(answer, "blocks"), true, NULL);
 }
 
 int mr_cli_guard_block_list(struct mr_cli *cli, const struct mr_arguments *a)
 {
-	json_t *answer = mr_client_get(cli, "/v1/guard/blocks");
-
 	(void)a;
-	if (!answer)
-		return MR_CLI_ERROR;
-	if (cli->json)
-		mr_cli_print_json(answer);
-	else
-		mr_table_print(block_columns, sizeof(block_columns) / sizeof(block_columns[0]),
-			       json_object_get(answer, "blocks"), true, NULL);
-	json_decref(answer);
-	return MR_CLI_OK;
+	return mr_client_show(cli, mr_client_get(cli, "/v1/guard/blocks"), print_blocks);
 }

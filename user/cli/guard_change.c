@@ -11,26 +11,21 @@ enum {
 	RATE_MOST = 100000000, /* the daemon knows better what goes */
 };
 
+static void print(const json_t *answer)
+{
+	printf("block list: %" JSON_INTEGER_FORMAT " prefixes; limits of %" JSON_INTEGER_FORMAT
+	       " prefix lengths and %" JSON_INTEGER_FORMAT " rules\n",
+	       json_integer_value(json_object_get(answer, "blocks")),
+	       json_integer_value(json_object_get(answer, "limits")),
+	       json_integer_value(json_object_get(answer, "rules")));
+}
+
 /* @body is given; NULL: there was no memory for it. */
 static int change(struct mr_cli *cli, json_t *body)
 {
-	json_t *answer = body ? mr_client_send(cli, "/v1/guard", body) : NULL;
-
 	if (!body)
 		return mr_cli_error(cli, "out of memory");
-	if (!answer)
-		return MR_CLI_ERROR;
-	if (cli->json)
-		mr_cli_print_json(answer);
-	else
-		printf("block list: %" JSON_INTEGER_FORMAT
-		       " prefixes; limits of %" JSON_INTEGER_FORMAT
-		       " prefix lengths and %" JSON_INTEGER_FORMAT " rules\n",
-		       json_integer_value(json_object_get(answer, "blocks")),
-		       json_integer_value(json_object_get(answer, "limits")),
-		       json_integer_value(json_object_get(answer, "rules")));
-	json_decref(answer);
-	return MR_CLI_OK;
+	return mr_client_show(cli, mr_client_send(cli, "/v1/guard", body), print);
 }
 
 /* ----- block lists ----- */

@@ -123,26 +123,17 @@ static void print_unserved(const json_t *answer)
 		       mr_value_text_at(u, "receive_queues", queues));
 }
 
-static int print_list(struct mr_cli *cli, json_t *answer)
+static void print_list(const json_t *answer)
 {
-	if (!answer)
-		return MR_CLI_ERROR;
-	if (cli->json) {
-		mr_cli_print_json(answer);
-	} else {
-		mr_mode_print(answer);
-		mr_table_print(columns, N_COLUMNS, json_object_get(answer, "lanes"), true,
-			       print_notes);
-		print_unserved(answer);
-	}
-	json_decref(answer);
-	return MR_CLI_OK;
+	mr_mode_print(answer);
+	mr_table_print(columns, N_COLUMNS, json_object_get(answer, "lanes"), true, print_notes);
+	print_unserved(answer);
 }
 
 int mr_cli_lane_list(struct mr_cli *cli, const struct mr_arguments *a)
 {
 	(void)a;
-	return print_list(cli, mr_client_get(cli, "/v1/lanes"));
+	return mr_client_show(cli, mr_client_get(cli, "/v1/lanes"), print_list);
 }
 
 int mr_cli_lane_restart(struct mr_cli *cli, const struct mr_arguments *a)
@@ -152,7 +143,7 @@ int mr_cli_lane_restart(struct mr_cli *cli, const struct mr_arguments *a)
 
 	if (lane && !mr_client_append(path, '?', "lane", lane))
 		return mr_cli_error(cli, "%s: no such lane (see: millrace lane list)", lane);
-	return print_list(cli, mr_client_post(cli, path));
+	return mr_client_show(cli, mr_client_post(cli, path), print_list);
 }
 
 static json_t *find_lane(const json_t *answer, const char *interface, uint64_t queue)

@@ -36,23 +36,16 @@ static const struct mr_column columns[] = {
 	{ .title = "OBJECT", .key = "object" },
 };
 
-static int print(const struct mr_cli *cli, json_t *answer)
+static void print(const json_t *answer)
 {
-	if (!answer)
-		return MR_CLI_ERROR;
-	if (cli->json)
-		mr_cli_print_json(answer);
-	else
-		mr_table_print(columns, sizeof(columns) / sizeof(columns[0]),
-			       json_object_get(answer, "programs"), true, NULL);
-	json_decref(answer);
-	return MR_CLI_OK;
+	mr_table_print(columns, sizeof(columns) / sizeof(columns[0]),
+		       json_object_get(answer, "programs"), true, NULL);
 }
 
 int mr_cli_prog_list(struct mr_cli *cli, const struct mr_arguments *a)
 {
 	(void)a;
-	return print(cli, mr_client_get(cli, "/v1/programs"));
+	return mr_client_show(cli, mr_client_get(cli, "/v1/programs"), print);
 }
 
 int mr_cli_prog_upgrade(struct mr_cli *cli, const struct mr_arguments *a)
@@ -63,7 +56,7 @@ int mr_cli_prog_upgrade(struct mr_cli *cli, const struct mr_arguments *a)
 	bool fits;
 
 	if (!file)
-		return print(cli, mr_client_post(cli, path));
+		return mr_client_show(cli, mr_client_post(cli, path), print);
 	whole = realpath(file, NULL);
 	if (!whole)
 		return mr_cli_error(cli, "%s: %s", file, strerror(errno));
@@ -71,11 +64,11 @@ int mr_cli_prog_upgrade(struct mr_cli *cli, const struct mr_arguments *a)
 	free(whole);
 	if (!fits)
 		return mr_cli_error(cli, "%s: its path is too long", file);
-	return print(cli, mr_client_post(cli, path));
+	return mr_client_show(cli, mr_client_post(cli, path), print);
 }
 
 int mr_cli_prog_rollback(struct mr_cli *cli, const struct mr_arguments *a)
 {
 	(void)a;
-	return print(cli, mr_client_post(cli, "/v1/programs/rollback"));
+	return mr_client_show(cli, mr_client_post(cli, "/v1/programs/rollback"), print);
 }

@@ -10,25 +10,21 @@ enum {
 	LINE_BYTES = 256,
 };
 
+static void print(const json_t *answer)
+{
+	printf("generation %" JSON_INTEGER_FORMAT ": %" JSON_INTEGER_FORMAT " rules, mode %s\n",
+	       json_integer_value(json_object_get(answer, "generation")),
+	       json_integer_value(json_object_get(answer, "rules")),
+	       json_string_value(json_object_get(answer, "mode")));
+}
+
+/* @what is given; NULL: there was no memory for it. */
 static int change(struct mr_cli *cli, const char *kind, json_t *what)
 {
-	json_t *answer = what ? mr_client_send(cli, "/v1/rules", json_pack("{s:o}", kind, what))
-			      : NULL;
-
 	if (!what)
 		return mr_cli_error(cli, "out of memory");
-	if (!answer)
-		return MR_CLI_ERROR;
-	if (cli->json)
-		mr_cli_print_json(answer);
-	else
-		printf("generation %" JSON_INTEGER_FORMAT ": %" JSON_INTEGER_FORMAT
-		       " rules, mode %s\n",
-		       json_integer_value(json_object_get(answer, "generation")),
-		       json_integer_value(json_object_get(answer, "rules")),
-		       json_string_value(json_object_get(answer, "mode")));
-	json_decref(answer);
-	return MR_CLI_OK;
+	return mr_client_show(cli, mr_client_send(cli, "/v1/rules", json_pack("{s:o}", kind, what)),
+			      print);
 }
 
 /* The daemon checks the prefixes; here only comments, blanks and ends of lines go. */

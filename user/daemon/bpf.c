@@ -94,6 +94,39 @@ bool mr_bpf_inners(struct mr_daemon *d, struct bpf_object *object)
 	return true;
 }
 
+static const char *inner_name(enum mr_map map)
+{
+	switch (map) {
+	case MR_MAP_RULES:
+		return "mr1_rule_gen";
+	case MR_MAP_BLOCK4:
+		return "mr1_block4_gen";
+	case MR_MAP_BLOCK6:
+		return "mr1_block6_gen";
+	default:
+		return "mr1_gen";
+	}
+}
+
+int mr_bpf_inner_create(const struct mr_daemon *d, enum mr_map map, uint32_t entries)
+{
+	const struct mr_inner *inner = &d->bpf.inner[map];
+	struct bpf_map_create_opts opts;
+	int fd;
+
+	memset(&opts, 0, sizeof(opts)); /* libbpf wants zeros in the padding too */
+	opts.sz = sizeof(opts);
+	opts.map_flags = inner->flags;
+	if (bpf_object__btf_fd(d->bpf.object) >= 0) {
+		opts.btf_fd = (uint32_t)bpf_object__btf_fd(d->bpf.object);
+		opts.btf_key_type_id = inner->key_type;
+		opts.btf_value_type_id = inner->value_type;
+	}
+	fd = bpf_map_create((enum bpf_map_type)inner->type, inner_name(map), inner->key_bytes,
+			    inner->value_bytes, entries ? entries : 1, &opts);
+	return fd < 0 ? -errno : fd;
+}
+
 static int open_object(struct mr_daemon *d)
 {
 	struct bpf_object_open_opts opts;

@@ -18,6 +18,14 @@ int mr_bpf_load(struct mr_daemon *d);
  */
 bool mr_bpf_inners(struct mr_daemon *d, struct bpf_object *object);
 
+/**
+ * mr_bpf_inner_create() - a map for a slot of @map, as the object's own template but for its size
+ * @entries:	0 counts as 1
+ *
+ * Return: a descriptor, the caller's, or -errno
+ */
+int mr_bpf_inner_create(const struct mr_daemon *d, enum mr_map map, uint32_t entries);
+
 /** mr_bpf_unload() - unpin and close; safe when nothing was loaded */
 void mr_bpf_unload(struct mr_daemon *d);
 

@@ -5,7 +5,6 @@
  * is a hash of keys (mr1_rules); else classes (classes.h).
  */
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -35,27 +34,6 @@ struct generation {
 	int classes[N_CLASS_MAPS];
 	uint8_t shapes;
 };
-
-/* A map as the object's own template for slots of @map says, but for its size. */
-static int create_inner(const struct mr_daemon *d, enum mr_map map, uint32_t entries)
-{
-	const struct mr_inner *inner = &d->bpf.inner[map];
-	struct bpf_map_create_opts opts;
-	int fd;
-
-	memset(&opts, 0, sizeof(opts)); /* libbpf wants zeros in the padding too */
-	opts.sz = sizeof(opts);
-	opts.map_flags = inner->flags;
-	if (bpf_object__btf_fd(d->bpf.object) >= 0) {
-		opts.btf_fd = (uint32_t)bpf_object__btf_fd(d->bpf.object);
-		opts.btf_key_type_id = inner->key_type;
-		opts.btf_value_type_id = inner->value_type;
-	}
-	fd = bpf_map_create((enum bpf_map_type)inner->type,
-			    map == MR_MAP_RULES ? "mr1_rule_gen" : "mr1_gen", inner->key_bytes,
-			    inner->value_bytes, entries ? entries : 1, &opts);
-	return fd < 0 ? -errno : fd;
-}
 
 /* ----- a hash of keys ----- */
 
@@ -164,7 +142,7 @@ static int write_classes(const struct mr_daemon *d, struct generation *g)
 
 	g->shapes = c.shapes;
 	for (int i = 0; !err && i < N_CLASS_MAPS; i++) {
-		g->classes[i] = create_inner(d, class_maps[i], entries[i]);
+		g->classes[i] = mr_bpf_inner_create(d, class_maps[i], entries[i]);
 		err = g->classes[i] < 0 ? g->classes[i] : 0;
 	}
 	if (!err)
@@ -243,7 +221,7 @@ static int build(struct generation *g, const struct mr_daemon *d)
 
 	if (err)
 		return err;
-	g->rules = create_inner(d, MR_MAP_RULES, exact ? 2 * g->n : 1);
+	g->rules = mr_bpf_inner_create(d, MR_MAP_RULES, exact ? 2 * g->n : 1);
 	if (g->rules < 0)
 		return g->rules;
 	return exact ? write_keys(g) : write_classes(d, g);

@@ -24,25 +24,6 @@ enum {
 
 /* ----- block lists ----- */
 
-static int make_trie(const struct mr_daemon *d, enum mr_map map)
-{
-	const bool ipv4 = map == MR_MAP_BLOCK4;
-	const struct mr_inner *inner = &d->bpf.inner[map];
-	struct bpf_map_create_opts opts;
-	int fd;
-
-	memset(&opts, 0, sizeof(opts)); /* libbpf wants zeros in the padding too */
-	opts.sz = sizeof(opts);
-	opts.map_flags = inner->flags;
-	opts.btf_fd = (uint32_t)bpf_object__btf_fd(d->bpf.object);
-	opts.btf_key_type_id = inner->key_type;
-	opts.btf_value_type_id = inner->value_type;
-	fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, ipv4 ? "mr1_block4_gen" : "mr1_block6_gen",
-			    ipv4 ? sizeof(struct mr_block4_key) : sizeof(struct mr_block6_key),
-			    sizeof(struct mr_block_entry), MR_MAX_BLOCKS, &opts);
-	return fd < 0 ? -errno : fd;
-}
-
 /* The entries of a family, in the kernel's form, @keys of @key_bytes each. */
 static int put_entries(int trie, const uint8_t *keys, struct mr_block_entry *values, uint32_t n)
 {
@@ -89,8 +70,8 @@ static int build_tries(struct mr_daemon *d, const struct mr_blocks *b, int trie[
 {
 	int err;
 
-	trie[0] = make_trie(d, MR_MAP_BLOCK4);
-	trie[1] = make_trie(d, MR_MAP_BLOCK6);
+	trie[0] = mr_bpf_inner_create(d, MR_MAP_BLOCK4, MR_MAX_BLOCKS);
+	trie[1] = mr_bpf_inner_create(d, MR_MAP_BLOCK6, MR_MAX_BLOCKS);
 	err = trie[0] < 0 ? trie[0] : trie[1] < 0 ? trie[1] : fill_trie(trie[0], b, 4);
 	return err ? err : fill_trie(trie[1], b, 6);
 }
