@@ -16,6 +16,7 @@ sys.dont_write_bytecode = True
 import figures  # noqa: E402  pylint: disable=wrong-import-position
 import lib  # noqa: E402  pylint: disable=wrong-import-position
 import raw  # noqa: E402  pylint: disable=wrong-import-position
+import scratch  # noqa: E402  pylint: disable=wrong-import-position
 
 DEFAULT_LIMIT_S = 20
 
@@ -106,3 +107,12 @@ def accounts(request, time_limit):
 @pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
 def family(request):
     return request.param
+
+
+@pytest.fixture
+def pair():
+    """Namespaces for daemons of the test's own, before which and after which nothing is there."""
+    scratch.leave_nothing()
+    with scratch.Pair() as made:
+        yield made
+    scratch.leave_nothing()

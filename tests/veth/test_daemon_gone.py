@@ -23,14 +23,6 @@ RULES = scratch.RULE + """\
 """
 
 
-@pytest.fixture
-def pair():
-    scratch.leave_nothing()
-    with scratch.Pair() as made:
-        yield made
-    scratch.leave_nothing()
-
-
 def workers(daemon):
     return [(lane["pid"], lane["epoch"]) for lane in daemon.lanes()]
 

@@ -14,13 +14,6 @@ from scratch import INTERFACE, Daemon, Pair, config
 pytestmark = [pytest.mark.scratch, pytest.mark.limit(60)]
 
 
-@pytest.fixture
-def pair():
-    with Pair() as made:
-        yield made
-    scratch.leave_nothing()
-
-
 def echo(pair, family=4):
     with lib.connect(lib.ECHO, family, ns=pair.client) as s:
         lib.echo_once(s, 1, b"hello")

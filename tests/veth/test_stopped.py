@@ -39,14 +39,6 @@ while time.monotonic() < end:
 """
 
 
-@pytest.fixture
-def pair():
-    scratch.leave_nothing()
-    with scratch.Pair() as made:
-        yield made
-    scratch.leave_nothing()
-
-
 @contextlib.contextmanager
 def stopped(pids):
     for pid in pids:
