@@ -43,6 +43,9 @@ struct mr_check {
 void mr_check_fact(struct mr_check *c, enum mr_check_level level, const char *fact,
 		   const char *cure, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/** mr_check_bond() - is it a bond, or the slave of one? */
+void mr_check_bond(struct mr_check *c);
+
 /** mr_check_interface() - link state, MTU, driver, queues. Fills in driver, rx_queues */
 void mr_check_interface(struct mr_check *c);
 

@@ -125,6 +125,7 @@ static void check_queues(struct mr_check *c)
 void mr_check_interface(struct mr_check *c)
 {
 	check_link(c);
+	mr_check_bond(c);
 	check_mtu(c);
 	check_driver(c);
 	if (json_object_get(c->served, "receive_queues"))

@@ -50,8 +50,20 @@ static const char *beat_text(const json_t *lane, char out[MR_VALUE_BYTES])
 	return out;
 }
 
+static const char *interface_text(const json_t *lane, char out[MR_VALUE_BYTES])
+{
+	const char *bond = json_string_value(mr_value_at(lane, "bond"));
+	char name[MR_VALUE_BYTES];
+
+	if (!bond)
+		return mr_value_text_at(lane, "interface", out);
+	snprintf(out, MR_VALUE_BYTES, "%.40s of %.40s", mr_value_text_at(lane, "interface", name),
+		 bond);
+	return out;
+}
+
 static const struct mr_column columns[] = {
-	{ .title = "INTERFACE", .key = "interface" },
+	{ .title = "INTERFACE", .format = interface_text },
 	{ .title = "QUEUE", .key = "queue", .right = true },
 	{ .title = "PID", .key = "pid", .right = true },
 	{ .title = "STATE", .format = state_text },
@@ -168,6 +180,7 @@ static const struct {
 	const char *path;
 } facts[] = {
 	{ "interface", "interface" },
+	{ "bond", "bond" },
 	{ "queue", "queue" },
 	{ "lane", "lane" },
 	{ "slot", "slot" },

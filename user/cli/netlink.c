@@ -121,6 +121,9 @@ static int on_link_attribute(const struct nlattr *attr, void *arg)
 	case IFLA_NUM_RX_QUEUES:
 		read_number(attr, &link->rx_queues);
 		break;
+	case IFLA_MASTER:
+		read_number(attr, &link->master);
+		break;
 	case IFLA_LINK:
 		read_number(attr, &link->peer);
 		break;

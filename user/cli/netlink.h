@@ -17,6 +17,7 @@ struct mr_netlink_link {
 	uint32_t flags; /* IFF_* */
 	uint32_t mtu;
 	uint32_t rx_queues;   /* as created, not all need be in use */
+	uint32_t master;      /* bond, bridge, ... that it belongs to; 0: none */
 	uint32_t peer;	      /* IFLA_LINK: of a veth its peer; 0: none */
 	int32_t peer_netns;   /* id of the namespace that @peer is in, -1: this one */
 	uint8_t xdp_mode;     /* XDP_ATTACHED_* */

@@ -362,6 +362,10 @@ int mr_bpf_interface(struct mr_daemon *d, const struct mr_link *l)
 	};
 	int err;
 
+	if (l->backup) {
+		mr_bpf_interface_forget(d, l);
+		return 0;
+	}
 	if (bpf_map_update_elem(d->bpf.map[MR_MAP_IF], &l->ifindex, &v, BPF_ANY) < 0)
 		return mr_fail(d, -errno, "%s: mr1_if cannot be written: %s", l->name,
 			       strerror(errno));

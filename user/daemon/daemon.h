@@ -113,6 +113,10 @@ struct mr_link {
 	uint32_t mtu;
 	bool up, gone;
 	bool is_veth;
+	/* slaves of bonds; bonds.c. The bond's name is that of the settings */
+	char slave_name[IFNAMSIZ];
+	uint32_t bond_ifindex;	  /* 0: no slave */
+	bool backup;		  /* its frames are the kernel's, which drops them */
 	char now_named[IFNAMSIZ]; /* it was renamed, "": it was not; child */
 	bool taken_off;		  /* our program stands there no more; child */
 	char why_gone[MR_WORDS];  /* why it is not taken again although it is back; parent */
@@ -242,6 +246,12 @@ struct mr_daemon {
 	struct mr_held *held; /* until taken */
 	int n_held;
 };
+
+/** mr_link_is() - is that its index, or its bond's? */
+static inline bool mr_link_is(const struct mr_link *l, uint32_t ifindex)
+{
+	return l->ifindex == ifindex || (l->bond_ifindex && l->bond_ifindex == ifindex);
+}
 
 /**
  * mr_fail() - keep the line that says why the start failed

@@ -60,6 +60,8 @@ const char *mr_link_text(const struct mr_link *k)
 		return "gone";
 	if (!k->up)
 		return "down";
+	if (k->backup)
+		return "backup";
 	return k->now_named[0] ? "renamed" : "up";
 }
 

@@ -118,6 +118,8 @@ static void put_identity(json_t *o, struct mr_child *c, uint32_t i)
 	char ports[16], words[48];
 
 	json_object_set_new(o, "interface", json_string(k->name));
+	json_object_set_new(o, "bond",
+			    k->bond_ifindex ? json_string(k->settings->name) : json_null());
 	set(o, "queue", l->index);
 	set(o, "lane", l->index);
 	set(o, "slot", l->slot);

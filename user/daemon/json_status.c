@@ -30,7 +30,8 @@ static json_t *addresses(const struct mr_link *k)
 		char text[INET6_ADDRSTRLEN];
 		const void *addr;
 
-		if (!i->ifa_addr || strcmp(i->ifa_name, k->name))
+		if (!i->ifa_addr || (strcmp(i->ifa_name, k->name) != 0 &&
+				     strcmp(i->ifa_name, k->settings->name) != 0))
 			continue;
 		if (i->ifa_addr->sa_family == AF_INET)
 			addr = &((struct sockaddr_in *)i->ifa_addr)->sin_addr;

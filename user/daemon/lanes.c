@@ -346,7 +346,7 @@ static void share_ports(const struct mr_daemon *d, const struct mr_link *k, stru
 	uint32_t lanes = k->queues < k->n_queues ? k->queues : k->n_queues;
 	uint32_t first = n * l->index / lanes, end = n * (l->index + 1) / lanes;
 
-	if (first == end || l->absent)
+	if (first == end || l->absent || k->bond_ifindex)
 		return;
 	l->port_lo = (uint16_t)(s->port_lo + first);
 	l->port_hi = (uint16_t)(s->port_lo + end - 1);
@@ -360,7 +360,7 @@ static void share_all_ports(struct mr_daemon *d)
 		const struct mr_link *k = mr_lane_link(d, l);
 
 		share_ports(d, k, l);
-		if (d->settings.lanes.port_hi && !l->port_hi && !l->absent)
+		if (d->settings.lanes.port_hi && !l->port_hi && !l->absent && !k->bond_ifindex)
 			mr_warn("%s queue %u: lanes.ports leaves it no port; it opens no "
 				"connections",
 				k->name, l->index);
@@ -445,6 +445,32 @@ int mr_lanes_open(struct mr_daemon *d)
 	for (uint32_t i = 0; !err && d->adopting && i < d->n_links; i++)
 		mr_queues_look(d, &d->links[i]); /* they may have changed while nobody looked */
 	return err;
+}
+
+int mr_lanes_add(struct mr_daemon *d, struct mr_link *l)
+{
+	uint32_t n = d->n_lanes + l->n_queues;
+	struct mr_lane *lanes = realloc(d->lanes, n * sizeof(*lanes));
+	int err;
+
+	if (!lanes)
+		return mr_fail(d, -ENOMEM, "out of memory");
+	d->lanes = lanes;
+	err = open_mailbox(d, l);
+	if (!err)
+		err = open_paths(d, l);
+	if (err)
+		return err;
+	for (uint32_t q = 0; q < l->n_queues; q++) {
+		struct mr_lane *lane = &d->lanes[d->n_lanes + q];
+
+		prepare(d, (uint32_t)(l - d->links), q, d->n_lanes + q);
+		lane->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (lane->doorbell < 0)
+			return mr_fail(d, -errno, "doorbell: %s", strerror(errno));
+	}
+	d->n_lanes = n;
+	return 0;
 }
 
 int mr_lane_reopen(struct mr_daemon *d, struct mr_lane *l)

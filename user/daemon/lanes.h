@@ -9,6 +9,7 @@
 
 struct mr_daemon;
 struct mr_lane;
+struct mr_link;
 
 /** mr_lanes_prepare() - allocate all lane records, with nothing open yet */
 int mr_lanes_prepare(struct mr_daemon *d);
@@ -32,6 +33,13 @@ int mr_lane_reopen(struct mr_daemon *d, struct mr_lane *l);
  * No worker has it. How many blocks were used stays.
  */
 void mr_lane_header_restore(const struct mr_lane *l);
+
+/**
+ * mr_lanes_add() - lanes of one more link behind the others; nothing but their doorbells is open
+ *
+ * mr_link_take_again() opens the rest. Return: 0 or -errno with @d->error
+ */
+int mr_lanes_add(struct mr_daemon *d, struct mr_link *l);
 
 /**
  * mr_lane_rebind() - another socket for a lane that has no worker, over the memory that it has

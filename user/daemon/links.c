@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "user/daemon/bonds.h"
 #include "user/daemon/bpf.h"
 #include "user/daemon/guard.h"
 #include "user/daemon/log.h"
@@ -93,7 +94,7 @@ static int find(struct mr_daemon *d, int fd, struct mr_link *l)
 			       l->name);
 	if (!err && r.ifr_flags & IFF_MASTER)
 		return mr_fail(d, -EINVAL,
-			       "%s: is a bond; AF_XDP gets nothing there, name its members",
+			       "%s: has interfaces below it; AF_XDP gets nothing there, name those",
 			       l->name);
 	if (!err)
 		err = ask(fd, l->name, SIOCGIFHWADDR, &r);
@@ -132,9 +133,8 @@ static int find_all(struct mr_daemon *d, int fd)
 {
 	for (uint32_t i = 0; i < d->n_links; i++) {
 		struct mr_link *l = &d->links[i];
-		int err;
+		int err = find(d, fd, l);
 
-		err = find(d, fd, l);
 		if (err)
 			return err;
 	}
@@ -149,24 +149,30 @@ static int find_all(struct mr_daemon *d, int fd)
 
 int mr_links_find(struct mr_daemon *d)
 {
-	int fd, err;
+	int fd, err = mr_bonds_links(d);
 
-	d->links = calloc(d->settings.n_interfaces, sizeof(*d->links));
-	if (!d->links)
-		return mr_fail(d, -ENOMEM, "out of memory");
-	d->n_links = d->settings.n_interfaces;
-	for (uint32_t i = 0; i < d->n_links; i++) {
-		struct mr_link *l = &d->links[i];
-
-		l->settings = &d->settings.interfaces[i];
-		l->name = l->settings->name;
-		l->mailbox = l->paths = l->paths_reader = l->former_program = l->held = -1;
-	}
+	if (err)
+		return err;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return mr_fail(d, -errno, "interfaces: %s", strerror(errno));
 	err = find_all(d, fd);
 	close(fd);
+	return err;
+}
+
+int mr_links_add(struct mr_daemon *d, struct mr_link *l)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return mr_fail(d, -errno, "interfaces: %s", strerror(errno));
+	err = find(d, fd, l);
+	close(fd);
+	if (!err && d->n_lanes + l->n_queues > MR_MAX_SLOTS)
+		err = mr_fail(d, -E2BIG, "%s: no place for %u more lanes", l->name, l->n_queues);
+	l->slot_base = l->first_lane = d->n_lanes;
+	l->gone = true;
 	return err;
 }
 
@@ -207,7 +213,9 @@ int mr_links_locals(struct mr_daemon *d)
 		return mr_fail(d, -errno, "addresses: cannot be listed: %s", strerror(errno));
 	for (a = all; a; a = a->ifa_next)
 		for (uint32_t i = 0; i < d->n_links; i++)
-			if (!strcmp(a->ifa_name, d->links[i].name) && address_of(a->ifa_addr, addr))
+			if ((!strcmp(a->ifa_name, d->links[i].name) ||
+			     !strcmp(a->ifa_name, d->links[i].settings->name)) &&
+			    address_of(a->ifa_addr, addr))
 				mr_bpf_local(d, addr, d->links[i].ifindex, true);
 	freeifaddrs(all);
 	return 0;

@@ -15,6 +15,9 @@ int mr_links_find(struct mr_daemon *d);
 /** mr_links_fit() - frames of so many bytes, and the MTU that they hold */
 void mr_links_fit(struct mr_link *l, uint32_t frame_bytes);
 
+/** mr_links_add() - look at one more interface, the last of d->links; its lanes come behind all */
+int mr_links_add(struct mr_daemon *d, struct mr_link *l);
+
 /**
  * mr_links_find_again() - look at the interface that has the name of @l now, which was deleted
  *

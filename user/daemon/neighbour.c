@@ -50,7 +50,7 @@ bool mr_neighbour_allowed(const struct mr_daemon *d, uint32_t ifindex, const uin
 		return false;
 	for (int depth = 0; ifindex && depth < 3; depth++) {
 		for (uint32_t i = 0; i < d->n_links; i++)
-			if (d->links[i].ifindex == ifindex)
+			if (mr_link_is(&d->links[i], ifindex))
 				return true;
 		ifindex = below(ifindex);
 	}

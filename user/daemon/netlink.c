@@ -75,15 +75,21 @@ static void put_address(struct nlmsghdr *h, uint16_t type, const uint8_t addr[16
 		mnl_attr_put(h, type, 16, addr);
 }
 
+static bool is_kind(const struct nlattr *a, const char *kind)
+{
+	size_t len = strlen(kind);
+
+	return a && mnl_attr_get_payload_len(a) >= len &&
+	       strnlen(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a)) == len &&
+	       !memcmp(mnl_attr_get_payload(a), kind, len);
+}
+
 static void parse_vlan(const struct nlattr *info, struct mr_netlink_link *l)
 {
-	struct attributes kind = { 0 }, data = { 0 };
+	struct attributes data = { 0 };
 	const struct nlattr *id;
 
-	if (!info || mnl_attr_parse_nested(info, collect, &kind) < 0 || !kind.at[IFLA_INFO_KIND] ||
-	    strncmp(mnl_attr_get_payload(kind.at[IFLA_INFO_KIND]), "vlan", 4) ||
-	    !kind.at[IFLA_INFO_DATA] ||
-	    mnl_attr_parse_nested(kind.at[IFLA_INFO_DATA], collect, &data) < 0)
+	if (!info || mnl_attr_parse_nested(info, collect, &data) < 0)
 		return;
 	id = data.at[IFLA_VLAN_ID];
 	if (id && mnl_attr_validate(id, MNL_TYPE_U16) >= 0)
@@ -99,8 +105,35 @@ static bool has_no_program(const struct nlattr *xdp)
 	       mnl_attr_get_u8(t.at[IFLA_XDP_ATTACHED]) == XDP_ATTACHED_NONE;
 }
 
-static void parse_link(struct mr_netlink *n, const struct nlmsghdr *h)
+/* BOND_STATE_BACKUP is 1. Slaves of other masters say nothing of the kind. */
+static void parse_bond_slave(const struct nlattr *info, struct mr_netlink_link *l)
 {
+	struct attributes data = { 0 };
+	const struct nlattr *state;
+
+	if (!info || mnl_attr_parse_nested(info, collect, &data) < 0)
+		return;
+	state = data.at[IFLA_BOND_SLAVE_STATE];
+	if (state && mnl_attr_validate(state, MNL_TYPE_U8) >= 0)
+		l->backup = mnl_attr_get_u8(state) != 0;
+}
+
+static void parse_kind(const struct nlattr *info, struct mr_netlink_link *l)
+{
+	struct attributes t = { 0 };
+
+	if (!info || mnl_attr_parse_nested(info, collect, &t) < 0)
+		return;
+	if (is_kind(t.at[IFLA_INFO_KIND], "vlan"))
+		parse_vlan(t.at[IFLA_INFO_DATA], l);
+	l->is_bond = is_kind(t.at[IFLA_INFO_KIND], "bond");
+	if (is_kind(t.at[IFLA_INFO_SLAVE_KIND], "bond"))
+		parse_bond_slave(t.at[IFLA_INFO_SLAVE_DATA], l);
+}
+
+bool mr_netlink_link_of(const void *message, struct mr_netlink_link *out)
+{
+	const struct nlmsghdr *h = message;
 	const struct ifinfomsg *i = mnl_nlmsg_get_payload(h);
 	struct attributes t = { 0 };
 	struct mr_netlink_link l = {
@@ -110,18 +143,28 @@ static void parse_link(struct mr_netlink *n, const struct nlmsghdr *h)
 	};
 
 	/* AF_BRIDGE news of a port are not news of the interface. */
-	if (i->ifi_family != AF_UNSPEC || mnl_attr_parse(h, sizeof(*i), collect, &t) < 0)
-		return;
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*i) || i->ifi_family != AF_UNSPEC ||
+	    mnl_attr_parse(h, sizeof(*i), collect, &t) < 0)
+		return false;
 	l.mtu = number(t.at[IFLA_MTU]);
 	if (t.at[IFLA_ADDRESS] && mnl_attr_get_payload_len(t.at[IFLA_ADDRESS]) == sizeof(l.mac))
 		memcpy(l.mac, mnl_attr_get_payload(t.at[IFLA_ADDRESS]), sizeof(l.mac));
 	if (t.at[IFLA_IFNAME])
 		strncpy(l.name, mnl_attr_get_str(t.at[IFLA_IFNAME]), sizeof(l.name) - 1);
 	l.no_program = has_no_program(t.at[IFLA_XDP]);
-	parse_vlan(t.at[IFLA_LINKINFO], &l);
+	l.master = number(t.at[IFLA_MASTER]);
+	parse_kind(t.at[IFLA_LINKINFO], &l);
 	if (l.vlan)
 		l.lower = number(t.at[IFLA_LINK]);
-	if (n->news.link)
+	*out = l;
+	return true;
+}
+
+static void parse_link(struct mr_netlink *n, const struct nlmsghdr *h)
+{
+	struct mr_netlink_link l;
+
+	if (n->news.link && mr_netlink_link_of(h, &l))
 		n->news.link(n->arg, &l);
 }
 
@@ -437,6 +480,13 @@ int mr_netlink_fd(const struct mr_netlink *n)
 
 static const unsigned int groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
 				   RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_NEIGH;
+
+void mr_netlink_close(struct mr_netlink *n)
+{
+	mnl_socket_close(n->ask);
+	mnl_socket_close(n->events);
+	free(n);
+}
 
 int mr_netlink_open(struct mr_netlink **out, const struct mr_netlink_news *news, void *arg)
 {

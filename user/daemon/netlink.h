@@ -31,8 +31,11 @@ struct mr_netlink_route {
 
 struct mr_netlink_link {
 	uint32_t ifindex;
-	uint32_t lower; /* VLANs: the interface below, else 0 */
-	uint16_t vlan;	/* VLAN id, with @lower */
+	uint32_t lower;	 /* VLANs: the interface below, else 0 */
+	uint16_t vlan;	 /* VLAN id, with @lower */
+	uint32_t master; /* bond, bridge, ... that it belongs to, else 0 */
+	bool is_bond;
+	bool backup; /* slaves of bonds: the bond takes no frames from it now */
 	uint32_t mtu;
 	uint8_t mac[6];
 	bool up; /* administratively, and with carrier */
@@ -68,6 +71,17 @@ struct mr_netlink_news {
 
 /** mr_netlink_open() - a socket for questions and one for news; 0 or -errno */
 int mr_netlink_open(struct mr_netlink **out, const struct mr_netlink_news *news, void *arg);
+
+/** mr_netlink_close() - both sockets */
+void mr_netlink_close(struct mr_netlink *n);
+
+/**
+ * mr_netlink_link_of() - read a message about a link
+ * @message:	a whole struct nlmsghdr, RTM_NEWLINK or RTM_DELLINK
+ *
+ * Return: false when it is not about the interface itself (a bridge's port), or malformed
+ */
+bool mr_netlink_link_of(const void *message, struct mr_netlink_link *out);
 
 /** mr_netlink_fd() - to be polled for news */
 int mr_netlink_fd(const struct mr_netlink *n);

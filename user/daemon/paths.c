@@ -383,10 +383,30 @@ static void link_changed(struct mr_paths *p, struct mr_link *k, const struct mr_
 	write_end(&t->seq);
 }
 
+static bool has_bonds(const struct mr_paths *p)
+{
+	for (uint32_t i = 0; i < p->c->d->n_links; i++)
+		if (p->c->d->links[i].bond_ifindex)
+			return true;
+	return false;
+}
+
+/* Has somebody joined or left, or is another slave active? The parent knows which bonds are ours.
+ */
+static bool concerns_bonds(const struct mr_paths *p, const struct mr_netlink_link *l)
+{
+	const struct mr_netlink_link *before = mr_topology_link(&p->host, l->ifindex);
+
+	return has_bonds(p) &&
+	       (l->gone || !before || before->master != l->master || before->backup != l->backup);
+}
+
 static void news_link(void *arg, const struct mr_netlink_link *l)
 {
 	struct mr_paths *p = arg;
 
+	if (!p->asked_all && concerns_bonds(p, l))
+		ask_parent(p, &p->c->d->links[0], MR_REQUEST_BONDS);
 	mr_topology_remember(&p->host, l);
 	for (uint32_t i = 0; i < p->c->d->n_links; i++)
 		if (p->c->d->links[i].ifindex == l->ifindex && (!p->c->d->links[i].gone || l->gone))
@@ -404,6 +424,8 @@ static int ask_all(struct mr_paths *p)
 	p->asked_all = true;
 	err = mr_netlink_dump(p->netlink, true);
 	p->asked_all = false;
+	if (has_bonds(p)) /* it may have changed before we listened */
+		ask_parent(p, &p->c->d->links[0], MR_REQUEST_BONDS);
 	for (uint32_t i = 0; !err && i < p->c->d->n_links; i++) {
 		struct mr_netlink_link gone = { .ifindex = p->c->d->links[i].ifindex,
 						.gone = true };

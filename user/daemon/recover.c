@@ -8,6 +8,7 @@
 
 #include "user/daemon/attach.h"
 #include "user/daemon/attach_way.h"
+#include "user/daemon/bonds.h"
 #include "user/daemon/bpf.h"
 #include "user/daemon/estate.h"
 #include "user/daemon/lanes.h"
@@ -81,7 +82,7 @@ static int take(struct mr_daemon *d, struct mr_link *l)
 
 void mr_link_take_again(struct mr_daemon *d, struct mr_link *l)
 {
-	if (!l->gone || any_worker(d, l))
+	if (!l->gone || any_worker(d, l) || !mr_bonds_may_serve(d, l))
 		return;
 	d->error[0] = '\0';
 	if (take(d, l) == 0) {

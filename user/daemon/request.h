@@ -15,6 +15,7 @@
  * LINK_GONE	-					-
  * LINK_BACK	an interface has the link's name	(a new child)
  * QUEUES	the interface's queues are others now	(a new child)
+ * BONDS	-					(a new child)
  * RELEASE	lane exists and has no worker		-
  * RULES	each filter of the shared memory	error
  * GUARD	each change of the shared memory	error
@@ -53,6 +54,7 @@ enum mr_request_type {
 	MR_REQUEST_LINK_BACK, /* one with its name is there again */
 	MR_REQUEST_RULES,     /* filters.h */
 	MR_REQUEST_QUEUES,    /* those of the lane's interface may have changed */
+	MR_REQUEST_BONDS,     /* slaves may have come, gone, or another be active */
 	MR_REQUEST_RELEASE,   /* the lane was drained: its queue is not needed */
 	MR_REQUEST_GUARD,     /* guard_keep.h */
 };

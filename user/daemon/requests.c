@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "user/daemon/bonds.h"
 #include "user/daemon/bpf.h"
 #include "user/daemon/filters.h"
 #include "user/daemon/guard.h"
@@ -98,7 +99,7 @@ static void request_kill(struct mr_daemon *d, const struct mr_request *q)
 static bool is_our_link(const struct mr_daemon *d, uint32_t ifindex)
 {
 	for (uint32_t i = 0; i < d->n_links; i++)
-		if (d->links[i].ifindex == ifindex)
+		if (mr_link_is(&d->links[i], ifindex))
 			return true;
 	return false;
 }
@@ -274,6 +275,9 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 		return;
 	case MR_REQUEST_QUEUES:
 		mr_queues_look(d, mr_lane_link(d, &d->lanes[q->lane]));
+		return;
+	case MR_REQUEST_BONDS:
+		mr_bonds_look(d);
 		return;
 	case MR_REQUEST_RELEASE:
 		mr_queues_release(d, &d->lanes[q->lane]);

@@ -38,8 +38,13 @@ const struct mr_netlink_link *mr_topology_named(const struct mr_topology *t, con
 bool mr_topology_vlans(const struct mr_topology *t, uint32_t lower, uint32_t ifindex,
 		       uint16_t vlan[2])
 {
+	const struct mr_netlink_link *below = mr_topology_link(t, lower);
+	const struct mr_netlink_link *master =
+		below && below->master ? mr_topology_link(t, below->master) : NULL;
+	uint32_t bond = master && master->is_bond ? master->ifindex : 0;
+
 	vlan[0] = vlan[1] = 0;
-	for (int depth = 0; ifindex != lower; depth++) {
+	for (int depth = 0; ifindex != lower && (!bond || ifindex != bond); depth++) {
 		const struct mr_netlink_link *l = mr_topology_link(t, ifindex);
 
 		if (!l || !l->lower || depth == 2)

@@ -25,6 +25,8 @@ const struct mr_netlink_link *mr_topology_named(const struct mr_topology *t, con
 
 /**
  * mr_topology_vlans() - the tags on the way from an interface down to @lower
+ *
+ * A bond is its slaves: what stands on it, and it itself, stands on each of them.
  * @vlan:	out: outer and inner VLAN id, 0: none
  *
  * Return: true; false when @ifindex does not stand on @lower, or by more than two VLANs

@@ -344,6 +344,11 @@ void mr_lane_drain(struct mr_lane *l, bool on)
 	l->draining = on;
 }
 
+void mr_lane_time_by(struct mr_lane *l, uint64_t ticks_rate)
+{
+	l->s.ticks_rate = ticks_rate;
+}
+
 bool mr_lane_is_drained(const struct mr_lane *l)
 {
 	return l->draining && !l->stats->connections && !l->stats->half_open;

@@ -116,6 +116,9 @@ void mr_lane_drain(struct mr_lane *l, bool on);
  */
 void mr_lane_syn(struct mr_lane *l, bool answers, uint32_t at_percent, uint32_t calm_s);
 
+/** mr_lane_time_by() - callbacks are timed by the processor's counter now, between two turns */
+void mr_lane_time_by(struct mr_lane *l, uint64_t ticks_rate);
+
 /** mr_lane_is_drained() - it is draining, and nothing is open or half open any more */
 bool mr_lane_is_drained(const struct mr_lane *l);
 

@@ -34,17 +34,27 @@ static int is_invariant(void)
 }
 #endif
 
+void mr_ticks_begin(struct mr_ticks_mark *m)
+{
+	*m = (struct mr_ticks_mark){ .ns = clock_ns(), .ticks = is_invariant() ? mr_ticks() : 0 };
+}
+
+uint64_t mr_ticks_rate_since(const struct mr_ticks_mark *m)
+{
+	uint64_t ns = clock_ns() - m->ns, ticks = mr_ticks() - m->ticks;
+
+	if (!m->ticks || ns < MEASURE_NS || !ticks)
+		return 0;
+	return (uint64_t)(((unsigned __int128)ns << 32) / ticks);
+}
+
 uint64_t mr_ticks_rate(void)
 {
 	const struct timespec wait = { .tv_nsec = MEASURE_NS };
-	uint64_t ns, ticks;
+	struct mr_ticks_mark m;
 
-	if (!is_invariant())
-		return 0;
-	ns = clock_ns();
-	ticks = mr_ticks();
-	nanosleep(&wait, NULL);
-	ns = clock_ns() - ns;
-	ticks = mr_ticks() - ticks;
-	return ticks && ns ? (uint64_t)(((unsigned __int128)ns << 32) / ticks) : 0;
+	mr_ticks_begin(&m);
+	if (m.ticks)
+		nanosleep(&wait, NULL);
+	return mr_ticks_rate_since(&m);
 }

@@ -15,6 +15,18 @@
  */
 uint64_t mr_ticks_rate(void);
 
+/* When measuring began. */
+struct mr_ticks_mark {
+	uint64_t ns;
+	uint64_t ticks; /* 0: this processor has no such counter */
+};
+
+/** mr_ticks_begin() - begin to measure, without waiting */
+void mr_ticks_begin(struct mr_ticks_mark *m);
+
+/** mr_ticks_rate_since() - mr_ticks_rate() once five milliseconds have passed since @m, else 0 */
+uint64_t mr_ticks_rate_since(const struct mr_ticks_mark *m);
+
 static inline uint64_t mr_ticks(void)
 {
 #ifdef __x86_64__

@@ -77,6 +77,17 @@ static void drain_doorbell(struct worker *w)
 		;
 }
 
+/* The rate takes a while to be known: the connections of a worker before us do not wait for it. */
+static void measure_ticks(struct worker *w)
+{
+	uint64_t rate = w->ticks.ticks ? mr_ticks_rate_since(&w->ticks) : 0;
+
+	if (!rate)
+		return;
+	mr_lane_time_by(w->lane, rate);
+	w->ticks.ticks = 0;
+}
+
 /* Nothing to do: sleep until a frame, mail, the daemon, the next timer or the next beat. */
 static void sleep_once(struct worker *w)
 {
@@ -89,6 +100,7 @@ static void sleep_once(struct worker *w)
 
 	if (!ms)
 		return;
+	measure_ticks(w);
 	if (mr_lane_doze(w->lane)) {
 		w->stats[w->hello.slot].sleeps++;
 		poll(fds, 3, (int)ms);
@@ -162,8 +174,10 @@ static void serve(struct worker *w)
 			note_turn(w, &pace);
 			pace.gathered = false;
 			last_work = beat->beat_ns;
-			if (++turns % CONTROL_TURNS == 0)
+			if (++turns % CONTROL_TURNS == 0) {
 				worker_control(w);
+				measure_ticks(w);
+			}
 			continue;
 		}
 		if (mr_lane_is_drained(w->lane)) {

@@ -246,7 +246,6 @@ int worker_make_lane(struct worker *w)
 		.asks = &worker_asks,
 		.asks_arg = w,
 		.clock_ns = clock_ns,
-		.ticks_rate = mr_ticks_rate(),
 		.zero_copy = w->hello.zero_copy,
 		.fresh = w->hello.fresh,
 		.lane = w->hello.lane,
@@ -256,6 +255,7 @@ int worker_make_lane(struct worker *w)
 	char error[256] = "";
 	uint8_t *held;
 
+	mr_ticks_begin(&w->ticks);
 	if (attach_port(w) < 0)
 		return -1;
 	s.port = w->port;

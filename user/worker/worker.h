@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "user/lane/lane.h"
+#include "user/lane/ticks.h"
 
 /* Everything that came with HELLO, mapped. */
 struct worker {
@@ -25,6 +26,7 @@ struct worker {
 	struct mr_port *xsk; /* the port below the tee, if there is one */
 	struct mr_port *port;
 	struct mr_lane *lane;
+	struct mr_ticks_mark ticks; /* zeros once the lane has its rate */
 	bool stop;
 	bool leave;   /* stop, and let another worker go on */
 	bool drained; /* and so it ends */
