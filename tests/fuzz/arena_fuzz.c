@@ -11,6 +11,7 @@
 #include "tests/fuzz/control.h"
 #include "tests/fuzz/fuzz.h"
 #include "user/daemon/api.h"
+#include "user/daemon/sent.h"
 
 /* ----- headers ----- */
 
@@ -142,6 +143,23 @@ static void list_traces(struct control *k, struct fuzz_in *in)
 	list(k, q);
 }
 
+/* Positions of any kind: what comes is a part of the ring, and its end is where it says. */
+static void read_sent(struct control *k, struct fuzz_in *in)
+{
+	static uint8_t out[MR_SENT_PIECE];
+	struct mr_sent *s = mr_arena_area(&k->arena[0], MR_AREA_SENT, NULL);
+	struct mr_sent_answer a;
+	uint64_t after;
+	size_t n;
+
+	s->head = (uint64_t)fuzz_u32(in) << (fuzz_u8(in) % 33);
+	s->writing = s->head + fuzz_u16(in);
+	after = s->head - fuzz_u32(in) % (2 * MR_SENT_BYTES);
+	n = mr_sent_piece(&k->lanes[0], fuzz_u8(in) % 4 ? after : UINT64_MAX, &a, out);
+	FUZZ_CHECK(n <= sizeof(out) && a.next - a.from == n && a.head == s->head);
+	FUZZ_CHECK(a.from <= a.head && a.head - a.from <= MR_SENT_BYTES);
+}
+
 /* Borrowed records that name the connections that name them: without help no input gets there. */
 static void lend_records(struct control *k, uint32_t lane, struct fuzz_in *in)
 {
@@ -178,6 +196,7 @@ static void read_records(struct control *k, struct fuzz_in *in)
 	}
 	list(k, q);
 	list_traces(k, in);
+	read_sent(k, in);
 	mr_conns_count(&k->c, counts);
 	for (uint32_t i = 0; i < CONTROL_LANES; i++)
 		for (int area = MR_AREA_CONNS; area <= MR_AREA_TRACES; area++) {

@@ -227,6 +227,7 @@ static const struct {
 	{ "/v1/lanes/resume", mr_api_drain_post, mr_json_lanes, NULL },
 	{ "/v1/rules", NULL, NULL, mr_change_serve },
 	{ "/v1/guard", NULL, NULL, mr_change_serve_guard },
+	{ "/v1/lanes/sent", NULL, NULL, mr_api_sent_post },
 };
 
 /*

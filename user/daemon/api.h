@@ -38,6 +38,10 @@ json_t *mr_json_programs(struct mr_child *c);
 json_t *mr_json_guard(struct mr_child *c);
 json_t *mr_json_blocks(struct mr_child *c);
 
+/** mr_api_sent_post() - POST /v1/lanes/sent (sent.c): asked once, answers itself */
+enum MHD_Result mr_api_sent_post(struct mr_child *c, struct MHD_Connection *http, const char *data,
+				 size_t *data_bytes, void **state);
+
 /** mr_guard_stat_name(), mr_guard_stat_words(): of the guard's counters */
 const char *mr_guard_stat_name(enum mr_guard_stat s);
 const char *mr_guard_stat_words(enum mr_guard_stat s);
