@@ -160,6 +160,7 @@ $(B)/tests/daemon/log_test: LINK_FLAGS = -Wl,--wrap=clock_gettime
 $(B)/tests/daemon/maps_test: LINK_FLAGS = -Wl,--wrap=bpf_map_update_elem
 $(B)/tests/daemon/traces_test: LINK_FLAGS = -Wl,--wrap=pread
 $(B)/tests/daemon/traces_test: $(call asan,tests/daemon/traces_writer.c) $(ASAN_LANE)
+$(B)/tests/daemon/metrics_test: $(call asan,tests/fuzz/control.c tests/fuzz/fuzz.c)
 $(B)/tests/daemon/confine_test: $(call asan,user/worker/confine.c)
 $(B)/tests/daemon/generation_test: $(call asan,tests/bpf/fixture.c tests/bpf/frames.c tests/bpf/run.c)
 $(DAEMON): $(B)/tests/%: $(B)/asan/tests/%.o $(ASAN_DAEMON)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "mr_endian.h"
+#include "mr_sent.h"
 #include "mr_trace.h"
 
 enum {
@@ -38,6 +39,7 @@ enum mr_arena_area {
 	MR_AREA_APP_STATES,    /* an application's bytes of each connection */
 	MR_AREA_HAND,	       /* struct mr_hand, one */
 	MR_AREA_TRACES,	       /* struct mr_trace, a ring */
+	MR_AREA_SENT,	       /* struct mr_sent, one; not touched before somebody captures */
 	MR_AREA_COUNT
 };
 

@@ -11,7 +11,7 @@
  *   LISTEN_ANSWER			LISTEN_ASK, UNLISTEN
  *   LISTENER, UNLISTENER (to every lane)
  *   STOP (reset all and end), LEAVE	STOPPED
- *   DRAIN, RESUME
+ *   DRAIN, RESUME, CAPTURE
  *   SYN (also behind READY)
  *   RULES (with a descriptor)		RULES_ANSWER (behind READY too), RULE_ENDED
  *
@@ -60,6 +60,7 @@ enum mr_message_type {
 	MR_MSG_RULES,  /* other rules from now on */
 	MR_MSG_RULES_ANSWER,
 	MR_MSG_RULE_ENDED, /* one that leaves has no connection here any more */
+	MR_MSG_CAPTURE,	   /* copy what is sent (mr_sent.h), for a while */
 };
 
 struct mr_message {
@@ -442,6 +443,14 @@ struct mr_rule_ended {
 	struct mr_message head;
 	uint32_t serial; /* of the rules that it is one of */
 	uint32_t rule_id;
+};
+
+/* CAPTURE */
+struct mr_capture_message {
+	struct mr_message head;
+	uint32_t copy_bytes; /* of each frame */
+	uint32_t pad;
+	uint64_t until_ns; /* CLOCK_MONOTONIC; another message makes it longer */
 };
 
 /* READY, STOP, LEAVE, STOPPED, DRAIN, RESUME are a struct mr_message alone. */

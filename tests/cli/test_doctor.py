@@ -43,6 +43,11 @@ def test_report_has_what_the_daemon_says(configured, millrace, directory):
         assert json.loads(texts[f"api/{page}.json"]) == configured.answers[f"/v1/{page}"]
     conns = json.loads(texts["api/conns.json"])
     assert conns["connections"] == configured.answers["/v1/conns"]["connections"]
+    traces = configured.answers["/v1/traces"]["traces"]
+    assert json.loads(texts["api/traces.json"])["traces"] == traces
+    assert json.loads(texts["api/traces-live.json"])["traces"] == traces
+    asked = [query for path, query in configured.requests if path == "/v1/traces"]
+    assert asked == [{"events": "yes"}, {"live": "yes", "events": "yes", "limit": "1000"}]
     assert "198.51.100.7" in texts["config.yaml"]
     assert "version: 0.1.0" in texts["about.txt"] and os.uname().release in texts["about.txt"]
     assert "lo:" in texts["system/links.txt"]

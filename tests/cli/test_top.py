@@ -178,6 +178,17 @@ def test_resize_draws_anew(screen):
     assert top.end() == 0
 
 
+@pytest.mark.parametrize("columns, last, cut", [(80, b"MSG/s DROP/s", b"RETR"), (110, b"TXbit/s", b"FREE"),
+                                                (200, b"TX   SENT", None)])
+def test_lanes_are_cut_between_columns(screen, columns, last, cut):
+    """Half a rate would be a wrong one: what does not fit as a whole is left out."""
+    top = screen(rows=24, columns=columns)
+    top.until(b"h: help")
+    assert last in top.written
+    assert cut is None or cut not in top.written
+    assert top.end() == 0
+
+
 @pytest.mark.parametrize("env, coloured", [({}, True), ({"NO_COLOR": "1"}, False),
                                            ({"TERM": "vt100"}, False)])
 def test_colours_are_left_out_where_they_are_not_wanted(screen, env, coloured):
@@ -195,6 +206,24 @@ def test_an_absent_daemon_is_waited_for(daemon, screen):
     daemon.answers["/v1/status"] = answer
     top.until(b"lanes serve")
     assert top.end() == 0
+
+
+def test_figures_from_before_are_told_to_be_old(daemon, screen):
+    """The daemon goes while the screen is open: what it said last stays, and says so."""
+    top = screen()
+    top.until(b"lanes serve")
+    daemon.answers["/v1/status"] = (503, {"v": 1, "error": "not now"})
+    top.until(b"what follows is older")
+    assert b"not now; trying again" in top.written
+    assert top.end() == 0
+
+
+@pytest.mark.parametrize("packets, text", [(9999, "9999"), (10000, "10.0k"), (999949, "999.9k"), (999951, "1.0M"),
+                                           (2926300, "2.9M"), (99_960_000_000, "100.0G")])
+def test_numbers_keep_to_six_characters(daemon, millrace, packets, text):
+    daemon.answers["/v1/stats"]["verdicts"][0]["packets"] = packets
+    out = millrace("top", "-b", "-n", "1", "-d", "0.1").out
+    assert re.search(rf"^take +[0-9-]+ +{re.escape(text)} ", out, re.M), out
 
 
 def test_n_ends_it(screen):

@@ -11,6 +11,7 @@
 #include "tests/fuzz/control.h"
 #include "tests/fuzz/fuzz.h"
 #include "user/daemon/api.h"
+#include "user/daemon/sent.h"
 
 /* ----- headers ----- */
 
@@ -116,25 +117,50 @@ static void list(struct control *k, struct mr_conns_query q)
 	FUZZ_CHECK(!"pages without end");
 }
 
+/* Positions of any kind: what comes is a part of the ring, and its end is where it says. */
+static void read_sent(struct control *k, struct fuzz_in *in)
+{
+	static uint8_t out[MR_SENT_PIECE];
+	struct mr_sent *s = mr_arena_area(&k->arena[0], MR_AREA_SENT, NULL);
+	struct mr_sent_answer a;
+	uint64_t after;
+	size_t n;
+
+	s->head = (uint64_t)fuzz_u32(in) << (fuzz_u8(in) % 33);
+	s->writing = s->head + fuzz_u16(in);
+	after = s->head - fuzz_u32(in) % (2 * MR_SENT_BYTES);
+	n = mr_sent_piece(&k->lanes[0], fuzz_u8(in) % 4 ? after : UINT64_MAX, &a, out);
+	FUZZ_CHECK(n <= sizeof(out) && a.next - a.from == n && a.head == s->head);
+	FUZZ_CHECK(a.from <= a.head && a.head - a.from <= MR_SENT_BYTES);
+}
+
+static json_t *archived(struct control *k, const char *id, size_t want)
+{
+	size_t bytes = 0, n = 0;
+	char *text = mr_json_traces(&k->c, id, true, &bytes, &n);
+	json_error_t error;
+	json_t *o;
+
+	FUZZ_CHECK(text && strlen(text) == bytes);
+	o = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+	FUZZ_CHECK(o && json_array_size(json_object_get(o, "traces")) == n);
+	FUZZ_CHECK(n == want || want == SIZE_MAX);
+	free(text);
+	return o;
+}
+
 /* Archived ones, and those of connections; the one of an id is among them all. */
 static void list_traces(struct control *k, struct fuzz_in *in)
 {
 	struct mr_conns_query q;
-	json_t *all = mr_json_traces(&k->c, NULL, true), *one;
+	json_t *all = archived(k, NULL, SIZE_MAX);
 	const json_t *first = json_array_get(json_object_get(all, "traces"), 0);
 	const char *id = json_string_value(json_object_get(first, "id"));
-	char *text = json_dumps(all, JSON_COMPACT);
 
-	FUZZ_CHECK(text);
-	free(text);
-	if (id) {
-		one = mr_json_traces(&k->c, id, false);
-		FUZZ_CHECK(json_array_size(json_object_get(one, "traces")) == 1);
-		FUZZ_CHECK(json_object_get(json_array_get(json_object_get(one, "traces"), 0),
-					   "events"));
-		json_decref(one);
-	}
+	if (id)
+		json_decref(archived(k, id, 1));
 	json_decref(all);
+	read_sent(k, in);
 	mr_conns_query_traces(&q);
 	q.events = true;
 	q.min_events = fuzz_u8(in) % 2;
@@ -178,6 +204,7 @@ static void read_records(struct control *k, struct fuzz_in *in)
 	}
 	list(k, q);
 	list_traces(k, in);
+	read_sent(k, in);
 	mr_conns_count(&k->c, counts);
 	for (uint32_t i = 0; i < CONTROL_LANES; i++)
 		for (int area = MR_AREA_CONNS; area <= MR_AREA_TRACES; area++) {

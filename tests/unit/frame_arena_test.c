@@ -53,6 +53,7 @@ static void created_arena_has_every_area_in_order(void **state)
 		[MR_AREA_APP_STATES] = { 1000, MR_APP_STATE_BYTES },
 		[MR_AREA_HAND] = { 1, sizeof(struct mr_hand) },
 		[MR_AREA_TRACES] = { 256, 320 },
+		[MR_AREA_SENT] = { 1, sizeof(struct mr_sent) },
 	};
 	int fd = create(&usual);
 	struct mr_arena a;

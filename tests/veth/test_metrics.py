@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
 """/metrics as Prometheus reads it, by the rules of `promtool check metrics`, and the dashboard that queries it.
 
-promtool itself comes with a server that Debian starts; prometheus_client has a parser of the same format.
+promtool itself comes with a server that Debian starts on all addresses, and 94 MB of it; where it is installed it is
+asked, too. prometheus_client has a parser of the same format, which forgives much: so the lines are read here as well.
 """
+import itertools
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -35,6 +39,86 @@ def fixture_families(running_demo):
         found[family.name] = family
     assert found
     return found
+
+
+NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*"'
+SAMPLE = re.compile(rf"({NAME})(?:\{{({LABEL}(?:,{LABEL})*)\}})? (-?[0-9.]+(?:e[+-]?[0-9]+)?|[+-]Inf|NaN)")
+
+
+def blocks(text):
+    """(name, type, samples) of each family in its order; whatever text format 0.0.4 does not allow is an error."""
+    assert text.endswith("\n") and "\n\n" not in text and "\r" not in text
+    found = []
+    lines = text.splitlines()
+    while lines:
+        name, words = re.fullmatch(rf"# HELP ({NAME}) (.+)", lines.pop(0)).groups()
+        assert re.fullmatch(r"(?:[^\\]|\\[\\n])*", words), words
+        kind = re.fullmatch(rf"# TYPE {name} (counter|gauge|histogram)", lines.pop(0)).group(1)
+        rows = []
+        while lines and not lines[0].startswith("#"):
+            sample, labels, value = SAMPLE.fullmatch(lines[0]).groups()
+            pairs = re.findall(LABEL, labels or "")
+            keys = [pair.split("=", 1)[0] for pair in pairs]
+            assert len(keys) == len(set(keys)), lines[0]
+            rows.append((sample, tuple(pairs), float(value)))
+            lines.pop(0)
+        found.append((name, kind, rows))
+    return found
+
+
+def check_histogram(name, rows):
+    """Of each set of labels: buckets that rise in le and count, the last +Inf, then sum and count, all together."""
+    def others(row):
+        return tuple(pair for pair in row[1] if not pair.startswith("le="))
+    seen = set()
+    for labels, group in itertools.groupby(rows, others):
+        assert labels not in seen, f"{name} {labels} stands in two places"
+        seen.add(labels)
+        *buckets, total, count = group
+        edges = [float(pair[4:-1]) for row in buckets for pair in row[1] if pair.startswith("le=")]
+        assert {row[0] for row in buckets} == {name + "_bucket"} and len(edges) == len(buckets)
+        assert edges == sorted(set(edges)) and edges[-1] == float("inf")
+        values = [row[2] for row in buckets]
+        assert values == sorted(values)
+        assert (total[0], count[0], count[2]) == (name + "_sum", name + "_count", values[-1])
+        assert total[2] >= 0 and (total[2] > 0) == (count[2] > 0)
+
+
+def test_lines_are_of_the_format(running_demo):
+    """HELP, TYPE, samples, once a family; names of samples are the family's; no sample twice, no other characters."""
+    with lib.connect(lib.ECHO, 4) as s:
+        lib.echo_once(s, 1, b"x")
+        found = blocks(scrape())
+    names = [name for name, _, _ in found]
+    assert len(names) == len(set(names)) and len(names) > 50
+    keys = [(sample, labels) for _, _, rows in found for sample, labels, _ in rows]
+    assert len(keys) == len(set(keys))
+    for name, kind, rows in found:
+        if kind == "histogram":
+            check_histogram(name, rows)
+        else:
+            assert {sample for sample, _, _ in rows} <= {name}
+            assert name.endswith("_total") == (kind == "counter"), name
+            assert all(value >= 0 for _, _, value in rows) or kind == "gauge", name
+
+
+@pytest.mark.parametrize("wrong", [
+    "# TYPE a_b gauge\n# HELP a_b Words.\na_b 1\n", "a_b 1\n", "# HELP a_b Words.\na_b 1\n",
+    '# HELP a_b W.\n# TYPE a_b gauge\na_b{x="1",x="2"} 1\n', '# HELP a_b W.\n# TYPE a_b gauge\na_b{x="a"b"} 1\n',
+    '# HELP a_b W.\n# TYPE a_b gauge\na_b{x="1",} 1\n', "# HELP a_b W.\n# TYPE a_b gauge\na_b one\n",
+    "# HELP a_b W.\n# TYPE a_b gauge\na_b 1",
+])
+def test_what_is_not_of_the_format_is_found(wrong):
+    with pytest.raises((AssertionError, AttributeError)):
+        blocks(wrong)
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (its package starts a server)")
+def test_promtool_finds_nothing(running_demo):
+    done = subprocess.run(["promtool", "check", "metrics"], input=scrape(), text=True, capture_output=True, timeout=30,
+                          check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def samples(families):

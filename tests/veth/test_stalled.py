@@ -8,6 +8,7 @@ import contextlib
 import errno
 import http.client
 import statistics
+import struct
 import time
 
 import pytest
@@ -34,7 +35,10 @@ RULES = """\
 """
 
 # Each is told apart: which one is slow says the name of the test.
-PAGES = ["/v1/status", "/v1/lanes", "/v1/rules", "/v1/stats", "/v1/conns?limit=all", "/metrics", "/"]
+PAGES = ["/v1/status", "/v1/lanes", "/v1/rules", "/v1/stats", "/v1/conns?limit=all", "/v1/conns?lane=mrs0:0&id=0.1",
+         "/v1/conns?format=tsv&min_idle_ms=1&rule=echo-bytes", "/v1/traces", "/v1/traces?events=yes",
+         "/v1/traces?live=yes&limit=all&events=yes", "/v1/traces?live=yes&min_events=0&limit=all", "/v1/guard",
+         "/v1/guard/blocks", "/v1/programs", "/v1/config", "/metrics", "/"]
 
 
 @pytest.fixture(name="daemon", scope="module")
@@ -111,10 +115,49 @@ def test_daemon_answers_while_every_connection_is_stalled(daemon, page):
     assert state(daemon)[0] < FEW, "there are free frames again"
 
 
+class Unix(http.client.HTTPConnection):
+    """HTTP over the control socket."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=10)
+        self.path = path
+
+    def connect(self):
+        self.sock = lib.socket.socket(lib.socket.AF_UNIX, lib.socket.SOCK_STREAM)
+        self.sock.settimeout(10)
+        self.sock.connect(str(self.path))
+
+
+@pytest.mark.limit(60)
+@pytest.mark.usefixtures("stalled")
+def test_frames_sent_are_handed_out_while_every_connection_is_stalled(daemon):
+    """What a capture asks, again and again: what lanes still send (probes of closed windows) is in it."""
+    times, after, frames = [], {}, 0
+    with contextlib.closing(Unix(daemon.socket)) as connection:
+        def ask(queue):
+            start = time.monotonic()
+            connection.request("POST", f"/v1/lanes/sent?lane=mrs0:{queue}{after.get(queue, '')}")
+            answer = connection.getresponse()
+            body = answer.read()
+            assert answer.status == 200
+            times.append(1000 * (time.monotonic() - start))
+            first, last, _, _ = struct.unpack_from("QQQQ", body)
+            after[queue] = f"&after={last}"
+            return last - first
+
+        def asked_often():
+            nonlocal frames
+            frames += ask(0) + ask(1)
+            return frames and len(times) >= 2 * ASKED
+        lib.wait_for(asked_often, 20, "a probe is sent")
+    assert statistics.median(times) < MEDIAN_MS, times
+
+
 @pytest.mark.limit(60)
 def test_tool_answers_while_every_connection_is_stalled(daemon, stalled):
     """Each verb of the tool, too; the lanes still beat and take a new connection."""
-    for words in (["lane", "list"], ["conn", "list"], ["stats", "show"], ["top", "-n", "1", "-d", "0.1"]):
+    for words in (["lane", "list"], ["conn", "list"], ["stats", "show"], ["guard", "list"], ["trace", "list"],
+                  ["trace", "list", "--live"], ["top", "-n", "1", "-d", "0.1"]):
         assert daemon.pair.server.run(lib.BUILD / "millrace", "-s", daemon.socket, *words,
                                       *(["-b"] if words[0] == "top" else [])).stdout
     assert all(lane["beat"] == "fresh" for lane in daemon.lanes())

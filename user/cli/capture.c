@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * millrace capture: what the XDP program sees, whatever becomes of it, into a pcapng file. The
- * filter is compiled by libpcap and run here on the copies; with a filter whole frames are copied,
- * so that it may look anywhere, and are cut afterwards.
+ * millrace capture: what the XDP program sees, whatever becomes of it, and what the lanes send,
+ * into a pcapng file. The filter is compiled by libpcap and run here on the copies; with a filter
+ * whole frames are copied, so that it may look anywhere, and are cut afterwards. The two sources
+ * know nothing of each other: frames are held for a moment and written in the order of their times.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,8 @@
 
 #include "user/cli/capture_file.h"
 #include "user/cli/client.h"
+#include "user/cli/order.h"
+#include "user/cli/sent.h"
 #include "user/cli/tap.h"
 
 #define DEFAULT_PINS "/sys/fs/bpf/millrace"
@@ -25,7 +28,11 @@ enum {
 	LOOK_MS = 50, /* how late a frame may come to the file */
 	DEFAULT_RING_MIB = 4,
 	FILTER_BYTES = 4096,
+	HELD_MOST = 64 << 20, /* bytes of frames that wait for older ones; then none waits */
 };
+
+/* How much later than its time a frame may be found: then the other source has older ones. */
+#define HOLD_NS 50000000ull
 
 struct capture {
 	struct mr_cli *cli;
@@ -38,6 +45,9 @@ struct capture {
 	uint32_t snaplen;
 	json_t *status, *rules;
 	struct mr_capture_file *file;
+	bool in, out;		     /* what is wanted: received, sent frames */
+	struct mr_sent_reader *sent; /* NULL: none are to be had */
+	struct mr_order order;
 	int fd;
 	uint64_t seen, written;
 };
@@ -85,11 +95,23 @@ static int compile_filter(struct capture *c)
 	return err;
 }
 
+static int read_direction(struct capture *c, const struct mr_arguments *a)
+{
+	const char *text = mr_arguments_find(a, "--direction");
+
+	c->in = !text || !strcmp(text, "both") || !strcmp(text, "in");
+	c->out = !text || !strcmp(text, "both") || !strcmp(text, "out");
+	return c->in || c->out ? MR_CLI_OK
+			       : mr_cli_usage(c->cli, "--direction %s: want in, out or both", text);
+}
+
 static int read_arguments(struct capture *c, const struct mr_arguments *a)
 {
 	uint64_t snaplen = MR_TAP_COPY_MOST, mib = DEFAULT_RING_MIB, bytes = 4096;
 	int err = read_filter(c, a);
 
+	if (!err)
+		err = read_direction(c, a);
 	if (!err)
 		err = mr_cli_number(c->cli, a, "-c", 1, UINT64_MAX, &c->count);
 	if (!err)
@@ -166,53 +188,121 @@ static bool is_wanted(const struct capture *c, const struct mr_tap_frame *head,
 	return !c->has_filter || pcap_offline_filter(&c->program, &h, bytes) != 0;
 }
 
-static int take(void *arg, const struct mr_tap_frame *head, const uint8_t *bytes)
+static int write_frame(void *arg, const struct mr_capture_frame *frame, const uint8_t *bytes)
 {
 	struct capture *c = arg;
 	int err;
 
-	c->seen++;
-	if (!is_wanted(c, head, bytes))
-		return 0;
 	if (c->count && c->written == c->count)
 		return -ECANCELED;
-	err = mr_capture_file_put(c->file, head, bytes);
+	err = mr_capture_file_put(c->file, frame, bytes);
 	if (err)
 		return err;
 	c->written++;
 	return c->count && c->written == c->count ? -ECANCELED : 0;
 }
 
-static uint64_t now_ms(void)
+static int take(struct capture *c, const struct mr_capture_frame *frame, const uint8_t *bytes)
+{
+	int err;
+
+	c->seen++;
+	if (!is_wanted(c, &frame->tap, bytes))
+		return 0;
+	err = mr_order_put(&c->order, frame, bytes);
+	if (!err && c->order.bytes > HELD_MOST)
+		err = mr_order_flush(&c->order, UINT64_MAX, write_frame, c);
+	return err;
+}
+
+static int take_received(void *arg, const struct mr_tap_frame *head, const uint8_t *bytes)
+{
+	struct capture *c = arg;
+	struct mr_capture_frame frame = { .tap = *head };
+
+	return c->in ? take(c, &frame, bytes) : 0;
+}
+
+static int take_sent(void *arg, const struct mr_sent_lane *lane, const struct mr_sent_frame *head,
+		     const uint8_t *bytes)
+{
+	struct mr_capture_frame frame = {
+		.tap = {
+			.time_ns = head->time_ns,
+			.ifindex = lane->ifindex,
+			.queue = lane->queue,
+			.frame_bytes = head->frame_bytes,
+			.copied = head->copied,
+			.rule_id = head->rule,
+			.slot = lane->slot,
+		},
+		.sent = true,
+		.conn = head->conn,
+		.generation = head->generation,
+	};
+
+	return take(arg, &frame, bytes);
+}
+
+static uint64_t now_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* What the lanes sent; without a daemon the rest goes on. */
+static int read_sent(struct capture *c)
+{
+	char words[MR_CLIENT_WORDS];
+	int err = c->sent ? mr_sent_read(c->sent, words) : 0;
+
+	if (err != -EREMOTEIO)
+		return err;
+	fprintf(stderr, "millrace: capture: frames sent: %s; goes on without\n", words);
+	mr_sent_close(c->sent);
+	c->sent = NULL;
+	return 0;
+}
+
+/* One look at both sources, and what is old enough into the file. */
+static int look(struct capture *c, struct mr_tap_reader *tap, char why[MR_TAP_WORDS])
+{
+	uint64_t start = now_ns();
+	int err = read_sent(c);
+
+	if (!err)
+		err = mr_tap_read(tap, LOOK_MS, why);
+	if (err == -EINTR)
+		err = 0;
+	if (!err)
+		err = mr_order_flush(&c->order, c->sent ? start - HOLD_NS : UINT64_MAX, write_frame,
+				     c);
+	return err ? err : mr_capture_file_flush(c->file);
 }
 
 /* 0, or -errno with @why. */
 static int capture_all(struct capture *c, struct mr_tap_reader *tap, char why[MR_TAP_WORDS])
 {
-	uint64_t end_ms = now_ms() + c->seconds * 1000;
+	uint64_t end_ns = now_ns() + c->seconds * 1000000000;
 	int err = 0;
 
-	while (!ended && !err && (!c->seconds || now_ms() < end_ms)) {
-		err = mr_tap_read(tap, LOOK_MS, why);
-		if (err == -EINTR)
-			err = 0;
-		if (!err)
-			err = mr_capture_file_flush(c->file);
-	}
+	while (!ended && !err && (!c->seconds || now_ns() < end_ns))
+		err = look(c, tap, why);
 	mr_tap_stop(tap);
 	if (!err)
 		err = mr_tap_drain(tap);
+	if (!err)
+		err = read_sent(c);
+	if (!err)
+		err = mr_order_flush(&c->order, UINT64_MAX, write_frame, c);
 	return err == -ECANCELED ? 0 : err;
 }
 
 static int report(struct capture *c, struct mr_tap_reader *tap, int err, const char *why)
 {
-	uint64_t lost = mr_tap_lost(tap);
+	uint64_t lost = (c->in ? mr_tap_lost(tap) : 0) + mr_sent_lost(c->sent);
 	int end_err = mr_capture_file_end(c->file, c->seen + lost, lost);
 
 	if (!err)
@@ -248,16 +338,35 @@ static int open_file(struct capture *c)
 	return err ? mr_cli_error(c->cli, "%s: %s", c->path, strerror(-err)) : MR_CLI_OK;
 }
 
+static int open_sent(struct capture *c)
+{
+	char why[MR_CLIENT_WORDS] = "the daemon does not answer";
+
+	if (!c->out)
+		return MR_CLI_OK;
+	if (c->status)
+		c->sent = mr_sent_open(c->cli, c->status, c->wants.ifindex, c->wants.copy_bytes,
+				       take_sent, c, why);
+	if (c->sent)
+		return MR_CLI_OK;
+	if (!c->in)
+		return mr_cli_error(c->cli, "frames sent: %s", why);
+	fprintf(stderr, "millrace: capture: frames sent: %s; goes on without\n", why);
+	return MR_CLI_OK;
+}
+
 /* The file is touched once frames come: one that was there is not lost for nothing. */
 static int run(struct capture *c)
 {
 	char why[MR_TAP_WORDS] = "";
-	struct mr_tap_reader *tap = mr_tap_open(&c->wants, take, c, why);
+	struct mr_tap_reader *tap = mr_tap_open(&c->wants, take_received, c, why);
 	int err;
 
 	if (!tap)
 		return mr_cli_error(c->cli, "%s", why);
-	err = open_file(c);
+	err = open_sent(c);
+	if (!err)
+		err = open_file(c);
 	if (!err) {
 		fprintf(stderr, "millrace: capture: frames go to %s; Ctrl-C ends it\n",
 			strcmp(c->path, "-") ? c->path : "stdout");
@@ -294,6 +403,8 @@ int mr_cli_capture(struct mr_cli *cli, const struct mr_arguments *a)
 	if (c.fd >= 0)
 		close(c.fd);
 	mr_capture_file_free(c.file);
+	mr_sent_close(c.sent);
+	mr_order_free(&c.order);
 	if (c.has_filter)
 		pcap_freecode(&c.program);
 	json_decref(c.status);

@@ -140,14 +140,17 @@ static int add_lane(const struct mr_capture_file *f, const struct mr_tap_frame *
 	return snprintf(out, room, " slot=%" PRIu32, head->slot);
 }
 
-/* "verdict=TAKE rule=echo lane=mrs0:0" */
-static void comment_of(const struct mr_capture_file *f, const struct mr_tap_frame *head,
+/* "verdict=TAKE rule=echo lane=mrs0:0", "sent rule=echo lane=mrs0:0 conn=17.3" */
+static void comment_of(const struct mr_capture_file *f, const struct mr_capture_frame *frame,
 		       char out[COMMENT_BYTES])
 {
+	const struct mr_tap_frame *head = &frame->tap;
 	const char *rule;
 	int n;
 
-	if (head->verdict < MR_VERDICT_COUNT)
+	if (frame->sent)
+		n = snprintf(out, COMMENT_BYTES, "sent");
+	else if (head->verdict < MR_VERDICT_COUNT)
 		n = snprintf(out, COMMENT_BYTES, "verdict=%s", verdict_names[head->verdict]);
 	else
 		n = snprintf(out, COMMENT_BYTES, "verdict=%u", head->verdict);
@@ -160,7 +163,10 @@ static void comment_of(const struct mr_capture_file *f, const struct mr_tap_fram
 				      head->rule_id);
 	}
 	if (head->slot != MR_TAP_NONE)
-		add_lane(f, head, out + n, COMMENT_BYTES - (size_t)n);
+		n += add_lane(f, head, out + n, COMMENT_BYTES - (size_t)n);
+	if (frame->sent && frame->conn != MR_TAP_NONE)
+		snprintf(out + n, COMMENT_BYTES - (size_t)n, " conn=%" PRIu32 ".%" PRIu32,
+			 frame->conn, frame->generation);
 }
 
 /* ----- blocks ----- */
@@ -185,9 +191,10 @@ static uint32_t interface_of(struct mr_capture_file *f, uint32_t ifindex)
 	return i;
 }
 
-int mr_capture_file_put(struct mr_capture_file *f, const struct mr_tap_frame *head,
+int mr_capture_file_put(struct mr_capture_file *f, const struct mr_capture_frame *frame,
 			const uint8_t *bytes)
 {
+	const struct mr_tap_frame *head = &frame->tap;
 	char comment[COMMENT_BYTES];
 	struct mr_pcapng_packet k = {
 		.interface = interface_of(f, head->ifindex),
@@ -195,15 +202,15 @@ int mr_capture_file_put(struct mr_capture_file *f, const struct mr_tap_frame *he
 		.bytes = bytes,
 		.captured = head->copied < f->snaplen ? head->copied : f->snaplen,
 		.original = head->frame_bytes,
-		.direction = MR_PCAPNG_INBOUND,
+		.direction = frame->sent ? MR_PCAPNG_OUTBOUND : MR_PCAPNG_INBOUND,
 		.comment = comment,
 		.has_queue = true,
 		.queue = head->queue,
-		.has_xdp_action = true,
+		.has_xdp_action = !frame->sent,
 		.xdp_action = head->action,
 	};
 
-	comment_of(f, head, comment);
+	comment_of(f, frame, comment);
 	if (!mr_pcapng_packet(&f->blocks, &k)) {
 		mr_capture_file_flush(f);
 		mr_pcapng_packet(&f->blocks, &k);

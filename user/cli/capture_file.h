@@ -4,6 +4,7 @@
 #define MR_CLI_CAPTURE_FILE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <linux/types.h>
@@ -26,8 +27,15 @@ struct mr_capture_file;
 struct mr_capture_file *mr_capture_file_new(int fd, const json_t *status, const json_t *rules,
 					    uint32_t snaplen, const char *filter);
 
+/* A frame that was received, with what the XDP program knows; or one that a lane sent. */
+struct mr_capture_frame {
+	struct mr_tap_frame tap; /* sent: neither verdict nor action */
+	bool sent;
+	uint32_t conn, generation; /* of a sent one; MR_TAP_NONE: not known */
+};
+
 /** mr_capture_file_put() - one frame; 0, or -errno of the file, after which nothing is written */
-int mr_capture_file_put(struct mr_capture_file *f, const struct mr_tap_frame *head,
+int mr_capture_file_put(struct mr_capture_file *f, const struct mr_capture_frame *frame,
 			const uint8_t *bytes);
 
 /** mr_capture_file_flush() - write out what is buffered; 0 or -errno */

@@ -144,9 +144,17 @@ static void add_connections(struct doctor *d)
 	add_answer(d, "api/conns-retransmitting.json", "/v1/conns?limit=1000&min_retransmits=1");
 }
 
+/* What happened to connections that had trouble, and what is noted of those that stand. */
+static void add_traces(struct doctor *d)
+{
+	add_answer(d, "api/traces.json", "/v1/traces?events=yes");
+	add_answer(d, "api/traces-live.json", "/v1/traces?live=yes&events=yes&limit=1000");
+}
+
 static void add_api(struct doctor *d)
 {
-	static const char *const pages[] = { "status", "lanes", "rules", "stats", "config" };
+	static const char *const pages[] = { "status", "lanes",	   "rules", "stats",
+					     "config", "programs", "guard" };
 	char name[64], path[64];
 
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
@@ -155,6 +163,7 @@ static void add_api(struct doctor *d)
 		add_answer(d, name, path);
 	}
 	add_connections(d);
+	add_traces(d);
 }
 
 /* ----- what the machine says ----- */

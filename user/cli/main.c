@@ -25,9 +25,10 @@ static int help(struct mr_cli *cli, const struct mr_arguments *a);
 
 static const struct verb verbs[] = {
 	/* clang-format off */
-	{ "capture [FILTER...] [-w FILE] [-i INTERFACE] [-c COUNT] [--seconds N] [--snaplen BYTES]"
-	  " [--buffer MIB] [--pins DIRECTORY]",	mr_cli_capture,
-	  "frames with what became of them, into a pcapng file; FILTER as tcpdump has it" },
+	{ "capture [FILTER...] [-w FILE] [-i INTERFACE] [--direction DIRECTION] [-c COUNT]"
+	  " [--seconds N] [--snaplen BYTES] [--buffer MIB] [--pins DIRECTORY]", mr_cli_capture,
+	  "frames received, with what became of them, and sent, into a pcapng file; FILTER as "
+	  "tcpdump has it" },
 	{ "check INTERFACE [--probe]",	mr_cli_check,
 	  "what an interface can do, and what the daemon made of it" },
 	{ "config check FILE",		mr_cli_config_check,

@@ -118,11 +118,11 @@ static chtype look_of(const struct top *t, enum mr_top_kind kind)
 	}
 }
 
-static void draw_line(int row, chtype look, const char *text)
+static void draw_line(int row, chtype look, const char *text, int width)
 {
 	move(row, 0);
 	attrset(look);
-	addnstr(text, COLS);
+	addnstr(text, width);
 	attrset(A_NORMAL);
 	clrtoeol();
 }
@@ -132,6 +132,9 @@ static void compose(struct top *t)
 	t->text.n = 0;
 	if (t->why[0])
 		mr_top_add(&t->text, MR_TOP_BAD, "%s; trying again", t->why);
+	if (t->why[0] && t->now.status)
+		mr_top_add(&t->text, MR_TOP_BAD, "no answer for %d s; what follows is older",
+			   (int)((now_ms() - t->now.at_ns / 1000000) / 1000));
 	if (t->help)
 		for (size_t i = 0; i < sizeof(help_lines) / sizeof(help_lines[0]); i++)
 			mr_top_add(&t->text, MR_TOP_PLAIN, "%s", help_lines[i]);
@@ -155,12 +158,13 @@ static void draw(struct top *t)
 		bool is_there = at < t->text.n;
 
 		draw_line(i, is_there ? look_of(t, t->text.line[at].kind) : A_NORMAL,
-			  is_there ? t->text.line[at].text : "");
+			  is_there ? t->text.line[at].text : "",
+			  is_there && t->text.line[at].columns ? mr_top_fit(COLS) : COLS);
 	}
 	snprintf(foot, sizeof(foot), "every %d.%d s  sorted by %s  h: help  q: end%s",
 		 t->interval_ms / 1000, t->interval_ms % 1000 / 100, mr_top_sort_name(t->sort),
 		 t->paused ? "  PAUSED" : "");
-	draw_line(LINES - 1, A_REVERSE, foot);
+	draw_line(LINES - 1, A_REVERSE, foot, COLS);
 	refresh();
 }
 

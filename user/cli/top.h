@@ -59,6 +59,7 @@ struct mr_top_text {
 	int n;
 	struct {
 		enum mr_top_kind kind;
+		bool columns; /* of lanes: see mr_top_fit() */
 		char text[MR_TOP_LINE];
 	} line[MR_TOP_LINES];
 };
@@ -66,6 +67,9 @@ struct mr_top_text {
 /** mr_top_add() - a line; the last ones are left out when there are too many */
 void mr_top_add(struct mr_top_text *t, enum mr_top_kind kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/** mr_top_fit() - how much of a line of lanes is shown of @width: whole columns */
+int mr_top_fit(int width);
 
 /** mr_top_lines() - what happened between two samples; rates are dashes when @before is empty */
 void mr_top_lines(struct mr_top_text *t, const struct mr_top_sample *before,

@@ -40,6 +40,7 @@ void mr_top_add(struct mr_top_text *t, enum mr_top_kind kind, const char *fmt, .
 	va_start(args, fmt);
 	vsnprintf(t->line[t->n].text, MR_TOP_LINE, fmt, args);
 	va_end(args);
+	t->line[t->n].columns = false;
 	t->line[t->n++].kind = kind;
 }
 
@@ -116,7 +117,7 @@ static void measure(struct lane *l, const json_t *before, const json_t *now, dou
 
 /* ----- text ----- */
 
-/* "950", "12.3k", "4.5M"; a dash for what is not known. */
+/* "9500", "12.3k", "4.5M": six characters at most; a dash for what is not known. */
 static const char *short_text(double v, char out[16])
 {
 	static const char units[] = " kMGT";
@@ -124,7 +125,7 @@ static const char *short_text(double v, char out[16])
 
 	if (v < 0)
 		return "-";
-	while (v >= 10000 && units[i + 1]) {
+	while (v >= (i ? 999.95 : 9999.5) && units[i + 1]) {
 		v /= 1000;
 		i++;
 	}
@@ -175,8 +176,30 @@ static void add_totals(struct mr_top_text *t, const struct mr_top_sample *now)
 }
 
 static const char lane_head[] =
-	"LANE         STATE    MODE               BEAT   CONNS   RX/s   TX/s RXbit/s TXbit/s  "
-	"MSG/s RETR/s DROP/s   FREE   FILL     RX    OOO     TX   SENT";
+	"LANE         STATE    MODE              BEAT   CONNS   RX/s   TX/s  MSG/s DROP/s "
+	"RETR/s RXbit/s TXbit/s   FREE   FILL     RX    OOO     TX   SENT";
+
+/* Half a number is a wrong one. A title ends where its column does, from CONNS on. */
+int mr_top_fit(int width)
+{
+	int all = (int)sizeof(lane_head) - 1, first = (int)(strstr(lane_head, "CONNS") - lane_head);
+
+	if (width >= all)
+		return all;
+	for (int i = width; i > first; i--)
+		if (lane_head[i] == ' ' && lane_head[i - 1] != ' ')
+			return i;
+	return width;
+}
+
+static void add_columns(struct mr_top_text *t, enum mr_top_kind kind, const char *line)
+{
+	int n = t->n;
+
+	mr_top_add(t, kind, "%s", line);
+	for (; n < t->n; n++)
+		t->line[n].columns = true;
+}
 
 static void add_lane(struct mr_top_text *t, const struct lane *l, const json_t *counts,
 		     const char *name, const char *state, const char *mode, const char *beat)
@@ -189,11 +212,11 @@ static void add_lane(struct mr_top_text *t, const struct lane *l, const json_t *
 	int n;
 
 	n = snprintf(line, sizeof(line),
-		     "%-12.20s %-8.8s %-18.18s %-5.5s %6s %6s %6s %7s %7s %6s %6s %6s", name, state,
+		     "%-12.20s %-8.8s %-17.17s %-5.5s %6s %6s %6s %6s %6s %6s %7s %7s", name, state,
 		     mode, beat, short_text(conns, out[0]), short_text(l->rx, out[1]),
-		     short_text(l->tx, out[2]), short_text(bits(l->rx_bytes), out[3]),
-		     short_text(bits(l->tx_bytes), out[4]), short_text(l->messages, out[5]),
-		     short_text(l->retransmits, out[6]), short_text(l->drops, out[7]));
+		     short_text(l->tx, out[2]), short_text(l->messages, out[3]),
+		     short_text(l->drops, out[4]), short_text(l->retransmits, out[5]),
+		     short_text(bits(l->rx_bytes), out[6]), short_text(bits(l->tx_bytes), out[7]));
 	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
 		const json_t *v = json_object_get(json_object_get(counts, "frames"), frames[i]);
 
@@ -201,7 +224,7 @@ static void add_lane(struct mr_top_text *t, const struct lane *l, const json_t *
 			      short_text(json_is_integer(v) ? (double)mr_value_count(v) : -1,
 					 out[0]));
 	}
-	mr_top_add(t, bad ? MR_TOP_BAD : MR_TOP_PLAIN, "%s", line);
+	add_columns(t, bad ? MR_TOP_BAD : MR_TOP_PLAIN, line);
 }
 
 static void add_one_lane(struct mr_top_text *t, const struct lane *l)
@@ -265,7 +288,7 @@ static void add_lanes(struct mr_top_text *t, const struct mr_top_sample *before,
 	}
 	if (sort != MR_TOP_BY_LANE)
 		qsort_r(lanes, n, sizeof(lanes[0]), compare, &sort);
-	mr_top_add(t, MR_TOP_HEAD, "%s", lane_head);
+	add_columns(t, MR_TOP_HEAD, lane_head);
 	for (i = 0; i < n; i++)
 		add_one_lane(t, &lanes[i]);
 	measure(&all, before->stats, now->stats, seconds);

@@ -179,20 +179,20 @@ static enum MHD_Result take_trace_parameter(void *arg, enum MHD_ValueKind kind, 
 static enum MHD_Result serve_traces(struct mr_child *c, struct MHD_Connection *http)
 {
 	struct asked_traces a = { 0 };
-	json_t *o;
+	size_t bytes = 0, n = 0;
+	char *text;
 
 	if (MHD_lookup_connection_value(http, MHD_GET_ARGUMENT_KIND, "live"))
 		return stream_conns(c, http, true);
 	MHD_get_connection_values(http, MHD_GET_ARGUMENT_KIND, take_trace_parameter, &a);
 	if (a.wrong)
 		return reply_error(http, MHD_HTTP_BAD_REQUEST, a.wrong);
-	o = mr_json_traces(c, a.id, a.events);
-	if (a.id && o && !json_array_size(json_object_get(o, "traces"))) {
-		json_decref(o);
-		return reply_error(http, MHD_HTTP_BAD_REQUEST,
-				   "id: there is no such trace (any more); /v1/traces lists them");
-	}
-	return mr_api_reply(http, MHD_HTTP_OK, o);
+	text = mr_json_traces(c, a.id, a.events, &bytes, &n);
+	if (!a.id || !text || n)
+		return reply(http, MHD_HTTP_OK, JSON_TYPE, text, bytes);
+	free(text);
+	return reply_error(http, MHD_HTTP_BAD_REQUEST,
+			   "id: there is no such trace (any more); /v1/traces lists them");
 }
 
 static const struct {
@@ -227,6 +227,7 @@ static const struct {
 	{ "/v1/lanes/resume", mr_api_drain_post, mr_json_lanes, NULL },
 	{ "/v1/rules", NULL, NULL, mr_change_serve },
 	{ "/v1/guard", NULL, NULL, mr_change_serve_guard },
+	{ "/v1/lanes/sent", NULL, NULL, mr_api_sent_post },
 };
 
 /*

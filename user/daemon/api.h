@@ -38,13 +38,22 @@ json_t *mr_json_programs(struct mr_child *c);
 json_t *mr_json_guard(struct mr_child *c);
 json_t *mr_json_blocks(struct mr_child *c);
 
+/** mr_api_sent_post() - POST /v1/lanes/sent (sent.c): asked once, answers itself */
+enum MHD_Result mr_api_sent_post(struct mr_child *c, struct MHD_Connection *http, const char *data,
+				 size_t *data_bytes, void **state);
+
 /** mr_guard_stat_name(), mr_guard_stat_words(): of the guard's counters */
 const char *mr_guard_stat_name(enum mr_guard_stat s);
 const char *mr_guard_stat_words(enum mr_guard_stat s);
 
-/** mr_json_traces() - archived ones: all, or, @id not NULL, that one; with @events or @id: events,
- * too */
-json_t *mr_json_traces(struct mr_child *c, const char *id, bool events);
+/**
+ * mr_json_traces() - archived traces
+ * @id:		the one that is wanted, with its events; NULL: all, with @events with theirs
+ * @bytes:	out: of the text; @n: out: how many traces
+ *
+ * Return: JSON text, to be freed, or NULL when memory is short
+ */
+char *mr_json_traces(struct mr_child *c, const char *id, bool events, size_t *bytes, size_t *n);
 
 /** mr_metrics_text() - Prometheus text format, to be freed, or NULL */
 char *mr_metrics_text(struct mr_child *c, size_t *bytes);

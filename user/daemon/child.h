@@ -53,6 +53,10 @@ struct mr_ward {
 	bool drain;		 /* asked to open nothing more, and to end */
 	uint64_t drain_until_ns; /* what is left then is reset; 0: never */
 	uint32_t drain_reset;	 /* connections that were */
+	/* sent.c */
+	uint64_t sent_until_ns; /* its worker copies what it sends; 0: it does not */
+	uint64_t sent_since_ns; /* the worker that was told is the one of then: `since_ns` */
+	uint32_t sent_copy;
 	/* beats.c */
 	bool stale;	 /* serving, and its heartbeat is older than stale_ms */
 	uint32_t stales; /* how often it became so */

@@ -19,7 +19,7 @@ enum {
 	RECORDS_BYTES = 65536,
 	TEXT_BYTES = 65536,
 	STEPS_AT_ONCE = 16, /* buffers of records that are searched for a row before others' turn */
-	TRACE_STEPS_AT_ONCE = 2, /* each of whose records takes several reads */
+	TRACE_STEPS_AT_ONCE = 8, /* each of whose records takes several reads */
 	N_KINDS = 3,
 };
 
@@ -102,14 +102,8 @@ static void put_trace(struct mr_conns_walk *w, struct mr_out *o)
 		.events = w->q.events,
 		.state = w->row.state,
 	};
-	json_t *trace = mr_trace_json(&telling, &w->trace);
-	size_t room = (size_t)(o->end - o->at), n = json_dumpb(trace, o->at, room, JSON_COMPACT);
 
-	if (n && n <= room)
-		o->at += n;
-	else
-		o->cut = true;
-	json_decref(trace);
+	mr_trace_put(o, &telling, &w->trace);
 }
 
 static void put_row(struct mr_conns_walk *w, struct mr_out *o)

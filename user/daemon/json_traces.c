@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is told of a trace, archived or of a connection that stands. Records are copies; nothing in
- * them is followed, and every number is bounded.
+ * them is followed, and every number is bounded. Text is written as it comes: of some hundred
+ * traces with their events a tree of objects would take longer than all else.
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "user/daemon/api.h"
@@ -14,7 +16,8 @@
 struct walk {
 	struct mr_trace_telling telling;
 	const char *id; /* the one that is wanted; NULL: all */
-	json_t *traces;
+	FILE *out;
+	size_t n; /* traces so far */
 };
 
 static const char *const state_names[] = MR_TCP_STATE_NAMES;
@@ -31,9 +34,30 @@ static const char *const kind_names[] = {
 #undef K
 };
 
-static void set(json_t *o, const char *key, uint64_t v)
+/* `,"name":`, without the comma behind a bracket */
+static void key(struct mr_out *o, const char *name)
 {
-	json_object_set_new(o, key, json_integer((json_int_t)v));
+	if (o->at[-1] != '{')
+		mr_out_text(o, ",", 1);
+	mr_out_text(o, "\"", 1);
+	mr_out_text(o, name, strlen(name));
+	mr_out_text(o, "\":", 2);
+}
+
+static void put_number(struct mr_out *o, const char *name, uint64_t v)
+{
+	key(o, name);
+	mr_out_number(o, v);
+}
+
+/* NULL is null. */
+static void put_string(struct mr_out *o, const char *name, const char *text)
+{
+	key(o, name);
+	if (text)
+		mr_out_string(o, text);
+	else
+		mr_out_null(o);
 }
 
 static const char *word_of(const char *const *words, uint32_t n, uint32_t i)
@@ -49,28 +73,25 @@ static uint32_t ago(const struct mr_trace_telling *t, uint32_t then)
 	return d > INT32_MAX ? 0 : d;
 }
 
-static json_t *event(const struct mr_trace_telling *t, const struct mr_trace_event *e)
+static void put_event(struct mr_out *o, const struct mr_trace_telling *t,
+		      const struct mr_trace_event *e)
 {
-	json_t *o = json_object();
-
-	set(o, "ago_ms", ago(t, e->time_ms));
-	json_object_set_new(o, "event",
-			    json_string(word_of(kind_names, MR_TRACE_KIND_COUNT, e->kind)));
-	json_object_set_new(o, "state",
-			    json_string(word_of(state_names, MR_TCP_STATE_COUNT, e->state)));
-	set(o, "bytes_acknowledged", e->sent ? e->sent - 1 : 0); /* SYN has the first number */
+	mr_out_text(o, "{", 1);
+	put_number(o, "ago_ms", ago(t, e->time_ms));
+	put_string(o, "event", word_of(kind_names, MR_TRACE_KIND_COUNT, e->kind));
+	put_string(o, "state", word_of(state_names, MR_TCP_STATE_COUNT, e->state));
+	/* SYN has the first number */
+	put_number(o, "bytes_acknowledged", e->sent ? e->sent - 1 : 0);
 	if (e->kind == MR_TRACE_TIMEOUT) {
-		set(o, "in_a_row", e->detail);
-		set(o, "rto_ms", e->value);
+		put_number(o, "in_a_row", e->detail);
+		put_number(o, "rto_ms", e->value);
 	} else if (e->kind == MR_TRACE_CLOSED) {
-		json_object_set_new(
-			o, "reason",
-			json_string(word_of(close_names, MR_CLOSE_REASON_COUNT, e->detail)));
+		put_string(o, "reason", word_of(close_names, MR_CLOSE_REASON_COUNT, e->detail));
 	} else if (e->kind == MR_TRACE_RECOVERY || e->kind == MR_TRACE_WINDOW_CLOSED ||
 		   e->kind == MR_TRACE_WINDOW_OPENED) {
-		set(o, "bytes", e->value);
+		put_number(o, "bytes", e->value);
 	}
-	return o;
+	mr_out_text(o, "}", 1);
 }
 
 static uint32_t events_of(const struct mr_trace *r)
@@ -79,20 +100,20 @@ static uint32_t events_of(const struct mr_trace *r)
 }
 
 /* What the last event says of the connection. */
-static void put_last(const struct mr_trace_telling *t, json_t *o, const struct mr_trace *r)
+static void put_last(struct mr_out *o, const struct mr_trace_telling *t, const struct mr_trace *r)
 {
 	uint32_t n = events_of(r);
 	const struct mr_trace_event *e = &r->event[n ? n - 1 : 0];
 	bool closed = n && e->kind == MR_TRACE_CLOSED;
 
-	json_object_set_new(
-		o, "last", json_string(n ? word_of(kind_names, MR_TRACE_KIND_COUNT, e->kind) : ""));
-	json_object_set_new(
-		o, "close_reason",
-		closed ? json_string(word_of(close_names, MR_CLOSE_REASON_COUNT, e->detail))
-		       : json_null());
-	json_object_set_new(o, "last_ago_ms",
-			    n ? json_integer((json_int_t)ago(t, e->time_ms)) : json_null());
+	put_string(o, "last", n ? word_of(kind_names, MR_TRACE_KIND_COUNT, e->kind) : "");
+	put_string(o, "close_reason",
+		   closed ? word_of(close_names, MR_CLOSE_REASON_COUNT, e->detail) : NULL);
+	key(o, "last_ago_ms");
+	if (n)
+		mr_out_number(o, ago(t, e->time_ms));
+	else
+		mr_out_null(o);
 }
 
 const char *mr_trace_id(const struct mr_trace_telling *t, uint32_t number, char out[MR_TRACE_ID])
@@ -104,67 +125,72 @@ const char *mr_trace_id(const struct mr_trace_telling *t, uint32_t number, char 
 	return out;
 }
 
-static void put_who(const struct mr_trace_telling *t, json_t *o, const struct mr_trace *r)
+static void put_who(struct mr_out *o, const struct mr_trace_telling *t, const struct mr_trace *r)
 {
 	const struct mr_daemon *d = t->c->d;
 	const struct mr_lane *lane = &d->lanes[t->lane];
 	char text[64];
 
-	json_object_set_new(o, "interface", json_string(mr_lane_link(d, lane)->name));
-	set(o, "queue", lane->index);
+	put_string(o, "interface", mr_lane_link(d, lane)->name);
+	put_number(o, "queue", lane->index);
 	snprintf(text, sizeof(text), "%" PRIu32 ".%" PRIu32, r->conn, r->generation);
-	json_object_set_new(o, "connection", json_string(text));
-	json_object_set_new(o, "local", json_string(mr_address_text(r->local, text)));
-	set(o, "local_port", mr_be16(r->local_port));
-	json_object_set_new(o, "remote", json_string(mr_address_text(r->remote, text)));
-	set(o, "remote_port", mr_be16(r->remote_port));
-	json_object_set_new(o, "rule",
-			    r->rule < d->settings.n_rules
-				    ? json_string(d->settings.rules[r->rule].lane.name)
-				    : json_null());
-	json_object_set_new(o, "state",
-			    t->state < 0 ? json_null()
-					 : json_string(word_of(state_names, MR_TCP_STATE_COUNT,
-							       (uint32_t)t->state)));
+	put_string(o, "connection", text);
+	key(o, "local");
+	mr_out_address(o, r->local);
+	put_number(o, "local_port", mr_be16(r->local_port));
+	key(o, "remote");
+	mr_out_address(o, r->remote);
+	put_number(o, "remote_port", mr_be16(r->remote_port));
+	put_string(o, "rule",
+		   r->rule < d->settings.n_rules ? d->settings.rules[r->rule].lane.name : NULL);
+	put_string(o, "state",
+		   t->state < 0 ? NULL
+				: word_of(state_names, MR_TCP_STATE_COUNT, (uint32_t)t->state));
 }
 
-json_t *mr_trace_json(const struct mr_trace_telling *t, const struct mr_trace *r)
+void mr_trace_put(struct mr_out *o, const struct mr_trace_telling *t, const struct mr_trace *r)
 {
-	json_t *o = json_object(), *events;
 	char id[MR_TRACE_ID];
 
-	json_object_set_new(o, "id",
-			    r->number ? json_string(mr_trace_id(t, r->number, id)) : json_null());
-	put_who(t, o, r);
-	put_last(t, o, r);
-	set(o, "events_total", r->n_total);
-	if (!t->events)
-		return o;
-	events = json_array();
-	for (uint32_t i = 0; i < events_of(r); i++)
-		json_array_append_new(events, event(t, &r->event[i]));
-	json_object_set_new(o, "events", events);
-	return o;
+	mr_out_text(o, "{", 1);
+	put_string(o, "id", r->number ? mr_trace_id(t, r->number, id) : NULL);
+	put_who(o, t, r);
+	put_last(o, t, r);
+	put_number(o, "events_total", r->n_total);
+	if (t->events) {
+		key(o, "events");
+		mr_out_text(o, "[", 1);
+		for (uint32_t i = 0; i < events_of(r); i++) {
+			mr_out_text(o, ",", i > 0);
+			put_event(o, t, &r->event[i]);
+		}
+		mr_out_text(o, "]", 1);
+	}
+	mr_out_text(o, "}", 1);
 }
 
 /* What was copied with others says only whether there is one. */
 static bool put_record(void *arg, uint32_t index, const void *record)
 {
 	const struct mr_trace *seen = record;
+	char text[MR_CONNS_ROW], id[MR_TRACE_ID];
+	struct mr_out o = { .at = text, .end = text + sizeof(text), .json = true };
 	struct walk *w = arg;
 	struct mr_trace r;
-	char id[MR_TRACE_ID];
 
 	if (!seen->number ||
 	    !mr_trace_archived(&w->telling.c->d->lanes[w->telling.lane], index, &r))
 		return true;
-	if (!w->id || !strcmp(w->id, mr_trace_id(&w->telling, r.number, id)))
-		json_array_append_new(w->traces, mr_trace_json(&w->telling, &r));
+	if (w->id && strcmp(w->id, mr_trace_id(&w->telling, r.number, id)) != 0)
+		return true;
+	mr_trace_put(&o, &w->telling, &r);
+	fprintf(w->out, "%s%.*s", w->n++ ? ",\n" : "\n", (int)(o.at - text), text);
 	return true;
 }
 
-json_t *mr_json_traces(struct mr_child *c, const char *id, bool events)
+char *mr_json_traces(struct mr_child *c, const char *id, bool events, size_t *bytes, size_t *n)
 {
+	char *text = NULL;
 	struct walk w = {
 		.telling = {
 			.c = c,
@@ -173,10 +199,18 @@ json_t *mr_json_traces(struct mr_child *c, const char *id, bool events)
 			.state = -1,
 		},
 		.id = id,
-		.traces = json_array(),
+		.out = open_memstream(&text, bytes),
 	};
 
+	if (!w.out)
+		return NULL;
+	fputs("{\"v\":1,\"traces\":[", w.out);
 	for (; w.telling.lane < c->d->n_lanes; w.telling.lane++)
 		mr_arena_each(&c->d->lanes[w.telling.lane], MR_AREA_TRACES, 0, put_record, &w);
-	return json_pack("{s:i, s:o, s:n}", "v", 1, "traces", w.traces, "next");
+	fputs("],\"next\":null}\n", w.out);
+	*n = w.n;
+	if (fclose(w.out) == 0)
+		return text;
+	free(text);
+	return NULL;
 }

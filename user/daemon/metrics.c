@@ -23,13 +23,26 @@ static void head(struct text *t, const char *name, const char *type, const char 
 	fprintf(t->out, "# HELP millrace_%s %s\n# TYPE millrace_%s %s\n", name, help, name, type);
 }
 
-/* {interface="...",queue="..." without the closing brace: names are free of quotes. */
+/* key="value". The kernel lets interfaces have quotes and backslashes in their names. */
+static void put_label(struct text *t, const char *key, const char *value)
+{
+	fprintf(t->out, "%s=\"", key);
+	for (; *value; value++) {
+		if (*value == '"' || *value == '\\' || *value == '\n')
+			fputc('\\', t->out);
+		fputc(*value == '\n' ? 'n' : *value, t->out);
+	}
+	fputc('"', t->out);
+}
+
+/* {interface="...",queue="..." without the closing brace */
 static void lane_labels(struct text *t, const char *name, uint32_t i)
 {
 	const struct mr_lane *l = &t->c->d->lanes[i];
 
-	fprintf(t->out, "millrace_%s{interface=\"%s\",queue=\"%u\"", name,
-		mr_lane_link(t->c->d, l)->name, l->index);
+	fprintf(t->out, "millrace_%s{", name);
+	put_label(t, "interface", mr_lane_link(t->c->d, l)->name);
+	fprintf(t->out, ",queue=\"%u\"", l->index);
 }
 
 static void lane_value(struct text *t, const char *name, uint32_t i, uint64_t v)
@@ -42,7 +55,9 @@ static void lane_value_by(struct text *t, const char *name, uint32_t i, const ch
 			  const char *key, uint64_t v)
 {
 	lane_labels(t, name, i);
-	fprintf(t->out, ",%s=\"%s\"} %" PRIu64 "\n", label, key, v);
+	fputc(',', t->out);
+	put_label(t, label, key);
+	fprintf(t->out, "} %" PRIu64 "\n", v);
 }
 
 static void put_daemon(struct text *t)
@@ -61,10 +76,10 @@ static void put_interfaces(struct text *t)
 	for (uint32_t i = 0; i < t->c->d->n_links; i++) {
 		const struct mr_link *k = &t->c->d->links[i];
 
-		fprintf(t->out,
-			"millrace_interface_info{interface=\"%s\",attach=\"%s\",section=\"%s\","
-			"link=\"%s\"} 1\n",
-			k->name, mr_link_attach_text(k),
+		fputs("millrace_interface_info{", t->out);
+		put_label(t, "interface", k->name);
+		fprintf(t->out, ",attach=\"%s\",section=\"%s\",link=\"%s\"} 1\n",
+			mr_link_attach_text(k),
 			k->section == MR_SECTION_FRAGS ? "xdp.frags" : "xdp", mr_link_text(k));
 	}
 }
@@ -253,8 +268,9 @@ static void put_rule(struct text *t, const char *what, const struct mr_settings_
 {
 	const struct mr_match *m = &r->match;
 
-	fprintf(t->out, "millrace_rule_%s_total{rule=\"%s\",port=\"%u", what, r->lane.name,
-		m->port_lo);
+	fprintf(t->out, "millrace_rule_%s_total{", what);
+	put_label(t, "rule", r->lane.name);
+	fprintf(t->out, ",port=\"%u", m->port_lo);
 	if (m->port_hi != m->port_lo)
 		fprintf(t->out, "-%u", m->port_hi);
 	fprintf(t->out, "\",action=\"%s\"} %" PRIu64 "\n", mr_action_names()[r->action], value);

@@ -7,11 +7,11 @@
 #ifndef MR_DAEMON_TRACES_H
 #define MR_DAEMON_TRACES_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "user/daemon/child.h"
+#include "user/daemon/out.h"
 
 /**
  * mr_trace_archived() - the trace at a place of the archive
@@ -47,7 +47,7 @@ enum {
 /** mr_trace_id() - "INTERFACE:QUEUE:NUMBER" of an archived trace */
 const char *mr_trace_id(const struct mr_trace_telling *t, uint32_t number, char out[MR_TRACE_ID]);
 
-/** mr_trace_json() - a new object, or NULL when memory is short */
-json_t *mr_trace_json(const struct mr_trace_telling *t, const struct mr_trace *r);
+/** mr_trace_put() - a JSON object; it takes less than MR_CONNS_ROW bytes (conns.h) */
+void mr_trace_put(struct mr_out *o, const struct mr_trace_telling *t, const struct mr_trace *r);
 
 #endif

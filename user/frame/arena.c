@@ -78,6 +78,7 @@ static void lay_out(struct mr_arena_header *h, const struct mr_arena_sizes *s, u
 		[MR_AREA_APP_STATES] = { s->conns, MR_APP_STATE_BYTES }, /* sparse */
 		[MR_AREA_HAND] = { 1, sizeof(struct mr_hand) },
 		[MR_AREA_TRACES] = { MR_TRACES, sizeof(struct mr_trace) },
+		[MR_AREA_SENT] = { 1, sizeof(struct mr_sent) }, /* sparse */
 	};
 	uint64_t offset = round_up(sizeof(*h), align);
 
@@ -183,6 +184,8 @@ static bool is_record_bytes(enum mr_arena_area area, uint32_t bytes)
 		return bytes == sizeof(struct mr_hand);
 	case MR_AREA_TRACES:
 		return bytes == sizeof(struct mr_trace);
+	case MR_AREA_SENT:
+		return bytes == sizeof(struct mr_sent);
 	case MR_AREA_COUNT:
 		break;
 	}

@@ -35,7 +35,7 @@ enum {
 struct lane_rule {
 	const struct mr_lane_rule *config;
 	const struct mr_app *app;
-	char *name; /* the application may keep it */
+	char *name;  /* the application may keep it */
 	void *state; /* of the application for this rule */
 	uint32_t app_index;
 	struct mr_tlv_format format;
@@ -178,6 +178,11 @@ struct mr_lane {
 	struct mr_own_address address[MR_OWN_ADDRESSES];
 
 	struct known_flows known;
+	/* copies of what is sent: sent.c */
+	struct mr_sent *sent;
+	uint64_t sent_until_ns; /* 0: none are made */
+	uint32_t sent_copy;	/* bytes of each frame */
+
 	uint64_t statistics_ns;	 /* when XDP_STATISTICS was read */
 	uint64_t limbo_until_ns; /* until when frames of a dead worker may still complete */
 };
@@ -351,6 +356,7 @@ void lane_listener_drop(struct mr_lane *l, struct mr_conn *c);
 
 /* transmit.c: frames out */
 extern const struct mr_tcp_ops lane_tcp_ops;
+void lane_sent_copy(struct mr_lane *l, const struct mr_span *spans, uint32_t n);
 void lane_transmit_begin(struct mr_lane *l);
 void lane_transmit_flush(struct mr_lane *l);
 bool lane_transmit_end(struct mr_lane *l);

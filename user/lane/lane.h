@@ -119,6 +119,13 @@ void mr_lane_syn(struct mr_lane *l, bool answers, uint32_t at_percent, uint32_t 
 /** mr_lane_time_by() - callbacks are timed by the processor's counter now, between two turns */
 void mr_lane_time_by(struct mr_lane *l, uint64_t ticks_rate);
 
+/**
+ * mr_lane_capture() - copy the frames that are sent into the arena (shared/mr_sent.h)
+ * @until_ns:	on the lane's clock; 0, or past: no more
+ * @copy_bytes:	of each frame, at most MR_SENT_COPY_MOST
+ */
+void mr_lane_capture(struct mr_lane *l, uint64_t until_ns, uint32_t copy_bytes);
+
 /** mr_lane_is_drained() - it is draining, and nothing is open or half open any more */
 bool mr_lane_is_drained(const struct mr_lane *l);
 

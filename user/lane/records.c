@@ -27,6 +27,7 @@ void lane_records_init(struct mr_lane *l)
 	mr_actives_init(&l->actives, actives, n_actives, l->conns);
 	l->states = mr_arena_area(a, MR_AREA_APP_STATES, NULL);
 	l->hand = mr_arena_area(a, MR_AREA_HAND, NULL);
+	l->sent = mr_arena_area(a, MR_AREA_SENT, NULL);
 	traces = mr_arena_area(a, MR_AREA_TRACES, &n_traces);
 	mr_traces_init(&l->traces, traces, n_traces);
 	l->free_conn = MR_NONE;

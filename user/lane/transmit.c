@@ -25,6 +25,8 @@ void lane_transmit_flush(struct mr_lane *l)
 
 	if (!n)
 		return;
+	if (__builtin_expect(l->sent_until_ns != 0, 0))
+		lane_sent_copy(l, h->out, n);
 	taken = l->port->ops->transmit(l->port, h->out, n);
 	lane_hold_in(&h->n_out, 0);
 	lane_hold_in(&h->tx_index, *l->port->tx_index);

@@ -14,6 +14,7 @@ union message {
 	struct mr_listener_message listener;
 	struct mr_syn_message syn;
 	struct mr_rules_message rules;
+	struct mr_capture_message capture;
 };
 
 static int send_now(struct worker *w, void *message, uint16_t type, uint16_t bytes)
@@ -122,6 +123,10 @@ static void obey(struct worker *w, const union message *m, size_t n, int fd)
 	case MR_MSG_RULES:
 		if (has_size(m, n, sizeof(m->rules)))
 			worker_rules(w, m->rules.serial, fd);
+		return;
+	case MR_MSG_CAPTURE:
+		if (has_size(m, n, sizeof(m->capture)))
+			mr_lane_capture(w->lane, m->capture.until_ns, m->capture.copy_bytes);
 		return;
 	case MR_MSG_STOP:
 		w->stop = true;
