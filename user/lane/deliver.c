@@ -14,12 +14,12 @@ enum {
 
 /* ----- callbacks are timed ----- */
 
-void lane_callback_begin(struct mr_lane *l, uint64_t *start)
+inline void lane_callback_begin(struct mr_lane *l, uint64_t *start)
 {
 	*start = l->s.ticks_rate ? mr_ticks() : l->s.clock_ns(l->s.clock_arg);
 }
 
-void lane_callback_end(struct mr_lane *l, const struct lane_rule *r, uint64_t start)
+inline void lane_callback_end(struct mr_lane *l, const struct lane_rule *r, uint64_t start)
 {
 	uint64_t took = l->s.ticks_rate ? mr_ticks_ns(mr_ticks() - start, l->s.ticks_rate)
 					: l->s.clock_ns(l->s.clock_arg) - start;
