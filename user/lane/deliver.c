@@ -14,12 +14,12 @@ enum {
 
 /* ----- callbacks are timed ----- */
 
-void lane_callback_begin(struct mr_lane *l, uint64_t *start)
+inline void lane_callback_begin(struct mr_lane *l, uint64_t *start)
 {
 	*start = l->s.ticks_rate ? mr_ticks() : l->s.clock_ns(l->s.clock_arg);
 }
 
-void lane_callback_end(struct mr_lane *l, const struct lane_rule *r, uint64_t start)
+inline void lane_callback_end(struct mr_lane *l, const struct lane_rule *r, uint64_t start)
 {
 	uint64_t took = l->s.ticks_rate ? mr_ticks_ns(mr_ticks() - start, l->s.ticks_rate)
 					: l->s.clock_ns(l->s.clock_arg) - start;
@@ -229,8 +229,8 @@ static void note_message(struct mr_lane *l, struct mr_conn *c, const struct mr_t
  * One step of the reader over @data. Returns bytes used, or UINT32_MAX when the connection is
  * gone; sets MR_CONN_BLOCKED when the application wants the same again.
  */
-static uint32_t read_message(struct mr_lane *l, struct mr_conn *c, const uint8_t *data,
-			     uint32_t len)
+static __attribute__((noinline)) uint32_t read_message(struct mr_lane *l, struct mr_conn *c,
+						       const uint8_t *data, uint32_t len)
 {
 	struct mr_session *s = lane_session(l, c);
 	struct mr_tlv_reader fresh;
@@ -275,8 +275,8 @@ static uint32_t read_message(struct mr_lane *l, struct mr_conn *c, const uint8_t
 }
 
 /* All messages of a frame; returns bytes to consume, UINT32_MAX: the connection is gone. */
-static uint32_t offer_messages(struct mr_lane *l, struct mr_conn *c, const uint8_t *data,
-			       uint32_t len)
+static inline uint32_t offer_messages(struct mr_lane *l, struct mr_conn *c, const uint8_t *data,
+				      uint32_t len)
 {
 	struct lane_rule *r = rule_of(l, c);
 	uint32_t done = 0;
@@ -348,7 +348,7 @@ static inline uint32_t offer(struct mr_lane *l, struct mr_conn *c, const uint8_t
 }
 
 /* The text in @frame, which alone is the receive queue. True: the frame is the caller's again. */
-bool lane_read_held(struct mr_lane *l, struct mr_conn *c, uint32_t frame)
+inline bool lane_read_held(struct mr_lane *l, struct mr_conn *c, uint32_t frame)
 {
 	uint32_t used = offer(l, c, mr_frame_payload(&l->frames, frame), c->rx_bytes);
 

@@ -29,8 +29,8 @@ static int send_checked(struct mr_lane *l, struct mr_conn *c, const struct mr_tl
 	return 0;
 }
 
-static int send_any_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, const void *value,
-			    size_t len)
+static __attribute__((noinline)) int send_any_message(struct mr_lane *l, struct mr_conn *c,
+						      uint64_t tag, const void *value, size_t len)
 {
 	const struct mr_tlv_format *f = &rule_of(l, c)->format;
 	uint8_t head[MR_TLV_HEADER_MAX];
@@ -54,8 +54,8 @@ static int send_any_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, 
 
 /* In the default layout, on an established connection with nothing queued, it is written in place.
  */
-int lane_send_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, const void *value,
-		      size_t len)
+inline int lane_send_message(struct mr_lane *l, struct mr_conn *c, uint64_t tag, const void *value,
+			     size_t len)
 {
 	const struct lane_rule *r = rule_of(l, c);
 	uint8_t *to = NULL;

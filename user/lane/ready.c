@@ -209,6 +209,19 @@ static bool run_one(struct mr_lane *l, struct mr_conn *c)
 	return output(l, c);
 }
 
+static void answer_later(struct mr_lane *l, struct mr_conn *c)
+{
+	mr_tcp_owe_expected(&l->tcp, c);
+	lane_ready(l, c);
+}
+
+static __attribute__((noinline)) void answer_any(struct mr_lane *l, struct mr_conn *c)
+{
+	c->flags |= MR_CONN_READY; /* it has its turn now: nothing puts it on the list */
+	mr_tcp_owe_expected(&l->tcp, c);
+	output(l, c);
+}
+
 /*
  * The connections whose text was read as it arrived; one may stand here twice. One that is on the
  * list by now waits there for its turn, and what has more to do than to send goes there, too:
@@ -219,16 +232,16 @@ void lane_run_answers(struct mr_lane *l)
 	for (uint32_t i = 0; i < l->n_answers; i++) {
 		struct mr_conn *c = &l->conns[l->answers[i]];
 
-		if (c->flags & MR_CONN_READY)
-			continue;
 		lane_hold(l, l->answers[i]);
-		if (c->state != MR_ESTABLISHED ||
-		    c->flags & (MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
-			lane_ready(l, c);
+		if (c->flags & MR_CONN_READY)
+			mr_tcp_owe_expected(&l->tcp, c);
+		else if (c->state != MR_ESTABLISHED ||
+			 c->flags & (MR_CONN_CLOSE_ASKED | MR_CONN_ABORT_ASKED))
+			answer_later(l, c);
 		else if (!mr_tcp_answer(&l->tcp, c, mr_active_peek(&l->actives, c)))
-			output(l, c);
+			answer_any(l, c);
 		else if (is_starved(c)) /* no room */
-			lane_ready(l, c);
+			answer_later(l, c);
 		else
 			lane_heartbeat_look(l, c);
 	}

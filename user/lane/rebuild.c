@@ -204,6 +204,9 @@ static bool adopt(struct rebuild *r, struct mr_conn *c)
 	l->stats->connections++;
 	l->stats->taken_over++;
 	lane_arm(l, c);
+	if (c->state >= MR_ESTABLISHED && c->rcv_nxt != c->last_ack_sent &&
+	    !c->deadline[MR_DEADLINE_DELACK]) /* the answer was to tell it */
+		c->flags |= MR_CONN_ACK_NOW;
 	if (wants_turn(c))
 		lane_ready(l, c);
 	return true;

@@ -36,18 +36,16 @@ void lane_transmit_flush(struct mr_lane *l)
 	}
 }
 
-/* The frame's headers are written: @len bytes go out, which end with its payload. */
-static inline void put_out(struct mr_lane *l, uint32_t frame, uint32_t len)
+/* The frame's headers are written: @len bytes go out, up to the @end of its payload. */
+static inline void put_out(struct mr_lane *l, struct mr_frame *r, const uint8_t *end, uint32_t len)
 {
-	struct mr_frame *r = &l->frames.record[frame];
 	struct mr_hand *h = l->hand;
 	uint32_t n = h->n_out;
 
 	r->in_tx = 1;
-	h->out[n] = (struct mr_span){
-		.addr = mr_frame_addr(&l->frames, frame) + r->offset + r->len - len,
-		.len = len,
-	};
+	h->out[n].addr = (uint64_t)(end - l->frames.base) - len;
+	h->out[n].len = len;
+	h->out[n].options = 0;
 	lane_hold_in(&h->n_out, n + 1);
 	l->tx_room--;
 	l->stats->tx_frames++;
@@ -66,7 +64,7 @@ static void push(struct mr_lane *l, uint32_t frame, const struct mr_tuple *tuple
 
 	memcpy(link->own_mac, l->mac, sizeof(link->own_mac));
 	headers = mr_segment_push(payload, r->len, tuple, link, out, l->ip_id++);
-	put_out(l, frame, (uint32_t)(headers + r->len));
+	put_out(l, r, payload + r->len, (uint32_t)(headers + r->len));
 }
 
 /* A frame for a segment that nobody keeps: free at its completion. */
@@ -133,12 +131,14 @@ static bool op_answer(struct mr_tcp *t, struct mr_conn *c, uint32_t frame,
 	struct mr_lane *l = lane_of(t);
 	struct mr_frame *r = &l->frames.record[frame];
 	uint8_t *payload = mr_frame_payload(&l->frames, frame);
+	size_t headers, len;
 
 	if (!l->tx_room || c->vlan[0] | c->vlan[1])
 		return answer_any(t, c, frame, out);
-	put_out(l, frame,
-		r->len + mr_plain_push(payload, r->len, mr_conn_tuple(c), c->peer_mac, l->mac, out,
-				       l->ip_id++));
+	len = r->len;
+	headers =
+		mr_plain_push(payload, len, mr_conn_tuple(c), c->peer_mac, l->mac, out, l->ip_id++);
+	put_out(l, r, payload + len, (uint32_t)(headers + len));
 	return true;
 }
 

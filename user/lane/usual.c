@@ -58,6 +58,8 @@ static inline void read_text(struct mr_lane *l, struct mr_conn *c, const struct 
 	mr_tcp_hold_expected(&l->tcp, c, seg, frame);
 	if (lane_read_held(l, c, frame))
 		l->recycled[l->n_recycled++] = frame;
+	if (c->tx_next == MR_NONE) /* else what was answered tells it, see lane_run_answers() */
+		mr_tcp_owe_expected(&l->tcp, c);
 	c->flags &= ~MR_CONN_READY;
 	l->answers[l->n_answers++] = conn_index(l, c);
 }

@@ -73,7 +73,7 @@ static inline void take_window(struct mr_tcp *t, struct mr_conn *c, const struct
 	c->snd_wl1 = seg->seq;
 	c->snd_wl2 = seg->ack;
 	c->max_snd_wnd = max_u32(c->max_snd_wnd, wnd);
-	if (wnd > before)
+	if (wnd > before && !(c->flags & MR_CONN_READY))
 		mr_tcp_want_output(t, c);
 }
 

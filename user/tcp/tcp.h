@@ -206,10 +206,14 @@ bool mr_tcp_queue_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_
  * mr_tcp_hold_expected() - its text is the whole receive queue, for a reader that takes it at once
  * @frame:	in any state, which stays as it is; its record says where the text lies
  *
- * The queue was empty. Behind the reader follows mr_tcp_held_was_read().
+ * The queue was empty. Behind the reader follows mr_tcp_held_was_read(), and, unless a segment that
+ * leaves in this turn acknowledges the text, mr_tcp_owe_expected().
  */
 void mr_tcp_hold_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
 			  uint32_t frame);
+
+/** mr_tcp_owe_expected() - an ACK for text that was held, now or delayed (RFC 9293 3.8.6.3) */
+void mr_tcp_owe_expected(struct mr_tcp *t, struct mr_conn *c);
 
 /**
  * mr_tcp_held_was_read() - the reader took the first @n bytes

@@ -128,13 +128,18 @@ static void drain_ooo(struct mr_tcp *t, struct mr_conn *c)
 	}
 }
 
-/* RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, at once around gaps. */
-void mr_tcp_owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap)
+static inline void count_text(struct mr_conn *c, uint32_t len)
 {
-	if (len > c->rcv_mss)
-		c->rcv_mss = (uint16_t)len;
-	if (len >= c->rcv_mss && c->segs_unacked < UINT8_MAX)
+	if (len < c->rcv_mss)
+		return;
+	c->rcv_mss = (uint16_t)len;
+	if (c->segs_unacked < UINT8_MAX)
 		c->segs_unacked++;
+}
+
+/* RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, at once around gaps. */
+static void owe_ack(struct mr_tcp *t, struct mr_conn *c, bool gap)
+{
 	if (gap || c->segs_unacked >= 2 || c->rcv_nxt - c->last_ack_sent >= 2u * c->rcv_mss ||
 	    c->rcv_nxt - c->irs < QUICK_SEGMENTS * (uint32_t)c->rcv_mss) {
 		c->flags |= MR_CONN_ACK_NOW;
@@ -142,6 +147,19 @@ void mr_tcp_owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap)
 		return;
 	}
 	mr_timer_ack_owed(t, c);
+}
+
+void mr_tcp_owe_ack(struct mr_tcp *t, struct mr_conn *c, uint32_t len, bool gap)
+{
+	count_text(c, len);
+	owe_ack(t, c, gap);
+}
+
+/* Text came that nothing has acknowledged since. */
+void mr_tcp_owe_expected(struct mr_tcp *t, struct mr_conn *c)
+{
+	if (c->state >= MR_ESTABLISHED && c->rcv_nxt != c->last_ack_sent)
+		owe_ack(t, c, false);
 }
 
 /*
@@ -161,9 +179,10 @@ static bool is_hog(const struct mr_tcp *t, const struct mr_conn *c, const struct
 
 static inline void note_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
-	if (seg->len >= c->rcv_mss)
-		mr_window_text_arrived(t, c, seg);
-	mr_tcp_owe_ack(t, c, seg->len, false);
+	if (seg->len < c->rcv_mss)
+		return;
+	mr_window_text_arrived(t, c, seg);
+	count_text(c, seg->len);
 }
 
 bool mr_tcp_queue_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
@@ -174,12 +193,13 @@ bool mr_tcp_queue_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_
 	t->frames->record[frame].tcp_flags = 0;
 	kept = mr_tcp_queue_text(t, c, frame);
 	note_expected(t, c, seg);
+	owe_ack(t, c, false);
 	t->ops->event(t, c, MR_EVENT_READABLE);
 	return kept;
 }
 
-void mr_tcp_hold_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
-			  uint32_t frame)
+inline void mr_tcp_hold_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+				 uint32_t frame)
 {
 	advance_rcv_nxt(c, seg->len);
 	c->received_ms = t->now_ms;
@@ -191,7 +211,7 @@ void mr_tcp_hold_expected(struct mr_tcp *t, struct mr_conn *c, const struct mr_s
 	note_expected(t, c, seg);
 }
 
-bool mr_tcp_held_was_read(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t n)
+inline bool mr_tcp_held_was_read(struct mr_tcp *t, struct mr_conn *c, uint32_t frame, uint32_t n)
 {
 	if (c->rx_head != frame)
 		return false;

@@ -206,6 +206,46 @@ static inline void plain_put_ethernet(uint8_t *p, const uint8_t peer[6], const u
 	store_be16(p + 12, type);
 }
 
+/* Header, options and checksum of @len bytes at @payload; @sum: of the addresses. */
+static inline void plain_push_tcp(uint8_t *payload, size_t len, const struct mr_tuple *tuple,
+				  const struct mr_plain_out *out, uint64_t sum)
+{
+	uint8_t *tcp = payload - MR_PLAIN_TCP_BYTES;
+	uint16_t checksum;
+
+	sum = sum_add(sum, sum_protocol(IPPROTO_TCP, (uint32_t)(MR_PLAIN_TCP_BYTES + len)));
+	sum = plain_put_tcp(tcp, tuple, out, sum);
+	checksum = sum_fold(sum_text(payload, len, sum));
+	memcpy(tcp + 16, &checksum, sizeof(checksum));
+}
+
+static inline size_t plain_push_ipv4(uint8_t *payload, size_t len, const struct mr_tuple *tuple,
+				     const uint8_t peer[6], const uint8_t own[6],
+				     const struct mr_plain_out *out, uint16_t ip_id)
+{
+	const uint32_t source = load_u32(tuple->local + 12);
+	const uint32_t destination = load_u32(tuple->remote + 12);
+
+	plain_put_ethernet(payload - MR_PLAIN_BYTES, peer, own, ETH_IPV4);
+	plain_put_ipv4(payload - MR_PLAIN_BYTES + MR_PLAIN_IP, (uint32_t)(MR_PLAIN_TCP_BYTES + len),
+		       source, destination, out, ip_id);
+	plain_push_tcp(payload, len, tuple, out, (uint64_t)source + destination);
+	return MR_PLAIN_BYTES;
+}
+
+static inline size_t plain_push_ipv6(uint8_t *payload, size_t len, const struct mr_tuple *tuple,
+				     const uint8_t peer[6], const uint8_t own[6],
+				     const struct mr_plain_out *out)
+{
+	const size_t headers = MR_PLAIN_IPV6 + MR_PLAIN_TCP_BYTES;
+
+	plain_put_ethernet(payload - headers, peer, own, ETH_IPV6);
+	plain_put_ipv6(payload - headers + MR_PLAIN_IP, (uint32_t)(MR_PLAIN_TCP_BYTES + len), tuple,
+		       out);
+	plain_push_tcp(payload, len, tuple, out, sum_addresses(tuple->local, tuple->remote));
+	return headers;
+}
+
 /**
  * mr_plain_push() - what mr_segment_push() does, for such a segment to an untagged link
  *
@@ -215,28 +255,9 @@ static inline size_t mr_plain_push(uint8_t *payload, size_t len, const struct mr
 				   const uint8_t peer[6], const uint8_t own[6],
 				   const struct mr_plain_out *out, uint16_t ip_id)
 {
-	const bool ipv4 = mr_is_ipv4(tuple->remote);
-	const uint32_t tcp_len = (uint32_t)(MR_PLAIN_TCP_BYTES + len);
-	uint8_t *tcp = payload - MR_PLAIN_TCP_BYTES;
-	size_t headers = ipv4 ? MR_PLAIN_BYTES : MR_PLAIN_IPV6 + MR_PLAIN_TCP_BYTES;
-	uint64_t sum = sum_protocol(IPPROTO_TCP, tcp_len);
-	uint16_t checksum;
-
-	if (ipv4) {
-		uint32_t source = load_u32(tuple->local + 12);
-		uint32_t destination = load_u32(tuple->remote + 12);
-
-		sum += (uint64_t)source + destination;
-		plain_put_ipv4(tcp - MR_IPV4_BYTES, tcp_len, source, destination, out, ip_id);
-	} else {
-		sum = sum_add(sum_addresses(tuple->local, tuple->remote), sum);
-		plain_put_ipv6(tcp - MR_IPV6_BYTES, tcp_len, tuple, out);
-	}
-	sum = plain_put_tcp(tcp, tuple, out, sum);
-	checksum = sum_fold(sum_text(payload, len, sum));
-	memcpy(tcp + 16, &checksum, sizeof(checksum));
-	plain_put_ethernet(payload - headers, peer, own, ipv4 ? ETH_IPV4 : ETH_IPV6);
-	return headers;
+	if (__builtin_expect(mr_is_ipv4(tuple->remote), 1))
+		return plain_push_ipv4(payload, len, tuple, peer, own, out, ip_id);
+	return plain_push_ipv6(payload, len, tuple, peer, own, out);
 }
 
 #endif
