@@ -64,7 +64,7 @@ static __always_inline enum mr_verdict judge_flow(struct xdp_md *ctx, __u32 fram
 	const struct mr_rule *rule = find_rule(r.word, f, ctx);
 
 	found->rule = rule;
-	if (!rule && !ifc->port_hi && (!r.generation.shapes || !is_all_there(r.word)))
+	if (!rule && !ifc->port_hi && !is_all_there(r.word))
 		return MR_V_NO_RULES;
 	v = claim(f, rule, ifc, frame_bytes, v, only_counted);
 	if (!is_for_a_lane(v))
@@ -151,7 +151,7 @@ static __always_inline __u32 judge_unnamed(struct xdp_md *ctx, const struct flow
 
 /*
  * The short way: TAKE, with the slot, or a verdict of frames that pass; else NOT_JUDGED, and
- * nothing is changed or counted.
+ * nothing is changed but what the CPU remembers.
  */
 static __always_inline __u32 judge_plain(struct xdp_md *ctx, __u32 frame_bytes, struct flow *f,
 					 __u32 *slot)
@@ -179,9 +179,11 @@ static __always_inline __u32 judge_plain(struct xdp_md *ctx, __u32 frame_bytes, 
 	if (!parse_plain(ctx, frame_bytes, f))
 		return NOT_JUDGED;
 	m = remembered(r.word, f);
-	if (m.sure && !m.rule)
-		return judge_unnamed(ctx, f);
-	if (!m.rule || m.rule->action != MR_ACTION_STEER)
+	if (!m.sure)
+		m.rule = find_anew(r.word, f);
+	if (!m.rule)
+		return m.sure || is_all_there(r.word) ? judge_unnamed(ctx, f) : NOT_JUDGED;
+	if (m.rule->action != MR_ACTION_STEER)
 		return NOT_JUDGED;
 	b = bpf_map_lookup_elem(&mr1_beat, slot);
 	if (!b || b->syn & MR_SYN_ANSWER)
