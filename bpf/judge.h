@@ -64,7 +64,7 @@ static __always_inline enum mr_verdict judge_flow(struct xdp_md *ctx, __u32 fram
 	const struct mr_rule *rule = find_rule(r.word, f, ctx);
 
 	found->rule = rule;
-	if (!rule && !ifc->port_hi && !is_all_there(r.word))
+	if (!rule && !ifc->port_hi && (!r.generation.shapes || !is_all_there(r.word)))
 		return MR_V_NO_RULES;
 	v = claim(f, rule, ifc, frame_bytes, v, only_counted);
 	if (!is_for_a_lane(v))
@@ -179,8 +179,11 @@ static __always_inline __u32 judge_plain(struct xdp_md *ctx, __u32 frame_bytes, 
 	if (!parse_plain(ctx, frame_bytes, f))
 		return NOT_JUDGED;
 	m = remembered(r.word, f);
-	if (!m.sure)
+	if (!m.sure) {
+		if (!r.generation.shapes)
+			return NOT_JUDGED;
 		m.rule = find_anew(r.word, f);
+	}
 	if (!m.rule)
 		return m.sure || is_all_there(r.word) ? judge_unnamed(ctx, f) : NOT_JUDGED;
 	if (m.rule->action != MR_ACTION_STEER)

@@ -194,8 +194,6 @@ static __noinline bool is_all_there(__u64 word)
 	__u32 parity = r.generation.parity & 1;
 	struct classes c;
 
-	if (!r.generation.shapes)
-		return false;
 	if (r.generation.shapes & MR_SHAPE_CLASSES)
 		return find_classes(&c, parity);
 	return bpf_map_lookup_elem(&mr1_rules, &parity) != NULL;
