@@ -13,12 +13,17 @@
 #include "parse.h"
 #include "rules.h"
 #include "steer.h"
+#include "tap.h"
 
 /* What was found out about a frame, beside its verdict. */
 struct found {
 	const struct mr_rule *rule; /* NULL: none */
 	__u32 slot;		    /* MR_TAP_NONE: for no lane */
 	struct flow flow;
+};
+
+enum {
+	NOT_JUDGED = MR_VERDICT_COUNT,
 };
 
 /*
@@ -136,54 +141,61 @@ static __always_inline bool is_ordinary(struct rules r)
 
 _Static_assert(MR_MODE_ENFORCE == 0, "no bit of the mode");
 
-static __always_inline __u32 judge(struct xdp_md *ctx, __u32 frame_bytes, struct found *found)
+/* Of a key that no rule names: NO_RULE, unless a lane may have opened the connection. */
+static __always_inline __u32 judge_unnamed(struct xdp_md *ctx, const struct flow *f)
 {
-	const struct flow *f = &found->flow;
+	const struct mr_interface *ifc = near_interface(ctx->ingress_ifindex);
+
+	return ifc && !is_port_of_lanes(f, ifc) ? MR_V_NO_RULE : NOT_JUDGED;
+}
+
+/*
+ * The short way: TAKE, with the slot, or a verdict of frames that pass; else NOT_JUDGED, and
+ * nothing is changed but what the CPU remembers.
+ */
+static __always_inline __u32 judge_plain(struct xdp_md *ctx, __u32 frame_bytes, struct flow *f,
+					 __u32 *slot)
+{
 	const struct mr_interface *ifc;
 	const struct mr_config *cfg;
 	struct mr_beat *b;
 	struct memory m;
 	struct rules r;
-	__u32 zero = 0, slot = MR_TAP_NONE;
+	__u32 zero = 0;
 	__u64 now;
 
 	cfg = bpf_map_lookup_elem(&mr1_cfg, &zero);
-	if (!cfg)
-		goto fully;
+	if (!cfg || is_tapped())
+		return NOT_JUDGED;
 	r = active_rules(cfg);
 	if (!is_ordinary(r))
-		goto fully;
+		return NOT_JUDGED;
 	ifc = near_interface(ctx->ingress_ifindex);
 	if (!ifc)
-		goto fully;
-	if (ctx->rx_queue_index < ifc->n_queues)
-		slot = ifc->slot_base + ctx->rx_queue_index;
-	in_memory(&found->flow);
-	if (!parse_plain(ctx, frame_bytes, &found->flow))
-		goto fully;
+		return NOT_JUDGED;
+	*slot = ctx->rx_queue_index < ifc->n_queues ? ifc->slot_base + ctx->rx_queue_index
+						    : MR_TAP_NONE;
+	in_memory(f);
+	if (!parse_plain(ctx, frame_bytes, f))
+		return NOT_JUDGED;
 	m = remembered(r.word, f);
-	if (m.sure && !m.rule) {
-		ifc = near_interface(ctx->ingress_ifindex);
-		if (!ifc || is_port_of_lanes(f, ifc))
-			goto fully;
-		found->rule = NULL;
-		found->slot = MR_TAP_NONE;
-		return MR_V_NO_RULE;
+	if (!m.sure) {
+		if (!r.generation.shapes)
+			return NOT_JUDGED;
+		m.rule = find_anew(r.word, f);
 	}
-	if (!m.rule || m.rule->action != MR_ACTION_STEER)
-		goto fully;
-	b = bpf_map_lookup_elem(&mr1_beat, &slot);
-	if (!b)
-		goto fully;
+	if (!m.rule)
+		return m.sure || is_all_there(r.word) ? judge_unnamed(ctx, f) : NOT_JUDGED;
+	if (m.rule->action != MR_ACTION_STEER)
+		return NOT_JUDGED;
+	b = bpf_map_lookup_elem(&mr1_beat, slot);
+	if (!b || b->syn & MR_SYN_ANSWER)
+		return NOT_JUDGED;
 	now = kept_clock(b);
 	if (beat_of(b, cfg, now) != BEAT_FRESH)
-		goto fully;
-	found->rule = m.rule;
-	found->slot = slot;
+		return NOT_JUDGED;
 	count(&mr1_rstat, m.rule->rule_id, frame_bytes);
-	return steer_by(f, m.rule, b, BEAT_FRESH, now, MR_V_TAKE, false);
-fully:
-	return judge_fully(ctx, frame_bytes, found);
+	return is_kernel_flow(f, BEAT_FRESH, now, false) ? MR_V_KERNEL_FLOW : MR_V_TAKE;
 }
 
 #endif

@@ -12,7 +12,6 @@
 #include "cookie.h"
 #include "guard.h"
 #include "judge.h"
-#include "tap.h"
 
 /*
  * The verdicts of one action, a bit each. A switch would become a table in .rodata, which is a
@@ -44,7 +43,7 @@ static __always_inline bool is_one_of(enum mr_verdict v, __u64 verdicts)
 
 /* Those that are not answered are dropped: they would be the flood's way to the lane. */
 static __always_inline int answer(struct xdp_md *ctx, __u32 frame_bytes, const struct found *found,
-				  enum mr_verdict *v)
+				  __u32 *v)
 {
 	if (found->rule && answer_syn(ctx, frame_bytes, found->slot, found->rule->rule_id)) {
 		count(&mr1_gstat, MR_GUARD_SYNS_ANSWERED_STAT, frame_bytes);
@@ -63,40 +62,64 @@ static __always_inline void count_verdict(enum mr_verdict v, __u32 frame_bytes)
 		count(&mr1_verdict2, v - MR_VERDICTS_FIRST, frame_bytes);
 }
 
-/* What becomes of a frame that no lane gets. */
+/* What becomes of a frame that no lane gets; @v: its verdict, perhaps with ONLY_COUNTED. */
 static __always_inline int act(struct xdp_md *ctx, __u32 frame_bytes, const struct found *found,
-			       __u32 judged, enum mr_verdict *v)
+			       __u32 *v)
 {
-	*v = judged & ~ONLY_COUNTED;
-	if (judged & ONLY_COUNTED)
+	bool only_counted = *v & ONLY_COUNTED;
+
+	*v &= ~ONLY_COUNTED;
+	if (only_counted)
 		return XDP_PASS;
 	if (*v == MR_V_SYN_COOKIE)
 		return answer(ctx, frame_bytes, found, v);
 	return is_one_of(*v, verdicts_that(XDP_DROP)) ? XDP_DROP : XDP_PASS;
 }
 
-static __always_inline int handle(struct xdp_md *ctx, __u32 frame_bytes)
+/* To the lane of @slot; @v: the verdict, which may change. */
+static __always_inline int redirect(__u32 slot, __u32 *v)
 {
-	struct found found;
-	enum mr_verdict v;
-	__u32 judged;
+	int action = bpf_redirect_map(&mr1_xsk, slot, XDP_PASS);
+
+	if (action != XDP_REDIRECT)
+		*v = MR_V_NO_SOCKET;
+	return action;
+}
+
+static __always_inline int handle_fully(struct xdp_md *ctx, __u32 frame_bytes, struct found *found)
+{
+	__u32 v = judge_fully(ctx, frame_bytes, found);
 	int action;
 
-	judged = judge(ctx, frame_bytes, &found);
-	if (judged <= MR_V_TAKE_STALE) {
-		v = judged;
-		action = bpf_redirect_map(&mr1_xsk, found.slot, XDP_PASS);
-		if (action != XDP_REDIRECT)
-			v = MR_V_NO_SOCKET;
-	} else {
-		action = act(ctx, frame_bytes, &found, judged, &v);
-	}
-	if (__builtin_expect(is_tapped(), 0))
-		mr_tap(ctx, v | action << 16, found.rule ? found.rule->rule_id : MR_TAP_NONE,
-		       found.slot, frame_bytes);
+	if (v <= MR_V_TAKE_STALE)
+		action = redirect(found->slot, &v);
+	else
+		action = act(ctx, frame_bytes, found, &v);
+	if (is_tapped())
+		mr_tap(ctx, v | action << 16, found->rule ? found->rule->rule_id : MR_TAP_NONE,
+		       found->slot, frame_bytes);
 	count_verdict(v, frame_bytes);
 	return action;
 }
+
+static __always_inline int handle(struct xdp_md *ctx, __u32 frame_bytes)
+{
+	struct found found;
+	int action = XDP_PASS;
+	__u32 slot, v;
+
+	v = judge_plain(ctx, frame_bytes, &found.flow, &slot);
+	if (v == NOT_JUDGED)
+		return handle_fully(ctx, frame_bytes, &found);
+	if (v == MR_V_TAKE)
+		action = redirect(slot, &v);
+	count(&mr1_verdict, v, frame_bytes);
+	return action;
+}
+
+_Static_assert(MR_V_NO_SOCKET < MR_VERDICTS_FIRST && MR_V_NO_RULE < MR_VERDICTS_FIRST &&
+		       MR_V_KERNEL_FLOW < MR_VERDICTS_FIRST,
+	       "what the short way counts is in the first map");
 
 SEC("xdp")
 int mr_xdp(struct xdp_md *ctx)

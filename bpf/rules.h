@@ -187,7 +187,7 @@ static __always_inline void meet(struct mr_met *m, __u64 generation, const struc
 	*(volatile __u64 *)&m->generation = generation;
 }
 
-/* What no rule names may be so because the generation is not all there: nothing to remember. */
+/* What no rule names may be so because there are none, or not all there: nothing to remember. */
 static __noinline bool is_all_there(__u64 word)
 {
 	const struct rules r = { .word = word };
@@ -247,20 +247,26 @@ static __always_inline struct memory remembered(__u64 word, const struct flow *f
 	return (struct memory){ NULL, false };
 }
 
-static __noinline const struct mr_rule *find_keyed(__u64 word, const struct flow *f)
+/* The rule of a key that is not remembered, which it is from now on. */
+static __noinline const struct mr_rule *find_anew(__u64 word, const struct flow *f)
 {
 	const struct rules r = { .word = word };
-	struct memory m = remembered(word, f);
-	const struct mr_rule *rule;
+	const struct mr_rule *rule = look_up(word, f, 0);
 	struct mr_known *known;
 
-	if (m.sure)
-		return m.rule;
-	rule = look_up(word, f, 0);
+	if (!(r.generation.promises & MR_PROMISE_NUMBER) || (!rule && !is_all_there(word)))
+		return rule;
 	known = known_at(f, last_word(f));
-	if (known && r.generation.promises & MR_PROMISE_NUMBER && (rule || is_all_there(word)))
+	if (known)
 		remember(known, word, f, rule);
 	return rule;
+}
+
+static __always_inline const struct mr_rule *find_keyed(__u64 word, const struct flow *f)
+{
+	struct memory m = remembered(word, f);
+
+	return m.sure ? m.rule : find_anew(word, f);
 }
 
 /* NULL: no rule names it. */

@@ -332,6 +332,13 @@ static void kernel_flows_stay_as_they_are_in_mode_monitor(void **state)
 	assert_true(is_in_kernel_flows(&known));
 	set_mode(MR_MODE_ENFORCE);
 	EXPECT(FRAME(), KERNEL_FLOW);
+	RULES({ .vlan = MR_VLAN_ANY, .port = 7001, .rule = { .action = MR_ACTION_KEEP } });
+	set_mode(MR_MODE_MONITOR);
+	expect_only_counted(FRAME(.flags = SYN, .dport = 7001), MR_V_NO_RULE);
+	assert_int_equal(kernel_flows_inserted(), 1);
+	set_mode(MR_MODE_ENFORCE);
+	EXPECT(FRAME(.flags = SYN, .dport = 7001), NO_RULE);
+	assert_int_equal(kernel_flows_inserted(), 2);
 }
 
 static void kernel_flow_icmp_error_about_it_is_the_kernels(void **state)
