@@ -181,7 +181,7 @@ static __always_inline __u32 judge(struct xdp_md *ctx, __u32 frame_bytes, struct
 	found->rule = m.rule;
 	found->slot = slot;
 	count(&mr1_rstat, m.rule->rule_id, frame_bytes);
-	return steer_by(f, m.rule, b, BEAT_FRESH, now, MR_V_TAKE, false);
+	return steer_by(f, m.rule, b, slot, BEAT_FRESH, now, MR_V_TAKE, false);
 fully:
 	return judge_fully(ctx, frame_bytes, found);
 }
