@@ -189,7 +189,7 @@ static __always_inline __u32 judge_plain(struct xdp_md *ctx, __u32 frame_bytes, 
 	if (m.rule->action != MR_ACTION_STEER)
 		return NOT_JUDGED;
 	b = bpf_map_lookup_elem(&mr1_beat, slot);
-	if (!b || b->syn & MR_SYN_ANSWER)
+	if (!b || b->syn & MR_SYN_LOOK)
 		return NOT_JUDGED;
 	now = kept_clock(b);
 	if (beat_of(b, cfg, now) != BEAT_FRESH)

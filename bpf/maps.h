@@ -12,6 +12,7 @@
 
 #include "shared/mr_verdict.h"
 #include "shared/mr_maps.h"
+#include "shared/mr_full.h"
 #include "shared/mr_lane.h"
 #include "shared/mr_guard.h"
 
@@ -199,6 +200,15 @@ struct {
 	__type(value, struct mr_lane_stats);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } mr1_lane SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MR_MAX_SLOTS);
+	__type(key, __u32);
+	__type(value, struct mr_full);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} mr1_full SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

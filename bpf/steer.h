@@ -15,6 +15,7 @@
 #ifndef MR_BPF_STEER_H
 #define MR_BPF_STEER_H
 
+#include "full.h"
 #include "maps.h"
 #include "parse.h"
 #include "rules.h"
@@ -220,23 +221,35 @@ static __always_inline bool is_kernel_flow(const struct flow *f, enum beat beat,
 	       is_known_to_kernel(f, beat, now, only_counted);
 }
 
-/* The lane has said that it is overrun by SYNs: is this one, of a rule? */
+/* A SYN of a rule. */
 static __always_inline bool is_answered(const struct flow *f, enum mr_verdict v)
 {
 	return v == MR_V_TAKE && is_new_connection(f);
 }
 
+/* While the lane says that not all SYNs are for it. */
+static __always_inline enum mr_verdict look_at_syn(const struct flow *f, const struct mr_beat *b,
+						   __u32 slot, __u64 now, enum mr_verdict v,
+						   bool only_counted)
+{
+	if (!is_answered(f, v))
+		return v;
+	if (b->syn & MR_SYN_FULL && is_source_full(f, slot, now, only_counted))
+		return MR_V_SOURCE_FULL;
+	return b->syn & MR_SYN_ANSWER ? MR_V_SYN_COOKIE : v;
+}
+
 /* What a lane of that beat gets of a frame that is its own; @v: the verdict while it is fresh. */
 static __always_inline enum mr_verdict steer_by(const struct flow *f, const struct mr_rule *rule,
-						const struct mr_beat *b, enum beat beat, __u64 now,
-						enum mr_verdict v, bool only_counted)
+						const struct mr_beat *b, __u32 slot, enum beat beat,
+						__u64 now, enum mr_verdict v, bool only_counted)
 {
 	if (is_kernel_flow(f, beat, now, only_counted))
 		return MR_V_KERNEL_FLOW;
 	if (beat == BEAT_GONE)
 		return MR_V_GONE;
 	if (beat == BEAT_FRESH || v == MR_V_FRAGMENT_STEERED)
-		return b->syn & MR_SYN_ANSWER && is_answered(f, v) ? MR_V_SYN_COOKIE : v;
+		return b->syn & MR_SYN_LOOK ? look_at_syn(f, b, slot, now, v, only_counted) : v;
 	if (rule && rule->fallback == MR_FALLBACK_KERNEL && is_new_connection(f) &&
 	    (only_counted || leave_to_kernel(f, rule->rule_id, now)))
 		return MR_V_STALE_NEW;
@@ -260,7 +273,7 @@ static __always_inline enum mr_verdict steer(const struct flow *f, const struct 
 		now = bpf_ktime_get_coarse_ns();
 		beat = beat_of(b, cfg, now);
 	}
-	return steer_by(f, rule, b, beat, now, v, only_counted);
+	return steer_by(f, rule, b, slot, beat, now, v, only_counted);
 }
 
 #endif

@@ -145,6 +145,9 @@ enum mr_syn_flag {
 	MR_SYN_TIMESTAMPS = 1 << 1, /* options that the lane agrees on */
 	MR_SYN_WINDOW_SCALE = 1 << 2,
 	MR_SYN_SACK = 1 << 3,
+	MR_SYN_FULL = 1 << 4, /* some sources stand in mr1_full (mr_full.h) */
+
+	MR_SYN_LOOK = MR_SYN_ANSWER | MR_SYN_FULL, /* else SYNs are as all frames */
 };
 
 #endif

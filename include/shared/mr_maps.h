@@ -32,6 +32,7 @@
  *                                                MR_VERDICTS_FIRST
  * mr1_rstat     PERCPU_ARRAY MR_MAX_RULES        u32 rule id       struct mr_count
  * mr1_lane      ARRAY|MMAPABLE MR_MAX_SLOTS      u32 slot          struct mr_lane_stats (mr_lane.h)
+ * mr1_full      ARRAY|MMAPABLE MR_MAX_SLOTS      u32 slot          struct mr_full (mr_full.h)
  * mr1_tap       ARRAY|MMAPABLE 1                 u32               struct mr_tap
  * mr1_tapring   ARRAY_OF_MAPS 1                  u32               of whoever captures:
  *   (inner)     RINGBUF of any size                                struct mr_tap_frame, bytes
@@ -48,7 +49,7 @@
 enum {
 	MR_ABI_MAGIC = 0x4d524142, /* "MRAB" */
 	MR_ABI_MAJOR = 1,
-	MR_ABI_MINOR = 2,
+	MR_ABI_MINOR = 3,
 
 	MR_MAX_INTERFACES = 64,
 	MR_NEAR_INTERFACES = 8,

@@ -49,7 +49,8 @@
 	V(GUARD_SOURCE, XDP_DROP, "source is over its limit")                                      \
 	V(GUARD_RULE, XDP_DROP, "more than the limit of its rule")                                 \
 	V(SYN_COOKIE, XDP_TX, "SYN answered by a cookie, lane busy with SYNs")                     \
-	V(SYN_ODD, XDP_DROP, "SYN with IP options or extension headers, lane busy with SYNs")
+	V(SYN_ODD, XDP_DROP, "SYN with IP options or extension headers, lane busy with SYNs")      \
+	V(SOURCE_FULL, XDP_DROP, "SYN of a source with as many connections as it may have")
 
 enum mr_verdict {
 #define V(name, action, text) MR_V_##name,

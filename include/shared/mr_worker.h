@@ -81,6 +81,7 @@ enum mr_hello_fd {
 	MR_HELLO_PATHS,	   /* struct mr_path_table, read only */
 	MR_HELLO_BEAT_MAP, /* BPF map mr1_beat, to be mapped */
 	MR_HELLO_LANE_MAP, /* BPF map mr1_lane, to be mapped */
+	MR_HELLO_FULL_MAP, /* BPF map mr1_full, to be mapped */
 	MR_HELLO_CAPTURE,  /* pcapng file to append to, optional */
 	MR_HELLO_DOORBELL, /* eventfd of lane 0; lane i at MR_HELLO_DOORBELL + i */
 	MR_HELLO_DIRECTORY = MR_HELLO_DOORBELL + MR_MAX_LANES,

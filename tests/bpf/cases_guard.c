@@ -466,6 +466,122 @@ static void overrun_lane_that_is_stale_is_not_answered_for(void **state)
 	EXPECT(FRAME(.flags = SYN), TAKE_STALE);
 }
 
+/* ----- sources at their limit of connections (user/lane/full.c publishes them) ----- */
+
+/* What the lane of SLOT says: a key, and sources; nothing was let through for an hour to come. */
+static void publish(struct mr_full *m, const char *ipv4, const char *ipv6)
+{
+	uint32_t slot = SLOT, addr[4];
+	uint64_t word;
+
+	memset(m, 0, sizeof(*m));
+	m->key = 0x9e3779b97f4a7c15;
+	for (int i = 0; i < MR_FULL_LET; i++)
+		m->let_ns[i] = monotonic_ns() + 3600ull * SECOND_NS;
+	if (ipv4) {
+		address_bytes((uint8_t *)addr, ipv4);
+		word = mr_full_ipv4(addr);
+		m->ipv4[mr_full_place(word, m->key)] = word;
+	}
+	if (ipv6) {
+		address_bytes((uint8_t *)addr, ipv6);
+		word = mr_full_ipv6(addr);
+		m->ipv6[mr_full_place(word, m->key)] = word;
+	}
+	update("mr1_full", &slot, m);
+}
+
+static void full_source_opens_nothing_and_keeps_what_it_has(void **state)
+{
+	struct mr_full m;
+
+	(void)state;
+	publish(&m, "192.0.2.1", "2001:db8::1");
+	EXPECT(FRAME(.flags = SYN), TAKE); /* not switched on */
+	ask_for_answers(MR_SYN_FULL);
+	EXPECT(FRAME(.flags = SYN), SOURCE_FULL);
+	EXPECT(FRAME(.family = 6, .flags = SYN), SOURCE_FULL);
+	EXPECT(FRAME(.family = 6, .flags = SYN, .source = "2001:db8::ffff"), SOURCE_FULL);
+	EXPECT(FRAME(), TAKE);
+	EXPECT(FRAME(.flags = SYN | ACK), TAKE);
+	EXPECT(FRAME(.flags = FIN | ACK), TAKE);
+	EXPECT(FRAME(.protocol = IPPROTO_UDP), TAKE);
+	EXPECT(FRAME(.flags = SYN, .dport = 80), NO_RULE);
+	EXPECT(FRAME(.flags = SYN, .source = "192.0.2.3"), TAKE);
+	EXPECT(FRAME(.family = 6, .flags = SYN, .source = "2001:db8:0:1::1"), TAKE);
+	EXPECT(FRAME(.family = 6, .flags = SYN, .source = "::ffff:192.0.2.1"), TAKE);
+	publish(&m, NULL, NULL);
+	EXPECT(FRAME(.flags = SYN), TAKE);
+}
+
+/* A full source gets no cookie, and the others do. */
+static void full_source_of_an_overrun_lane_is_not_answered(void **state)
+{
+	struct mr_full m;
+
+	(void)state;
+	publish(&m, "192.0.2.1", NULL);
+	ask_for_answers(MR_SYN_FULL | MR_SYN_ANSWER);
+	EXPECT(FRAME(.flags = SYN), SOURCE_FULL);
+	assert_int_equal(verdict_of((struct packet){ .source = "192.0.2.3", .flags = SYN }),
+			 MR_V_SYN_COOKIE);
+}
+
+/* Of all sources that share a place just the one that stands there is meant. */
+static void full_source_is_believed_whole_or_not_at_all(void **state)
+{
+	uint32_t slot = SLOT, addr[4];
+	struct mr_full m;
+	uint64_t word;
+
+	(void)state;
+	ask_for_answers(MR_SYN_FULL);
+	publish(&m, NULL, NULL);
+	address_bytes((uint8_t *)addr, "192.0.2.1");
+	word = mr_full_ipv4(addr);
+	for (int bit = 0; bit < 33; bit++) {
+		m.ipv4[mr_full_place(word, m.key)] = word ^ 1ull << bit;
+		update("mr1_full", &slot, &m);
+		EXPECT(FRAME(.flags = SYN), TAKE);
+	}
+	memset(m.ipv4, 0, sizeof(m.ipv4)); /* in another's place */
+	m.ipv4[mr_full_place(word, m.key) ^ 1] = word;
+	update("mr1_full", &slot, &m);
+	EXPECT(FRAME(.flags = SYN), TAKE);
+}
+
+static void full_source_gets_a_syn_a_second_through(void **state)
+{
+	uint32_t slot = SLOT;
+	struct mr_full m, after;
+
+	(void)state;
+	publish(&m, "192.0.2.1", NULL);
+	ask_for_answers(MR_SYN_FULL);
+	EXPECT(FRAME(.flags = SYN), SOURCE_FULL);
+	memset(m.let_ns, 0, sizeof(m.let_ns));
+	update("mr1_full", &slot, &m);
+	EXPECT(FRAME(.flags = SYN), TAKE);
+	assert_int_equal(bpf_map_lookup_elem(map_fd("mr1_full"), &slot, &after), 0);
+	assert_memory_not_equal(after.let_ns, m.let_ns, sizeof(m.let_ns));
+	assert_memory_equal(after.ipv4, m.ipv4, sizeof(m.ipv4));
+}
+
+/* What a lane said that does not run any more blocks nobody. */
+static void full_source_of_a_lane_that_is_stale_is_free(void **state)
+{
+	uint32_t slot = SLOT;
+	struct mr_beat b = { .syn = MR_SYN_FULL };
+	struct mr_full m;
+
+	(void)state;
+	publish(&m, "192.0.2.1", NULL);
+	set_lane(STALE);
+	b.beat_ns = monotonic_ns() - 5ull * SECOND_NS;
+	update("mr1_beat", &slot, &b);
+	EXPECT(FRAME(.flags = SYN), TAKE_STALE);
+}
+
 #define SERVED(f) cmocka_unit_test_setup(f, setup_served)
 
 int run_guard_cases(const char *name)
@@ -489,6 +605,11 @@ int run_guard_cases(const char *name)
 		SERVED(overrun_lane_gets_everything_but_syns),
 		SERVED(overrun_lane_odd_syns_are_dropped),
 		SERVED(overrun_lane_that_is_stale_is_not_answered_for),
+		SERVED(full_source_opens_nothing_and_keeps_what_it_has),
+		SERVED(full_source_of_an_overrun_lane_is_not_answered),
+		SERVED(full_source_is_believed_whole_or_not_at_all),
+		SERVED(full_source_gets_a_syn_a_second_through),
+		SERVED(full_source_of_a_lane_that_is_stale_is_free),
 	};
 
 	return cmocka_run_group_tests_name(name, tests, NULL, NULL);

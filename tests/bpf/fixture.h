@@ -23,6 +23,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
+#include "shared/mr_full.h"
 #include "shared/mr_guard.h"
 #include "shared/mr_maps.h"
 #include "shared/mr_verdict.h"

@@ -72,6 +72,7 @@ static const struct map_layout {
 	{ "mr1_rstat", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct mr_count), MR_MAX_RULES, 0 },
 	{ "mr1_lane", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_lane_stats), MR_MAX_SLOTS,
 	  BPF_F_MMAPABLE },
+	{ "mr1_full", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_full), MR_MAX_SLOTS, BPF_F_MMAPABLE },
 	{ "mr1_tap", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct mr_tap), 1, BPF_F_MMAPABLE },
 	{ "mr1_tapring", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 1, 0 },
 	/* the guard's: include/shared/mr_guard.h */

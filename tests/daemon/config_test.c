@@ -502,6 +502,222 @@ static void filters_that_make_no_sense(void **state)
 }
 
 /* No file, however cut, may do worse than be refused. */
+/* ----- guard ----- */
+
+/* Line 4; the keys of guard from line 5 on. */
+#define GUARD	    TOP "guard:\n"
+#define LIMIT(keys) GUARD "  limits:\n    - {" keys "}\nrules:\n" RULE
+#define GRULE(keys) GUARD "  rules:\n    - {" keys "}\nrules:\n" RULE
+#define LISTS	    GUARD "  block: [%s]\nrules:\n" RULE
+
+/* A block list of @text, and the file that names it, in @out. */
+static const char *with_list(const char *text, char out[512])
+{
+	char list[64];
+	FILE *f;
+
+	snprintf(list, sizeof(list), "%s.list", file);
+	f = fopen(list, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	assert_int_equal(fclose(f), 0);
+	snprintf(out, 512, LISTS, list);
+	return out;
+}
+
+static void remove_list(void)
+{
+	char list[64];
+
+	snprintf(list, sizeof(list), "%s.list", file);
+	unlink(list);
+}
+
+static void guard_is_off_but_for_cookies_by_default(void **state)
+{
+	struct mr_settings s;
+
+	(void)state;
+	takes(RULES RULE, &s);
+	assert_int_equal(s.guard.blocks.n, 0);
+	assert_int_equal(s.guard.limits.n_limits, 0);
+	assert_int_equal(s.guard.n_rules, 0);
+	assert_int_equal(s.tcp.open.syn_answers, MR_SYN_ANSWERS_AUTO);
+	assert_int_equal(s.tcp.open.syn_at_percent, 50);
+	assert_int_equal(s.tcp.open.syn_calm_s, 3);
+	mr_settings_free(&s);
+}
+
+static void every_key_of_guard_is_taken(void **state)
+{
+	const struct mr_guard_limit *l;
+	struct mr_settings s;
+
+	(void)state;
+	takes(GUARD "  syn_cookies: \"on\"\n  syn_at_percent: 100\n  syn_calm_s: 3600\n"
+		    "  limits:\n"
+		    "    - {packets_per_s: 1000}\n"
+		    "    - {connections_per_s: 5, ipv4_prefix: 0, ipv6_prefix: 128}\n"
+		    "    - {packets_per_s: 100000000, packets_burst: 16777216,\n"
+		    "       connections_per_s: 1, connections_burst: 1, ipv4_prefix: 24,\n"
+		    "       ipv6_prefix: 0}\n"
+		    "  rules:\n"
+		    "    - {rule: one, packets_per_s: 20, connections_per_s: 10}\n"
+		    "rules:\n" RULE,
+	      &s);
+	assert_int_equal(s.tcp.open.syn_answers, MR_SYN_ANSWERS_ON);
+	assert_int_equal(s.tcp.open.syn_at_percent, 100);
+	assert_int_equal(s.tcp.open.syn_calm_s, 3600);
+	assert_int_equal(s.guard.limits.n_limits, 3);
+	l = s.guard.limits.limit;
+	assert_int_equal(l[0].packets.interval_ns, 1000000);
+	assert_int_equal(l[0].packets.burst, 100); /* a tenth of a second's */
+	assert_int_equal(l[0].syns.interval_ns, 0);
+	assert_int_equal(l[0].ipv4_bits, 32);
+	assert_int_equal(l[0].ipv6_bits, 64);
+	assert_int_equal(l[1].packets.interval_ns, 0);
+	assert_int_equal(l[1].syns.interval_ns, 200000000);
+	assert_int_equal(l[1].syns.burst, 1); /* one at least */
+	assert_int_equal(l[1].ipv4_bits, 0);
+	assert_int_equal(l[1].ipv6_bits, 128);
+	assert_int_equal(l[2].packets.interval_ns, 10);
+	assert_int_equal(l[2].packets.burst, 1 << 24);
+	assert_int_equal(l[2].syns.interval_ns, 1000000000);
+	assert_int_equal(l[2].ipv4_bits, 24);
+	assert_int_equal(l[2].ipv6_bits, 0);
+	assert_int_equal(s.guard.n_rules, 1);
+	assert_int_equal(s.guard.rules[0].rule, 0);
+	assert_int_equal(s.guard.rules[0].packets.burst, 2);
+	assert_int_equal(s.guard.rules[0].syns.interval_ns, 100000000);
+	mr_settings_free(&s);
+	takes(GUARD "  syn_cookies: \"off\"\nrules:\n" RULE, &s);
+	assert_int_equal(s.tcp.open.syn_answers, MR_SYN_ANSWERS_OFF);
+	mr_settings_free(&s);
+}
+
+static void guard_that_makes_no_sense(void **state)
+{
+	(void)state;
+	refuses(GUARD "  blocks: []\nrules:\n" RULE, 5, "blocks");
+	refuses(GUARD "  syn_cookies: often\nrules:\n" RULE, 5,
+		"guard.syn_cookies: \"often\" is none of off, auto, on");
+	refuses(GUARD "  syn_at_percent: 0\nrules:\n" RULE, 5,
+		"guard.syn_at_percent: 0 is out of range; give 1 to 100");
+	refuses(GUARD "  syn_at_percent: 101\nrules:\n" RULE, 5, "give 1 to 100");
+	refuses(GUARD "  syn_calm_s: 0\nrules:\n" RULE, 5,
+		"guard.syn_calm_s: 0 is out of range; give 1 to 3600");
+	refuses(GUARD "  syn_calm_s: 3601\nrules:\n" RULE, 5, "give 1 to 3600");
+	refuses(GUARD "  syn_cookies: \"on\"\ntcp: {syn_cookies: \"off\"}\nrules:\n" RULE, 5,
+		"guard.syn_cookies: lanes take no cookies; remove tcp.syn_cookies: off");
+}
+
+static void limits_of_sources_that_make_no_sense(void **state)
+{
+	(void)state;
+	refuses(LIMIT(""), 6,
+		"guard.limits[0]: limits nothing; add packets_per_s or connections_per_s");
+	refuses(LIMIT("ipv4_prefix: 24"), 6, "limits nothing");
+	refuses(LIMIT("packets_per_s: 0"), 6,
+		"guard.limits[0].packets_per_s: 0 is out of range; give 1 to 100000000");
+	refuses(LIMIT("packets_per_s: 100000001"), 6, "give 1 to 100000000");
+	refuses(LIMIT("connections_per_s: 0"), 6,
+		"guard.limits[0].connections_per_s: 0 is out of range; give 1 to 100000000");
+	refuses(LIMIT("packets_per_s: 5, packets_burst: 0"), 6,
+		"guard.limits[0].packets_burst: 0 is out of range; give 1 to 16777216");
+	refuses(LIMIT("packets_per_s: 5, packets_burst: 16777217"), 6, "give 1 to 16777216");
+	refuses(LIMIT("packets_burst: 5"), 6,
+		"guard.limits[0].packets_burst: a burst of no rate; add packets_per_s");
+	refuses(LIMIT("packets_per_s: 5, connections_burst: 5"), 6,
+		"guard.limits[0].connections_burst: a burst of no rate; add connections_per_s");
+	refuses(LIMIT("packets_per_s: 5, ipv4_prefix: 33"), 6,
+		"guard.limits[0].ipv4_prefix: 33 is out of range; give 0 to 32");
+	refuses(LIMIT("packets_per_s: 5, ipv6_prefix: 129"), 6,
+		"guard.limits[0].ipv6_prefix: 129 is out of range; give 0 to 128");
+	refuses(LIMIT("packets_per_s: many"), 6, "packets_per_s");
+	refuses(LIMIT("packets_per_s: -5"), 6, "packets_per_s");
+	refuses(LIMIT("rate: 5"), 6, "rate");
+	refuses(GUARD
+		"  limits:\n    - {packets_per_s: 1}\n    - {packets_per_s: 0}\nrules:\n" RULE,
+		7, "guard.limits[1].packets_per_s");
+	refuses(GUARD "  limits: [{packets_per_s: 1}, {packets_per_s: 1}, {packets_per_s: 1},\n"
+		      "    {packets_per_s: 1}, {packets_per_s: 1}]\nrules:\n" RULE,
+		5, "guard.limits: 5 are too many; 4 prefix lengths at most");
+}
+
+static void limits_of_rules_that_make_no_sense(void **state)
+{
+	(void)state;
+	refuses(GRULE("packets_per_s: 5"), 6, "rule");
+	refuses(GRULE("rule: two, packets_per_s: 5"), 6,
+		"guard.rules[0].rule: there is no rule \"two\"; give a name from rules");
+	refuses(GRULE("rule: one"), 6,
+		"guard.rules[0]: limits nothing; add packets_per_s or connections_per_s");
+	refuses(GRULE("rule: one, connections_per_s: 0"), 6,
+		"guard.rules[0].connections_per_s: 0 is out of range; give 1 to 100000000");
+	refuses(GRULE("rule: one, packets_per_s: 5, ipv4_prefix: 24"), 6, "ipv4_prefix");
+	refuses(GUARD "  rules:\n    - {rule: one, packets_per_s: 5}\n"
+		      "    - {rule: one, packets_per_s: 5}\nrules:\n" RULE,
+		7, "guard.rules[1].rule: \"one\" has limits already; remove one");
+}
+
+static void block_lists_are_read_sorted_each_prefix_once(void **state)
+{
+	char text[512], words[MR_BLOCK_TEXT];
+	struct mr_settings s;
+
+	(void)state;
+	takes(with_list("# all\n2001:db8::/32\n\n  allow 192.0.2.7 # us\n192.0.2.0/24\r\n"
+			"block 10.0.0.0/8\n192.0.2.0/24\n0.0.0.0/0\n::1\n192.0.2.7",
+			text),
+	      &s);
+	assert_int_equal(s.guard.blocks.n, 6);
+	assert_string_equal(mr_block_text(&s.guard.blocks.item[0], words), "0.0.0.0/0");
+	assert_string_equal(mr_block_text(&s.guard.blocks.item[1], words), "10.0.0.0/8");
+	assert_string_equal(mr_block_text(&s.guard.blocks.item[2], words), "192.0.2.0/24");
+	assert_string_equal(mr_block_text(&s.guard.blocks.item[3], words), "192.0.2.7/32");
+	assert_int_equal(s.guard.blocks.item[3].action, MR_BLOCK_ALLOW);
+	assert_string_equal(mr_block_text(&s.guard.blocks.item[5], words), "2001:db8::/32");
+	mr_settings_free(&s);
+	takes(with_list("", text), &s);
+	assert_int_equal(s.guard.blocks.n, 0);
+	mr_settings_free(&s);
+	remove_list();
+}
+
+/* The line of the configuration that names the list, the line of the list, and what is wrong. */
+static void block_lists_that_make_no_sense(void **state)
+{
+	static const struct {
+		const char *text, *words;
+	} wrong[] = {
+		{ "10.0.0.0/8\n10.0.0\n",
+		  ".list:2: \"10.0.0\": is no address; write 192.0.2.0/24 or 2001:db8::/32" },
+		{ "10.0.0.0/33\n", ".list:1: \"10.0.0.0/33\": a length is 0 to 32" },
+		{ "2001:db8::/129\n", "a length is 0 to 128" },
+		{ "10.0.0.0/\n", "has no length behind the slash; write /24" },
+		{ "10.0.0.0/8x\n", "a length is 0 to 32" },
+		{ "10.0.0.1/8\n", "has bits behind its length; write 10.0.0.0/8" },
+		{ "10.0.0.0/8 10.0.0.0/9\n", "one prefix a line, with allow in front at most" },
+		{ "deny 10.0.0.0/8\n", "one prefix a line, with allow in front at most" },
+		{ "allow\n", "is no address" },
+	};
+	char text[512], longest[400];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		refuses(with_list(wrong[i].text, text), 5, wrong[i].words);
+	memset(longest, '1', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	refuses(with_list(longest, text), 5, "line too long; one prefix a line");
+	remove_list();
+	snprintf(text, sizeof(text), LISTS, "/nowhere/list");
+	refuses(text, 5, "guard.block[0]: /nowhere/list: No such file or directory");
+	snprintf(text, sizeof(text), LISTS, "lists/bad");
+	refuses(text, 5, "guard.block[0]: \"lists/bad\" is not a whole path; begin it with /");
+	snprintf(text, sizeof(text), LISTS, "/");
+	refuses(text, 5, "guard.block[0]: /: Is a directory");
+}
+
 static void every_cut_of_a_file_is_taken_or_refused(void **state)
 {
 	static const char whole[] = RULES RULE
@@ -542,6 +758,13 @@ int main(void)
 		cmocka_unit_test(rules_that_clash),
 		cmocka_unit_test(filters_and_what_they_name),
 		cmocka_unit_test(filters_that_make_no_sense),
+		cmocka_unit_test(guard_is_off_but_for_cookies_by_default),
+		cmocka_unit_test(every_key_of_guard_is_taken),
+		cmocka_unit_test(guard_that_makes_no_sense),
+		cmocka_unit_test(limits_of_sources_that_make_no_sense),
+		cmocka_unit_test(limits_of_rules_that_make_no_sense),
+		cmocka_unit_test(block_lists_are_read_sorted_each_prefix_once),
+		cmocka_unit_test(block_lists_that_make_no_sense),
 		cmocka_unit_test(every_cut_of_a_file_is_taken_or_refused),
 	};
 

@@ -11,6 +11,7 @@
 #include "tests/lane/raw.h"
 #include "tests/lane/talk.h"
 #include "user/lane/internal.h"
+#include "user/tcp/cookies.h"
 
 enum {
 	ISN = 1000000,
@@ -88,6 +89,119 @@ static void connections_of_a_source_are_limited(void **state)
 		reset(&r, RAW_PORTS + 20);
 		talk_end(&p);
 	}
+}
+
+/* ----- what the XDP program is told ----- */
+
+static unsigned int n_published(const struct mr_full *f)
+{
+	unsigned int n = 0;
+
+	for (int i = 0; i < MR_FULL_PLACES; i++)
+		n += !!f->ipv4[i] + !!f->ipv6[i];
+	return n;
+}
+
+/* The one source that the lane counts. */
+static bool is_published(const struct mr_full *f, const struct mr_sources *s)
+{
+	uint32_t i = 0, addr[4];
+	uint64_t word;
+
+	while (!s->place[i].count[MR_SOURCE_CONNECTIONS])
+		i++;
+	memcpy(addr, s->place[i].prefix, sizeof(addr));
+	word = mr_is_ipv4(s->place[i].prefix) ? mr_full_ipv4(addr) : mr_full_ipv6(addr);
+	return f->ipv4[mr_full_place(word, f->key)] == word;
+}
+
+/* From the first SYN that is refused until the source may have another connection. */
+static void source_at_its_limit_is_published_while_it_is(void **state)
+{
+	struct mr_beat beat = { 0 };
+	struct mr_full *f = calloc(1, sizeof(*f));
+	struct mr_lane *l;
+	struct pair p;
+	struct raw r;
+
+	(void)state;
+	assert_non_null(f);
+	start(&p, &r, 2, 0, 0);
+	l = p.end[PAIR_SERVER].lane;
+	memset(f, 0xff, sizeof(*f)); /* of a worker before */
+	l->s.beat = &beat;
+	l->s.full = f;
+	lane_full_init(l);
+	assert_int_equal(n_published(f), 0);
+	for (uint16_t i = 0; i < 2; i++) {
+		assert_true(raw_syn(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN));
+		raw_ack(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN + 1, NULL, 0);
+	}
+	assert_int_equal(n_published(f), 0); /* it asks for no more */
+	assert_false(beat.syn & MR_SYN_FULL);
+	for (int again = 0; again < 2; again++) {
+		assert_false(raw_syn(&r, (uint16_t)(RAW_PORTS + 9 + again), 7000, ISN));
+		assert_int_equal(n_published(f), 1);
+		assert_true(beat.syn & MR_SYN_FULL);
+	}
+	assert_true(is_published(f, &l->sources));
+	mr_cookie_describe(&l->tcp, &beat); /* as for an overrun: the flag stays */
+	assert_true(beat.syn & MR_SYN_FULL);
+	reset(&r, RAW_PORTS);
+	assert_int_equal(n_published(f), 0);
+	assert_false(beat.syn & MR_SYN_FULL);
+	assert_true(raw_syn(&r, RAW_PORTS + 20, 7000, ISN));
+	assert_false(raw_syn(&r, RAW_PORTS + 21, 7000, ISN));
+	assert_int_equal(n_published(f), 1);
+	reset(&r, RAW_PORTS + 20); /* a half-open one makes room, too */
+	assert_int_equal(n_published(f), 0);
+	reset(&r, RAW_PORTS + 1);
+	l->s.full = NULL;
+	l->s.beat = NULL;
+	talk_end(&p);
+	free(f);
+}
+
+/* Of two in one place the later one stands there; what ends of the other changes nothing. */
+static void sources_that_share_a_place_take_turns(void **state)
+{
+	uint8_t one[16] = { [10] = 0xff, 0xff, 192, 0, 2, 1 }, two[16], none[16] = { 0 };
+	struct mr_beat beat = { 0 };
+	struct mr_full *f = calloc(1, sizeof(*f));
+	struct mr_lane *l;
+	struct pair p;
+	struct raw r;
+	uint32_t n = 0, addr[4];
+
+	(void)state;
+	assert_non_null(f);
+	start(&p, &r, 1, 0, 0);
+	l = p.end[PAIR_SERVER].lane;
+	l->s.beat = &beat;
+	l->s.full = f;
+	lane_full_init(l);
+	memcpy(two, one, sizeof(two));
+	do {
+		n++;
+		memcpy(two + 12, &n, sizeof(n));
+		memcpy(addr, two, sizeof(addr));
+		lane_full_init(l);
+		lane_full_note(l, one);
+		lane_full_note(l, two);
+	} while (n_published(f) == 2);
+	assert_int_equal(l->n_full, 1);
+	lane_source_sub(l, one, MR_SOURCE_CONNECTIONS); /* it does not stand there */
+	assert_int_equal(n_published(f), 1);
+	lane_source_sub(l, two, MR_SOURCE_CONNECTIONS);
+	assert_int_equal(n_published(f), 0);
+	assert_int_equal(l->n_full, 0);
+	assert_false(beat.syn & MR_SYN_FULL);
+	lane_full_note(l, none); /* ::/64 has no word */
+	assert_int_equal(n_published(f), 0);
+	l->s.full = NULL;
+	l->s.beat = NULL;
+	talk_end(&p);
+	free(f);
 }
 
 /* ----- the table ----- */
@@ -170,6 +284,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(half_open_of_a_source_are_limited_and_the_rest_not_answered),
 		cmocka_unit_test(connections_of_a_source_are_limited),
+		cmocka_unit_test(source_at_its_limit_is_published_while_it_is),
+		cmocka_unit_test(sources_that_share_a_place_take_turns),
 		cmocka_unit_test(table_counts_as_plain_counters_do),
 		cmocka_unit_test(full_table_counts_no_more_sources),
 	};

@@ -17,7 +17,8 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-STORY = (ROOT / "docs" / "operate.md").read_text().split("\n## Queues and RSS")[0]
+OPERATE = (ROOT / "docs" / "operate.md").read_text()
+STORY = OPERATE.split("\n## Queues and RSS")[0]
 BLOCKS = re.findall(r"^```sh ?(\S*)\n(.*?)^```$", STORY, re.M | re.S)
 
 # The copy lives in a mount and a process namespace; the veth pair's ends in network namespaces.
@@ -76,6 +77,19 @@ def test_story_has_blocks_of_each_kind():
     kinds = [kind for kind, _ in BLOCKS]
     assert set(kinds) == {"", "client", "systemd", "without-systemd"}
     assert kinds.count("systemd") == kinds.count("without-systemd")
+
+
+def test_what_rules_and_guard_count_is_explained():
+    """Every verdict that drops or answers, or is a rule's, and every counter of the guard."""
+    said = set(re.findall(r"`(\w+)`", " ".join(
+        line.split("|")[1] for line in OPERATE.splitlines() if line.startswith("| `"))))
+    shared = ROOT / "include" / "shared"
+    verdicts = re.findall(r"V\((\w+), XDP_(\w+),", (shared / "mr_verdict.h").read_text())
+    wanted = {name for name, action in verdicts
+              if action in ("DROP", "TX") or name.startswith(("RULE_", "NO_RULE"))}
+    counters = re.findall(r"^\tS\(\w+, (\w+),", (shared / "mr_guard.h").read_text(), re.M)
+    assert len(wanted) > 8 and len(counters) > 6
+    assert {name.lower() for name in wanted} | set(counters) <= said
 
 
 def test_blocks_of_systemd_are_systemds_commands():

@@ -152,7 +152,7 @@ MUTANTS = [Mutant(*fields) for fields in [
     ("source_limit_off_by_one", "lane/open.c", "all >= o->source_connections",
      "all > o->source_connections"),
     ("source_stays_counted", "lane/ready.c",
-     "\t\tmr_sources_sub(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);\n", ""),
+     "\t\tlane_source_sub(l, c->remote, MR_SOURCE_CONNECTIONS);\n", ""),
     ("syn_ack_once_too_often", "lane/open.c", "sends <= l->s.config->open.syn_ack_retries",
      "sends <= l->s.config->open.syn_ack_retries + 1u"),
     # congestion marks and pacing

@@ -151,3 +151,37 @@ def test_limit_of_new_connections(pair, tmp_path):
         assert counters["source_syns"] >= 1
         assert counters["rule_packets"] == 0
     scratch.leave_nothing()
+
+
+def full_drops(daemon):
+    stats = daemon.tool("stats", "show", "--all")
+    return sum(v["packets"] for v in stats["verdicts"] if v["name"] == "source_full")
+
+
+def test_source_at_its_limit_of_connections(pair, tmp_path):
+    """What it has goes on; its SYNs end in XDP until one of its connections does."""
+    pair.client.run("ip", "addr", "replace", "192.0.2.66/24", "dev", lib.CLIENT_IF)
+    more = "tcp:\n  per_source: { connections: 4 }\n"
+    with Daemon(pair, tmp_path, config(more=more)) as daemon:
+        made = []
+        with pytest.raises(TimeoutError):  # four a lane: the second lane's are full as well then
+            for _ in range(40):
+                made.append(connect(pair, timeout=0.4)[0])
+        assert 4 <= len(made) <= 8
+        for _ in range(30):
+            with pair.client.socket(lib.FAMILY[4], lib.socket.SOCK_STREAM) as s:
+                s.setblocking(False)
+                s.connect_ex((lib.SERVER[4], 7000))
+            if full_drops(daemon) >= 5:
+                break
+        assert full_drops(daemon) >= 5
+        connect(pair, source="192.0.2.66")[0].close()
+        for s in made:
+            s.sendall(MESSAGE)
+            assert lib.recv_exact(s, len(MESSAGE)) == MESSAGE
+            s.close()
+        scratch.wait_settled(daemon)
+        made = [connect(pair)[0] for _ in range(4)]
+        for s in made:
+            s.close()
+    scratch.leave_nothing()

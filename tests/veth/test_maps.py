@@ -15,7 +15,7 @@ NO_RECORDS = {"xskmap", "array_of_maps"}
 NAMES = {"mr1_abi", "mr1_cfg", "mr1_if", "mr1_near", "mr1_xsk", "mr1_beat", "mr1_rules",
          "mr1_field", "mr1_class", "mr1_order", "mr1_met",
          "mr1_known", "mr1_local", "mr1_kflow", "mr1_kflows", "mr1_verdict", "mr1_rstat", "mr1_lane",
-         "mr1_verdict2", "mr1_block4", "mr1_block6", "mr1_guard", "mr1_gstate", "mr1_grule",
+         "mr1_verdict2", "mr1_block4", "mr1_block6", "mr1_guard", "mr1_gstate", "mr1_grule", "mr1_full",
          "mr1_gstat", "mr1_grstat", "mr1_secret"}
 OBJECT = lib.BUILD / "millrace.bpf.o"
 SCRATCH = "mr-test-xdp"

@@ -209,6 +209,8 @@ static int value_bytes(enum mr_map map)
 		return sizeof(struct mr_guard_secret);
 	case MR_MAP_LANE:
 		return sizeof(struct mr_lane_stats);
+	case MR_MAP_FULL:
+		return sizeof(struct mr_full);
 	case MR_MAP_TAP:
 		return sizeof(struct mr_tap);
 	case MR_MAP_COUNT:

@@ -15,6 +15,7 @@
 
 #include "shared/mr_arena.h"
 #include "shared/mr_guard.h"
+#include "shared/mr_full.h"
 #include "shared/mr_lane.h"
 #include "shared/mr_maps.h"
 #include "shared/mr_worker.h"
@@ -48,6 +49,7 @@ enum {
 	M(VERDICT2, "mr1_verdict2")                                                                \
 	M(RSTAT, "mr1_rstat")                                                                      \
 	M(LANE, "mr1_lane")                                                                        \
+	M(FULL, "mr1_full")                                                                        \
 	M(TAP, "mr1_tap")                                                                          \
 	M(TAPRING, "mr1_tapring")                                                                  \
 	M(BLOCK4, "mr1_block4")                                                                    \

@@ -68,6 +68,7 @@ static void pack(const struct mr_daemon *d, const struct mr_lane *l, struct parc
 	put(p, MR_HELLO_PATHS, k->paths_reader);
 	put(p, MR_HELLO_BEAT_MAP, d->bpf.map[MR_MAP_BEAT]);
 	put(p, MR_HELLO_LANE_MAP, d->bpf.map[MR_MAP_LANE]);
+	put(p, MR_HELLO_FULL_MAP, d->bpf.map[MR_MAP_FULL]);
 	put(p, MR_HELLO_CAPTURE, l->capture);
 	for (uint32_t i = 0; i < k->n_queues; i++)
 		put(p, MR_HELLO_DOORBELL + i, d->lanes[k->first_lane + i].doorbell);

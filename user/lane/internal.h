@@ -133,6 +133,7 @@ struct mr_lane {
 	bool overrun_wanted;	   /* the program may answer SYNs */
 	uint32_t overrun_at;	   /* half-open records: more of them are an overrun */
 	uint32_t overrun_calm_s;
+	uint32_t n_full;	  /* sources that the XDP program is told of */
 	uint64_t overrun_calm_ns; /* since when it is calm; 0: it is not */
 
 	struct mr_sources sources;
@@ -322,6 +323,11 @@ void lane_cookie_failed(struct mr_lane *l, const struct mr_segment *seg);
 void lane_overrun_init(struct mr_lane *l);
 void lane_overrun_begin(struct mr_lane *l);
 void lane_overrun_look(struct mr_lane *l);
+
+/* full.c: sources at their limit, for the XDP program */
+void lane_full_init(struct mr_lane *l);
+void lane_full_note(struct mr_lane *l, const uint8_t remote[16]); /* a SYN of it was refused */
+void lane_source_sub(struct mr_lane *l, const uint8_t remote[16], enum mr_source_count which);
 
 /* fast_open.c: text in SYNs */
 bool lane_fast_open(struct mr_lane *l, const struct mr_segment *seg, uint64_t hash,

@@ -176,6 +176,7 @@ struct mr_lane *mr_lane_new(const struct mr_lane_setup *setup, char *error, size
 	lane_refill(l);
 	lane_transmit_end(l);
 	lane_overrun_init(l);
+	lane_full_init(l);
 	l->stats->state = MR_LANE_SERVING;
 	return l;
 }

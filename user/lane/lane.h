@@ -12,6 +12,7 @@
 #include <linux/types.h>
 
 #include "millrace/app.h"
+#include "shared/mr_full.h"
 #include "shared/mr_lane.h"
 #include "shared/mr_maps.h"
 #include "shared/mr_worker.h"
@@ -41,6 +42,7 @@ struct mr_lane_asks {
  * @config:	followed by its n_rules rules, and their n_prefixes prefixes
  * @directories: descriptors that rules name by index, -1 for none
  * @beat:	where the heartbeat goes, or NULL
+ * @full:	where sources at their limit stand for the XDP program, or NULL
  * @stats:	where it counts; kept across generations
  * @mailbox:	shared by all lanes of the interface, or NULL with one lane
  * @doorbells:	eventfds of all lanes, or NULL
@@ -59,6 +61,7 @@ struct mr_lane_setup {
 	const struct mr_net *prefixes;
 	const int *directories;
 	struct mr_beat *beat;
+	struct mr_full *full;
 	struct mr_lane_stats *stats;
 	struct mr_mailbox_header *mailbox;
 	const int *doorbells;

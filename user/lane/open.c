@@ -18,7 +18,7 @@ void lane_half_forget(struct mr_lane *l, uint32_t i)
 	struct listener *asked = lane_listener_at(l, h->local, mr_be16(h->local_port));
 
 	l->rules[h->rule].half_open--;
-	mr_sources_sub(&l->sources, h->remote, MR_SOURCE_HALF_OPEN);
+	lane_source_sub(l, h->remote, MR_SOURCE_HALF_OPEN);
 	if (asked && asked->n_half)
 		asked->n_half--;
 	lane_half_remove(l, i);
@@ -129,6 +129,7 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 		return false;
 	l->stats->syns_in++;
 	if (lane_source_is_full(l, seg->tuple.remote)) {
+		lane_full_note(l, seg->tuple.remote);
 		*drop = MR_DROP_SOURCE_LIMIT;
 		return true;
 	}
@@ -179,8 +180,8 @@ static void promote(struct mr_lane *l, uint32_t i, struct mr_conn *c, uint64_t h
 	l->rules[l->halves[i].rule].half_open--;
 	l->rules[c->rule].conns++;
 	lane_half_give(l, i);
-	mr_sources_sub(&l->sources, c->remote, MR_SOURCE_HALF_OPEN);
 	mr_sources_add(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
+	lane_source_sub(l, c->remote, MR_SOURCE_HALF_OPEN);
 	l->stats->passive_opens++;
 }
 

@@ -111,7 +111,7 @@ static void finish(struct mr_lane *l, struct mr_conn *c, bool in_table)
 	count_close(l, c);
 	leave_accept_queue(l, c);
 	if (c->flags & MR_CONN_PASSIVE)
-		mr_sources_sub(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
+		lane_source_sub(l, c->remote, MR_SOURCE_CONNECTIONS);
 	lane_listener_drop(l, c);
 	c->app_state = MR_NONE;
 	lane_session_give(l, c);

@@ -222,5 +222,5 @@ void mr_cookie_describe(struct mr_tcp *t, struct mr_beat *b)
 	flags |= ipv4.options.has_window_scale ? MR_SYN_WINDOW_SCALE : 0;
 	flags |= ipv4.options.sack_permitted ? MR_SYN_SACK : 0;
 	/* Release: with the flag the program finds all the rest. */
-	__atomic_store_n(&b->syn, (b->syn & MR_SYN_ANSWER) | flags, __ATOMIC_RELEASE);
+	__atomic_store_n(&b->syn, (b->syn & MR_SYN_LOOK) | flags, __ATOMIC_RELEASE);
 }

@@ -126,7 +126,9 @@ int worker_map(struct worker *w)
 		       PROT_READ | PROT_WRITE, "map mr1_beat");
 	w->stats = map(w, MR_HELLO_LANE_MAP, MR_MAX_SLOTS * sizeof(*w->stats),
 		       PROT_READ | PROT_WRITE, "map mr1_lane");
-	if (!w->beats || !w->stats)
+	w->full = map(w, MR_HELLO_FULL_MAP, MR_MAX_SLOTS * sizeof(*w->full), PROT_READ | PROT_WRITE,
+		      "map mr1_full");
+	if (!w->beats || !w->stats || !w->full)
 		return -1;
 	if (w->fd[MR_HELLO_PATHS] >= 0)
 		w->paths = map(w, MR_HELLO_PATHS, sizeof(*w->paths), PROT_READ, "path table");
@@ -239,6 +241,7 @@ int worker_make_lane(struct worker *w)
 		.prefixes = worker_prefixes_of(w->config),
 		.directories = &w->fd[MR_HELLO_DIRECTORY],
 		.beat = &w->beats[w->hello.slot],
+		.full = &w->full[w->hello.slot],
 		.stats = &w->stats[w->hello.slot],
 		.mailbox = w->mailbox,
 		.doorbells = &w->fd[MR_HELLO_DOORBELL],

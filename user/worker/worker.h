@@ -22,6 +22,7 @@ struct worker {
 	struct mr_mailbox_header *mailbox;
 	const struct mr_path_table *paths;
 	struct mr_beat *beats;
+	struct mr_full *full;
 	struct mr_lane_stats *stats;
 	struct mr_port *xsk; /* the port below the tee, if there is one */
 	struct mr_port *port;
