@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "veth"), str(ROOT / "tests" / "vm")]
 
-FACTS = pathlib.Path("/vm/facts.json")
+FACTS = pathlib.Path(os.environ.get("MR_FACTS", "/vm/facts.json"))
 
 
 def pytest_configure(config):
