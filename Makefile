@@ -175,7 +175,7 @@ $(BPF): $(B)/tests/%: $(B)/asan/tests/%.o $(BPF_HELP)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka -lbpf
 
-.PHONY: test test-programs check deps demo demo-up demo-down bench bench-10m bench-record install uninstall deb clean format
+.PHONY: test test-programs check deps demo demo-up demo-down bench bench-10m bench-record install uninstall deb vm vm-shell clean format
 .SECONDARY:
 
 # a folder of tests brings its own rules
@@ -232,6 +232,15 @@ uninstall:
 # A Debian package in build/deb/, from a copy of this tree.
 deb: deps
 	$(Q)scripts/deb.sh
+
+# The build on other kernels, in emulated machines (docs/kernels.md); KERNEL=6.12 for one of them.
+vm:
+	$(Q)scripts/install-deps.sh
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) test-programs
+	$(Q)scripts/vm.sh run $(KERNEL)
+
+vm-shell: test-programs
+	$(Q)scripts/vm.sh shell $(KERNEL)
 
 clean:
 	rm -rf $(B)

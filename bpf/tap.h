@@ -25,16 +25,16 @@ _Static_assert(TAP_LARGE - sizeof(struct mr_tap_frame) == MR_TAP_COPY_MOST, "lar
 static __always_inline bool tap_record(struct xdp_md *ctx, void *ring,
 				       const struct mr_tap_frame *head, __u32 bytes, __u64 wake)
 {
-	__u32 room = bytes - sizeof(*head), len = head->copied;
+	__u32 room = bytes - sizeof(*head), behind_first = head->copied - 1;
 	struct mr_tap_frame *record = bpf_ringbuf_reserve(ring, bytes, 0);
 
 	if (!record)
 		return false;
 	*record = *head;
-	/* for the verifier, which forgets what the caller compared */
-	if (len > room)
-		len = room;
-	if (len && bpf_xdp_load_bytes(ctx, 0, record + 1, len) < 0)
+	/* For the verifier, which forgets what the caller compared, and which before 6.8 does not
+	 * take "not 0" for "1 and more": so said, that the sum cannot be 0. */
+	barrier_var(behind_first);
+	if (behind_first < room && bpf_xdp_load_bytes(ctx, 0, record + 1, behind_first + 1) < 0)
 		record->copied = 0;
 	bpf_ringbuf_submit(record, wake);
 	return true;

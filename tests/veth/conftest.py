@@ -75,7 +75,7 @@ def running_demo():
 def time_limit(request):
     """SIGALRM after the test's own limit: it fails where it hangs."""
     marker = request.node.get_closest_marker("limit")
-    seconds = marker.args[0] if marker else DEFAULT_LIMIT_S
+    seconds = (marker.args[0] if marker else DEFAULT_LIMIT_S) * lib.SLOW
 
     def late(*_):
         raise TimeoutError(f"the test took more than {seconds} s")

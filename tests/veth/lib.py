@@ -44,6 +44,10 @@ PORTS = {
     "drill": DRILL,
 }
 
+# How many times slower than real this machine is: an emulated one (scripts/vm.sh) says so. What
+# must happen in some time may take so much longer; what must happen is the same.
+SLOW = int(os.environ.get("MR_SLOW", "1"))
+
 MIB = 1 << 20
 CLONE_NEWNET = 0x40000000
 FNV_BASIS = 2166136261
@@ -54,21 +58,21 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def wait_for(condition, seconds, what):
     """Poll condition() until it is true; its value. AssertionError with words after `seconds`."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOW
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
             words = what() if callable(what) else what
-            raise AssertionError(f"after {seconds} s still not: {words}")
+            raise AssertionError(f"after {seconds * SLOW} s still not: {words}")
         time.sleep(0.05)
 
 
 def command(*args, check=True, timeout=20, stdin=None):
     """Run a program; its CompletedProcess with text. With `check` a failure shows both outputs."""
     done = subprocess.run([str(a) for a in args], input=stdin, capture_output=True, text=True,
-                          timeout=timeout, check=False)
+                          timeout=timeout * SLOW, check=False)
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, args))}: exit {done.returncode}\n"
                              f"{done.stdout}{done.stderr}")
@@ -145,7 +149,7 @@ def demo(verb):
 def tcp_socket(family=4, ns=client, **settings):
     """A socket of the client's kernel. settings: timeout, rcvbuf, sndbuf, mss, source, linger."""
     s = ns.socket(FAMILY[family], socket.SOCK_STREAM)
-    s.settimeout(settings.get("timeout", 10))
+    s.settimeout(settings.get("timeout", 10) * SLOW)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if "rcvbuf" in settings:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, settings["rcvbuf"])
@@ -178,7 +182,7 @@ def drill(line, family=4, **settings):
 def listen(family=4, ns=client, port=0, backlog=16):
     """A listening socket on any address of the namespace; its port by getsockname()[1]."""
     s = ns.socket(FAMILY[family], socket.SOCK_STREAM)
-    s.settimeout(10)
+    s.settimeout(10 * SLOW)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == 6:
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -360,8 +364,8 @@ class Background:
             self._error = error
 
     def result(self, seconds):
-        self._thread.join(seconds)
-        assert not self._thread.is_alive(), f"not done after {seconds} s"
+        self._thread.join(seconds * SLOW)
+        assert not self._thread.is_alive(), f"not done after {seconds * SLOW} s"
         if self._error:
             raise self._error
         return self._value

@@ -135,7 +135,7 @@ class Daemon:
     def terminate(self, seconds=10):
         """SIGTERM; the exit status."""
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(seconds)
+        return self._process.wait(seconds * lib.SLOW)
 
     def kill(self):
         self._process.kill()
