@@ -178,7 +178,7 @@ def test_resize_draws_anew(screen):
     assert top.end() == 0
 
 
-@pytest.mark.parametrize("columns, last, cut", [(80, b"MSG/s DROP/s", b"RETR"), (110, b"TXbit/s", b"FREE"),
+@pytest.mark.parametrize("columns, last, cut", [(80, b"MSG/s DROP/s", b"RETR"), (109, b"TXbit/s", b"FREE"),
                                                 (200, b"TX   SENT", None)])
 def test_lanes_are_cut_between_columns(screen, columns, last, cut):
     """Half a rate would be a wrong one: what does not fit as a whole is left out."""
