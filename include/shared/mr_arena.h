@@ -18,7 +18,7 @@
 #include "mr_trace.h"
 
 enum {
-	MR_ARENA_LAYOUT = 10,	    /* raise it with any change of a record below */
+	MR_ARENA_LAYOUT = 11,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
 	MR_SACK_RUNS = 16,	    /* runs out of order that are remembered to be reported */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
