@@ -89,8 +89,12 @@ static int family_reply(const struct nlmsghdr *h, void *data)
 		if (mnl_attr_get_type(a) == CTRL_ATTR_FAMILY_ID &&
 		    mnl_attr_validate(a, MNL_TYPE_U16) >= 0)
 			f->id = mnl_attr_get_u16(a);
-		if (mnl_attr_get_type(a) == CTRL_ATTR_MCAST_GROUPS)
-			mnl_attr_for_each_nested(group, a) look_at_group(f, group);
+		if (mnl_attr_get_type(a) != CTRL_ATTR_MCAST_GROUPS)
+			continue;
+		mnl_attr_for_each_nested(group, a)
+		{
+			look_at_group(f, group);
+		}
 	}
 	return MNL_CB_STOP;
 }
