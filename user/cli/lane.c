@@ -129,10 +129,12 @@ static void print_unserved(const json_t *answer)
 	size_t i;
 
 	json_array_foreach(json_object_get(answer, "unserved"), i, u)
+	{
 		printf("%s: %s of %s receive queues have a lane; connections on the others go to "
 		       "the kernel (ethtool -L, or queues: all)\n",
 		       mr_value_text_at(u, "interface", name), mr_value_text_at(u, "lanes", lanes),
 		       mr_value_text_at(u, "receive_queues", queues));
+	}
 }
 
 static void print_list(const json_t *answer)

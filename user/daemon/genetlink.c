@@ -90,7 +90,10 @@ static int family_reply(const struct nlmsghdr *h, void *data)
 		    mnl_attr_validate(a, MNL_TYPE_U16) >= 0)
 			f->id = mnl_attr_get_u16(a);
 		if (mnl_attr_get_type(a) == CTRL_ATTR_MCAST_GROUPS)
-			mnl_attr_for_each_nested(group, a) look_at_group(f, group);
+			mnl_attr_for_each_nested(group, a)
+			{
+				look_at_group(f, group);
+			}
 	}
 	return MNL_CB_STOP;
 }
