@@ -42,7 +42,7 @@ DAEMON_LANE_OBJ := $(call obj,user/port/xsk*.c) $(call obj,user/frame/arena.c)
 WORKER_LIBS := -lseccomp
 DAEMON_LIBS := -lnftables -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicrohttpd -lmnl -lseccomp \
 	-lsystemd
-CLI_LIBS    := -lnftables -lcurl -ljansson -lmnl -lbpf -lncursesw -ltinfo -larchive -lpcap
+CLI_LIBS    := -lnftables -lcurl -lyaml -ljansson -lmnl -lbpf -lncursesw -ltinfo -larchive -lpcap
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
 MAN      := $(B)/man/millrace-maps.7 $(B)/man/millrace-tlv.5
@@ -155,7 +155,6 @@ $(APPS): $(B)/tests/%: $(B)/asan/tests/%.o $(APPS_HELP) $(call asan,user/apps/*.
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka
 
 $(B)/tests/daemon/changes_test: LINK_FLAGS = -Wl,--wrap=mr_api_reply
-$(B)/tests/daemon/filters_test: LINK_FLAGS = -Wl,--wrap=mr_rules_publish
 $(B)/tests/daemon/log_test: LINK_FLAGS = -Wl,--wrap=clock_gettime
 $(B)/tests/daemon/maps_test: LINK_FLAGS = -Wl,--wrap=bpf_map_update_elem
 $(B)/tests/daemon/traces_test: LINK_FLAGS = -Wl,--wrap=pread

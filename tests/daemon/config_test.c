@@ -461,7 +461,7 @@ static void filters_and_what_they_name(void **state)
 	assert_int_equal(r->match.port_hi, 65535);
 	assert_int_equal(r->match.source.n, 2); /* one lay in the other */
 	assert_int_equal(r->match.source.width, 1 + 32);
-	assert_int_equal(r->lane.rule_id, 1 + MR_MAX_DYNAMIC);
+	assert_int_equal(r->lane.rule_id, MR_RULES_MOST - 1);
 	r = &s.filters[1];
 	assert_int_equal(r->match.protocol, 0);
 	assert_int_equal(r->match.port_lo, 80);

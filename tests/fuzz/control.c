@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "tests/fuzz/fuzz.h"
+#include "user/daemon/guard_changes.h"
 
 static void fill_lane(struct control *k, uint32_t i)
 {
@@ -33,8 +34,11 @@ void control_init(struct control *k)
 {
 	static char file[] = "fuzz.yaml", user[] = "nobody", run[] = "/run/fuzz", pin[] = "/pin";
 
+	static struct mr_guard_changes none;
+
 	memset(k, 0, sizeof(*k));
 	k->c.d = &k->d;
+	k->d.guard_changes = &none;
 	k->c.wards = k->wards;
 	snprintf(k->interface.name, sizeof(k->interface.name), "fuzz0");
 	k->link.settings = &k->interface;

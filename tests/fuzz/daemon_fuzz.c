@@ -16,6 +16,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "user/daemon/log.h"
 #include "user/daemon/request.h"
+#include "user/daemon/ruleset.h"
 
 enum {
 	WORKER_PID = 1 << 30, /* beyond any that exists */
@@ -149,10 +150,16 @@ static void make_pair(int *a, int *b)
 
 static void start(void)
 {
+	static struct mr_rules_room *room;
+
 	k = malloc(sizeof(*k));
 	FUZZ_CHECK(k);
 	control_init(k);
 	k->link.ifindex = 3;
+	if (!room)
+		FUZZ_CHECK(!mr_ruleset_room(&k->d));
+	room = k->d.rules_room = room ? room : k->d.rules_room;
+	k->d.rules_shown = room + 1;
 	for (uint32_t i = 0; i < CONTROL_LANES; i++) {
 		k->lanes[i].pid = WORKER_PID + (pid_t)i;
 		make_pair(&k->lanes[i].socket, &worker[i]);
@@ -203,6 +210,8 @@ static bool child_reads(void)
 	if (recv(k->c.parent.fd, &n, sizeof(n), MSG_DONTWAIT) != sizeof(n))
 		return false;
 	FUZZ_CHECK(n.lane < k->d.n_lanes);
+	if (n.type == MR_NOTE_RULES)
+		mr_agree_over(&k->c);
 	if (n.type == MR_NOTE_LISTENING || n.type == MR_NOTE_UNLISTENED)
 		mr_listeners_note(&k->c, &n);
 	return true;
@@ -240,7 +249,7 @@ static void worker_says(uint32_t lane, struct fuzz_in *in)
 	union {
 		struct mr_message head;
 		uint8_t bytes[600];
-	} m = { .head = { MR_WORKER_MAGIC, fuzz_u8(in) % (MR_MSG_STOPPED + 2), 0 } };
+	} m = { .head = { MR_WORKER_MAGIC, fuzz_u8(in) % (MR_MSG_RULE_ENDED + 2), 0 } };
 	uint8_t how = fuzz_u8(in);
 	size_t len = sizeof(m.head), got;
 	const uint8_t *body;
@@ -251,6 +260,10 @@ static void worker_says(uint32_t lane, struct fuzz_in *in)
 		len = sizeof(struct mr_listen_ask);
 	else if (m.head.type == MR_MSG_UNLISTEN)
 		len = sizeof(struct mr_listener_message);
+	else if (m.head.type == MR_MSG_RULES_ANSWER)
+		len = sizeof(struct mr_rules_answer);
+	else if (m.head.type == MR_MSG_RULE_ENDED)
+		len = sizeof(struct mr_rule_ended);
 	if (how & 1)
 		len = 1 + fuzz_u16(in) % sizeof(m.bytes);
 	m.head.bytes = how & 2 ? fuzz_u16(in) : (uint16_t)len;
@@ -267,10 +280,13 @@ static void worker_says(uint32_t lane, struct fuzz_in *in)
 
 static void child_says(struct fuzz_in *in)
 {
-	struct mr_request q = { .type = fuzz_u8(in) % (MR_REQUEST_FAILED + 3) };
+	uint8_t type = fuzz_u8(in) % (MR_REQUEST_FAILED + 7);
+	struct mr_request q = { .type = type };
 	uint8_t how = fuzz_u8(in);
 	size_t len = sizeof(q);
 
+	if (type > MR_REQUEST_FAILED + 2) /* RULES_AGREED, _REFUSED, _ENDED */
+		q.type = (uint32_t)MR_REQUEST_RULES_AGREED + (type - MR_REQUEST_FAILED - 3) % 3;
 	q.lane = how & 1 ? fuzz_u32(in) : how >> 7;
 	q.ifindex = how & 2 ? fuzz_u32(in) : 3;
 	q.port = fuzz_u16(in);
@@ -296,6 +312,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			child_says(&in);
 		else
 			worker_says(who % CONTROL_LANES, &in);
+		if (honest && who & 64) { /* as if lanes were asked */
+			mr_agree_ask(&k->c, fuzz_u8(&in) & 1);
+			mr_agree_tick(&k->c, mr_now_ns());
+		}
 		if (!(who & 128))
 			pump(honest);
 	}

@@ -238,9 +238,9 @@ static int ask_unlisten(void *arg, const uint8_t addr[16], uint16_t port)
 
 void net_open(struct net *n, const struct net_options *o)
 {
-	static const struct mr_lane_asks asks = {
-		.path = ask_path, .listen = ask_listen, .unlisten = ask_unlisten
-	};
+	static const struct mr_lane_asks asks = { .path = ask_path,
+						  .listen = ask_listen,
+						  .unlisten = ask_unlisten };
 	static const struct mr_app *all[32];
 	unsigned int n_apps;
 	const struct mr_app *const *builtin = mr_builtin_apps(&n_apps);

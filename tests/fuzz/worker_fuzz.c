@@ -8,6 +8,7 @@
 #include <linux/close_range.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@
 
 enum {
 	FDS_MAX = 8,
-	TYPES = MR_MSG_STOPPED + 2,
+	TYPES = MR_MSG_RULE_ENDED + 2,
 };
 
 /* In place of main.c's: what a worker says of bad messages is for its own log. */
@@ -140,6 +141,74 @@ static void make_waiters(struct net *n)
 		;
 }
 
+/* A configuration whose rules are the net's with some bytes changed, cut or not, sealed or not. */
+static int rules_memfd(const struct net *n, struct fuzz_in *in)
+{
+	static const uint16_t ports[] = { 7000, 7100, 7000, 80 };
+	struct mr_lane_config c = n->config;
+	struct mr_lane_rule rule[NET_RULES];
+	uint8_t how = fuzz_u8(in), changes = fuzz_u8(in) % 8;
+	int fd = memfd_create("fuzz", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+
+	FUZZ_CHECK(fd >= 0);
+	memcpy(rule, n->rule, sizeof(rule));
+	rule[fuzz_u8(in) % c.n_rules].state = how % 4;
+	rule[fuzz_u8(in) % c.n_rules].port = ports[how >> 6];
+	if (how & 4 && c.n_rules < NET_RULES) {
+		rule[c.n_rules] = rule[how % c.n_rules];
+		rule[c.n_rules++].port = 7100;
+	}
+	while (changes--) {
+		size_t at = fuzz_u16(in) % sizeof(rule);
+
+		((uint8_t *)rule)[at] = fuzz_u8(in);
+	}
+	c.n_prefixes = how & 8 ? fuzz_u32(in) : 0;
+	c.n_rules = how & 16 ? fuzz_u32(in) : c.n_rules;
+	c.version = MR_WORKER_VERSION;
+	FUZZ_CHECK(write(fd, &c, sizeof(c)) == sizeof(c));
+	FUZZ_CHECK(write(fd, rule, sizeof(rule)) == sizeof(rule));
+	if (how & 32)
+		FUZZ_CHECK(!ftruncate(fd, fuzz_u16(in)));
+	if (fuzz_u8(in) & 7)
+		FUZZ_CHECK(!fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_WRITE));
+	return fd;
+}
+
+static void send_rules(int to, const struct net *n, struct fuzz_in *in)
+{
+	struct mr_rules_message m = { .head = { MR_WORKER_MAGIC, MR_MSG_RULES, sizeof(m) } };
+	char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec iov = { &m, sizeof(m) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int fd = rules_memfd(n, in);
+
+	m.serial = fuzz_u32(in);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	if (sendmsg(to, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		FUZZ_CHECK(errno == EAGAIN);
+	close(fd);
+}
+
+/* What the worker says of rules: whole answers, in words that end. */
+static void hear(int from)
+{
+	struct mr_rules_answer a;
+	ssize_t n;
+
+	while ((n = recv(from, &a, sizeof(a), MSG_DONTWAIT)) > 0)
+		if (a.head.type == MR_MSG_RULES_ANSWER)
+			FUZZ_CHECK(n == sizeof(a) && memchr(a.words, 0, sizeof(a.words)) &&
+				   !a.error == !a.words[0]);
+}
+
 static void send_message(int to, const struct net *n, struct fuzz_in *in)
 {
 	union {
@@ -193,9 +262,12 @@ static void messages(struct fuzz_in *in)
 
 		if (how & 1)
 			play_instruction(&n, in);
+		else if (how & 2)
+			send_rules(pair[1], &n, in);
 		else
 			send_message(pair[1], &n, in);
 		worker_control(&w);
+		hear(pair[1]);
 		FUZZ_CHECK(w.control == pair[0]);
 		net_turns(&n);
 	}
@@ -203,6 +275,8 @@ static void messages(struct fuzz_in *in)
 	worker_control(&w);
 	FUZZ_CHECK(w.control == -1);
 	play_close(&n);
+	if (w.rules)
+		munmap((void *)(uintptr_t)w.rules, w.rules_bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

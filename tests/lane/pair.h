@@ -26,7 +26,7 @@ struct pair_end {
 	struct mr_path_table *paths;
 	uint8_t asked[16]; /* path that was asked for and is to be answered */
 	bool has_asked;
-	bool mute; /* the daemon answers no path */
+	bool mute;	     /* the daemon answers no path */
 	uint32_t ended_rule; /* the last that the lane told of, plus 1 */
 	struct {
 		bool asked; /* not answered yet */

@@ -230,6 +230,12 @@ def nothing_left(pair):
         s.bind(("::", 7000))
 
 
+def name_of(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="ascii") as f:
+        return f.read().strip()
+    return ""
+
+
 def leave_nothing():
     """Files that a killed daemon left, after a test that meant it to."""
     lib.command("rm", "-rf", RUN, PINS)

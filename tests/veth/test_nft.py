@@ -98,3 +98,25 @@ def test_rules_that_are_passed_by_are_named(pair, tmp_path):
         for words in OTHERS:
             assert words in done.stdout, done.stdout
         assert '"clients"' in done.stdout or "(clients)" in done.stdout
+
+
+def test_what_is_imported_can_be_loaded(pair, tmp_path):
+    """import-nft's output as it is, given to rule load and to config check: the rules that it shows
+    are in force, in its order, and the steering rule goes on."""
+    path = tmp_path / "imported.yaml"
+    with Daemon(pair, tmp_path, config()) as daemon:
+        path.write_text(tool(pair, daemon, "rule", "import-nft").stdout, encoding="utf-8")
+        done = tool(pair, daemon, "rule", "load", str(path))
+        assert done.returncode == 0, done.stderr
+        rules = {one["name"]: one for one in daemon.tool("rule", "list")["rules"]}
+        imported = [line.split()[2] for line in path.read_text().splitlines() if "- name: nft-" in line]
+        assert len(imported) >= 4 and set(rules) == {"echo", *imported}
+        first = rules["nft-1"]
+        assert (first["action"], first["source"], first["priority"]) == ("drop", "198.51.100.0/24", 1)
+        assert rules["nft-4"]["port"] == "8000-8100" and rules["nft-4"]["on"] == scratch.INTERFACE
+        with lib.connect(lib.ECHO, ns=pair.client) as s:
+            lib.echo_once(s, 1, b"served")
+        whole = tmp_path / "whole.yaml"
+        whole.write_text(config() + path.read_text().partition("rules:\n")[2], encoding="utf-8")
+        done = tool(pair, daemon, "config", "check", str(whole))
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -244,12 +244,18 @@ def test_a_hundred_thousand_prefixes_are_loaded_in_two_seconds(daemon, tmp_path)
 def test_bad_changes_change_nothing(daemon):
     """Each mistake -> one line with the cure, exit 1, and the generation that was."""
     before = daemon.tool("rule", "list")["generation"]
-    assert "rules that steer" in refused(daemon, "add", "x", "steer", "--port", "1")
+    assert 'key "app" is missing' in refused(daemon, "add", "x", "steer", "--port", "1")
+    assert "none of echo, sink" in refused(daemon, "add", "x", "steer", "--port", "1", "--app", "y")
+    assert "is for rules that steer" in refused(daemon, "add", "x", "drop", "--app", "echo")
+    assert "no rule of the configuration file has directory" in refused(
+        daemon, "add", "x", "steer", "--port", "1", "--app", "store", "--directory", "/tmp")
+    assert "port 8000 is in use" not in refused(daemon, "add", "x", "steer", "--port", "8000-8010",
+                                                "--app", "echo")
     assert "none of steer, pass, drop" in refused(daemon, "add", "x", "lose")
     assert "behind its length" in refused(daemon, "add", "x", "drop", "--source", "10.0.0.1/8")
     assert "lower one first" in refused(daemon, "add", "x", "drop", "--port", "9-8")
     assert "there is one of this name" in refused(daemon, "add", "range", "drop")
-    assert "there is none" in refused(daemon, "del", "range")
+    assert "there is none" in refused(daemon, "del", "nobody")
     assert "there is none" in refused(daemon, "replace", "nobody", "drop")
     assert "interfaces" in refused(daemon, "add", "x", "drop", "--interface", "lo")
     assert "none of enforce" in refused(daemon, "mode", "dream")

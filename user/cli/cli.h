@@ -16,7 +16,7 @@ enum {
 	MR_CLI_ERROR = 1,
 	MR_CLI_USAGE = 2,
 
-	MR_CLI_ARGUMENTS = 16, /* most that one verb takes */
+	MR_CLI_ARGUMENTS = 32, /* most that one verb takes */
 	MR_CLI_REST = 64,      /* most words of an argument that is written NAME... */
 };
 

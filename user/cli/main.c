@@ -23,6 +23,15 @@ struct verb {
 
 static int help(struct mr_cli *cli, const struct mr_arguments *a);
 
+/* Of rule add and rule replace: a key of the configuration each. */
+#define RULE_OPTIONS                                                                               \
+	" [--source PREFIXES] [--source-file FILE] [--destination PREFIXES]"                       \
+	" [--destination-file FILE] [--protocol PROTOCOL] [--port PORTS] [--vlan VLAN]"            \
+	" [--interface INTERFACE] [--priority NUMBER] [--comment TEXT] [--app APP]"                \
+	" [--fallback WHERE] [--backlog NUMBER] [--ttl NUMBER] [--dscp NUMBER] [--nodelay]"        \
+	" [--congestion-control NAME] [--ecn MODE] [--directory DIRECTORY] [--tlv SETTINGS]"       \
+	" [--heartbeat SETTINGS]"
+
 static const struct verb verbs[] = {
 	/* clang-format off */
 	{ "capture [FILTER...] [-w FILE] [-i INTERFACE] [--direction DIRECTION] [-c COUNT]"
@@ -89,19 +98,15 @@ static const struct verb verbs[] = {
 	  "the host's nftables rules as rules, and those that cannot be" },
 	{ "rule list [-w SECONDS]",	mr_cli_rule_list,
 	  "rules and what they count; with -w the rates, again and again" },
-	{ "rule add NAME ACTION [--source PREFIXES] [--source-file FILE] [--destination PREFIXES]"
-	  " [--destination-file FILE] [--protocol PROTOCOL] [--port PORTS] [--vlan VLAN]"
-	  " [--interface INTERFACE] [--priority NUMBER] [--comment TEXT]", mr_cli_rule_add,
-	  "one more rule; ACTION is pass or drop" },
-	{ "rule replace NAME ACTION [--source PREFIXES] [--source-file FILE]"
-	  " [--destination PREFIXES] [--destination-file FILE] [--protocol PROTOCOL] [--port PORTS]"
-	  " [--vlan VLAN] [--interface INTERFACE] [--priority NUMBER] [--comment TEXT]",
-	  mr_cli_rule_replace,
-	  "another rule under the same name, id and counters" },
+	{ "rule add NAME ACTION" RULE_OPTIONS, mr_cli_rule_add,
+	  "one more rule; ACTION is steer, pass or drop" },
+	{ "rule replace NAME ACTION" RULE_OPTIONS, mr_cli_rule_replace,
+	  "another rule under the same name" },
 	{ "rule del NAME",		mr_cli_rule_del,
-	  "take a rule that passes or drops away" },
+	  "take a rule away; of one that steers, connections that stand go on" },
 	{ "rule load FILE",		mr_cli_rule_load,
-	  "a JSON list of all rules that pass or drop, in place of those that there are" },
+	  "all rules of a JSON or YAML file in place of those that there are, but for the steering "
+	  "ones of the configuration" },
 	{ "rule mode MODE",		mr_cli_rule_mode,
 	  "enforce the rules, monitor what they would do, or bypass them" },
 	{ "stats show [--all]",		mr_cli_stats_show,

@@ -50,6 +50,8 @@ static const char *match_text(const json_t *rule, char out[MR_VALUE_BYTES])
 	if (!mr_value_is(json_object_get(rule, "vlan"), "any"))
 		n += snprintf(out + n, MR_VALUE_BYTES - n, " vlan %.8s",
 			      mr_value_text_at(rule, "vlan", vlan));
+	if (json_is_true(json_object_get(rule, "leaving")))
+		n += snprintf(out + n, MR_VALUE_BYTES - n, ", leaving");
 	if (json_is_true(json_object_get(rule, "dynamic")))
 		snprintf(out + n, MR_VALUE_BYTES - n, " on %.16s:%.8s",
 			 mr_value_text_at(rule, "interface", interface),

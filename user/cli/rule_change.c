@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* millrace rule add, replace, del, load, mode: one change each, POSTed to /v1/rules. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "user/cli/client.h"
+#include "user/cli/rule_file.h"
 
 enum {
-	LINE_BYTES = 256,
+	OPTION_BYTES = 32,
 };
 
 static void print(const json_t *answer)
@@ -27,38 +27,6 @@ static int change(struct mr_cli *cli, const char *kind, json_t *what)
 			      print);
 }
 
-/* The daemon checks the prefixes; here only comments, blanks and ends of lines go. */
-static json_t *read_list(struct mr_cli *cli, const char *path)
-{
-	FILE *in = fopen(path, "re");
-	char line[LINE_BYTES];
-	json_t *list;
-
-	if (!in) {
-		mr_cli_error(cli, "%s: %s", path, strerror(errno));
-		return NULL;
-	}
-	list = json_array();
-	while (fgets(line, sizeof(line), in)) {
-		char *text = line + strspn(line, " \t");
-
-		text[strcspn(text, "#; \t\r\n")] = '\0';
-		if (text[0] && json_array_append_new(list, json_string(text)) < 0) {
-			mr_cli_error(cli, "%s: \"%.32s\" is no text", path, text);
-			json_decref(list);
-			list = NULL;
-			break;
-		}
-	}
-	fclose(in);
-	if (list && !json_array_size(list)) {
-		mr_cli_error(cli, "%s: names no prefix", path);
-		json_decref(list);
-		list = NULL;
-	}
-	return list;
-}
-
 /* --source or --source-file, as @key. Returns MR_CLI_OK or what to exit with. */
 static int put_prefixes(struct mr_cli *cli, const struct mr_arguments *a, json_t *rule,
 			const char *key, const char *option, const char *file_option)
@@ -72,37 +40,88 @@ static int put_prefixes(struct mr_cli *cli, const struct mr_arguments *a, json_t
 		json_object_set_new(rule, key, json_string(words));
 	if (!file)
 		return MR_CLI_OK;
-	list = read_list(cli, file);
+	list = mr_rule_prefixes_read(cli, file);
 	if (!list)
 		return MR_CLI_ERROR;
 	json_object_set_new(rule, key, list);
 	return MR_CLI_OK;
 }
 
+/* "--congestion-control" for congestion_control. */
+static const char *option_of(const char *key, char out[OPTION_BYTES])
+{
+	snprintf(out, OPTION_BYTES, "--%s", key);
+	for (char *p = out; *p; p++)
+		if (*p == '_')
+			*p = '-';
+	return out;
+}
+
+/* --tlv tag_bytes=1,length_bytes=2 as an object. Returns MR_CLI_OK or what to exit with. */
+static int put_group(struct mr_cli *cli, const struct mr_arguments *a, json_t *rule,
+		     const char *key)
+{
+	char option[OPTION_BYTES];
+	const char *value = mr_arguments_find(a, option_of(key, option));
+	char *text = value ? strdup(value) : NULL, *rest = text, *one;
+	json_t *group = json_object();
+
+	while (rest && (one = strsep(&rest, ","))) {
+		char *equals = strchr(one, '=');
+
+		if (equals)
+			*equals = '\0';
+		if (!equals || json_object_set_new(group, one, json_string(equals + 1)) < 0) {
+			json_decref(group);
+			free(text);
+			return mr_cli_usage(cli, "%s: give KEY=VALUE,KEY=VALUE", option);
+		}
+	}
+	free(text);
+	if (value)
+		json_object_set(rule, key, group);
+	json_decref(group);
+	return MR_CLI_OK;
+}
+
+static int put_options(struct mr_cli *cli, const struct mr_arguments *a, json_t *rule)
+{
+	static const char *const keys[] = {
+		"protocol", "port",	 "vlan", "interface", "priority",	    "comment",
+		"app",	    "fallback",	 "ttl",	 "backlog",   "congestion_control", "ecn",
+		"dscp",	    "directory",
+	};
+	char option[OPTION_BYTES];
+	int status;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const char *value = mr_arguments_find(a, option_of(keys[i], option));
+
+		if (value && json_object_set_new(rule, keys[i], json_string(value)) < 0)
+			return mr_cli_usage(cli, "%s is no text", option);
+	}
+	if (mr_arguments_find(a, "--nodelay"))
+		json_object_set_new(rule, "nodelay", json_true());
+	status = put_group(cli, a, rule, "tlv");
+	if (status == MR_CLI_OK)
+		status = put_group(cli, a, rule, "heartbeat");
+	if (status == MR_CLI_OK)
+		status = put_prefixes(cli, a, rule, "source", "--source", "--source-file");
+	if (status == MR_CLI_OK)
+		status = put_prefixes(cli, a, rule, "destination", "--destination",
+				      "--destination-file");
+	return status;
+}
+
 static int change_rule(struct mr_cli *cli, const struct mr_arguments *a, const char *kind)
 {
-	static const char *const options[] = {
-		"protocol", "port", "vlan", "interface", "priority", "comment",
-	};
 	json_t *rule = json_pack("{s:s, s:s}", "name", mr_arguments_find(a, "NAME"), "action",
 				 mr_arguments_find(a, "ACTION"));
 	int status;
 
 	if (!rule)
 		return mr_cli_usage(cli, "a name and an action are plain text");
-	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-		char option[16];
-		const char *value;
-
-		snprintf(option, sizeof(option), "--%s", options[i]);
-		value = mr_arguments_find(a, option);
-		if (value)
-			json_object_set_new(rule, options[i], json_string(value));
-	}
-	status = put_prefixes(cli, a, rule, "source", "--source", "--source-file");
-	if (status == MR_CLI_OK)
-		status = put_prefixes(cli, a, rule, "destination", "--destination",
-				      "--destination-file");
+	status = put_options(cli, a, rule);
 	if (status == MR_CLI_OK)
 		return change(cli, kind, rule);
 	json_decref(rule);
@@ -126,13 +145,9 @@ int mr_cli_rule_del(struct mr_cli *cli, const struct mr_arguments *a)
 
 int mr_cli_rule_load(struct mr_cli *cli, const struct mr_arguments *a)
 {
-	const char *path = mr_arguments_find(a, "FILE");
-	json_error_t error;
-	json_t *list = json_load_file(path, 0, &error);
+	json_t *list = mr_rule_file_read(cli, mr_arguments_find(a, "FILE"));
 
-	if (!list)
-		return mr_cli_error(cli, "%s:%d: %s", path, error.line, error.text);
-	return change(cli, "load", list);
+	return list ? change(cli, "load", list) : MR_CLI_ERROR;
 }
 
 int mr_cli_rule_mode(struct mr_cli *cli, const struct mr_arguments *a)

@@ -12,7 +12,7 @@
 #include <jansson.h>
 
 #include "user/daemon/child.h"
-#include "user/daemon/filters.h"
+#include "user/daemon/ruleset.h"
 
 enum mr_change_stage {
 	MR_CHANGE_READING,
@@ -37,14 +37,13 @@ struct mr_change {
 	const struct mr_change_kind *kind;
 	struct mr_change *next_one; /* of all requests that there are */
 	struct MHD_Connection *http;
-	struct mr_filters next;		/* of rules */
+	struct mr_ruleset next;		/* of rules */
 	struct mr_guard_changes *guard; /* of the guard */
 	enum mr_change_stage stage;
 	bool too_long, no_room;
 	char *body;
 	size_t bytes, room;
 	unsigned int status;
-	uint32_t line; /* of RULE in "load", from 1, as its line in words */
 	char words[MR_CONFIG_ERROR_BYTES];
 };
 
@@ -67,6 +66,9 @@ enum MHD_Result mr_change_serve_kind(struct mr_child *c, const struct mr_change_
 
 /** mr_change_note() - the parent's note of what became of it: the waiting request is answered */
 void mr_change_note(struct mr_child *c, const struct mr_note *n);
+
+/** mr_change_rules() - the rules are others now, or a change of them was refused */
+void mr_change_rules(struct mr_child *c, const struct mr_note *n);
 
 /** mr_change_abandon() - the child ends: nobody waits any more */
 void mr_change_abandon(struct mr_child *c);

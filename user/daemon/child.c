@@ -69,7 +69,11 @@ static void note(struct mr_child *c, const struct mr_note *n, int fd)
 	case MR_NOTE_RULES:
 	case MR_NOTE_GUARD:
 		c->d->bpf.generation.number = n->generation;
-		mr_change_note(c, n);
+		mr_agree_over(c);
+		mr_change_rules(c, n);
+		break;
+	case MR_NOTE_RULES_ASKED:
+		mr_agree_ask(c, (uint32_t)n->cookie);
 		break;
 	case MR_NOTE_BACKGROUND:
 		into_background(fd);
@@ -226,6 +230,7 @@ static void serve(struct mr_child *c)
 		mr_web_turn(c);
 		mr_supervise_tick(c, mr_now_ns());
 		mr_api_restart_tick(c, mr_now_ns());
+		mr_agree_tick(c, mr_now_ns());
 		mr_paths_tick(c, mr_now_ns());
 	}
 }

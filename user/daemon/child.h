@@ -65,6 +65,9 @@ struct mr_ward {
 	uint64_t stale_logged_ns;
 	bool waits_words; /* the log has said that it is late */
 	uint32_t bad;	  /* messages that made no sense; the log has the first few */
+	/* agree.c */
+	uint32_t rules_serial;	       /* of the rules that it has, as far as it said */
+	uint64_t ended[MR_RULE_WORDS]; /* rules that leave and have no connection there */
 };
 
 struct MHD_Connection;
@@ -84,6 +87,14 @@ struct mr_restart {
 	uint64_t since_ns;
 	unsigned int status;
 	char words[MR_WORDS];
+};
+
+/* Lanes are asked about rules: agree.c */
+struct mr_agree {
+	bool asked;
+	uint32_t serial;
+	uint64_t since_ns;
+	bool ended; /* lanes have said so of some rule, and the parent has not been told */
 };
 
 struct mr_child {
@@ -107,7 +118,7 @@ struct mr_child {
 	unsigned int listens_asked; /* time, so that neither side ever waits for the other */
 	struct mr_change *changes;  /* requests of that kind, changes.c */
 	struct mr_change *change;   /* of the rules, that the parent was asked for; NULL: none */
-	uint16_t last_filter_id;    /* that was given, 0: none yet */
+	struct mr_agree agree;
 	bool start_reported;
 	bool stopping;
 };
@@ -162,6 +173,24 @@ void mr_listeners_greet(struct mr_child *c, uint32_t lane);
 
 /** mr_guard_tell() - tell a lane when the XDP program is to answer SYNs */
 void mr_guard_tell(struct mr_child *c, uint32_t lane);
+
+/* ----- agree.c ----- */
+
+/** mr_agree_ask() - the lanes were told rules, @serial: the parent waits for what they say */
+void mr_agree_ask(struct mr_child *c, uint32_t serial);
+
+/** mr_agree_over() - it does so no more */
+void mr_agree_over(struct mr_child *c);
+
+/** mr_agree_answer(), mr_agree_rule_ended() - what a worker says */
+void mr_agree_answer(struct mr_child *c, struct mr_ward *w, const struct mr_rules_answer *m);
+void mr_agree_rule_ended(struct mr_child *c, struct mr_ward *w, const struct mr_rule_ended *m);
+
+/** mr_agree_forget() - a lane has another worker, or none */
+void mr_agree_forget(struct mr_ward *w);
+
+/** mr_agree_tick() - have all answered? Has one had time enough? */
+void mr_agree_tick(struct mr_child *c, uint64_t now);
 
 /* ----- seccomp.c ----- */
 

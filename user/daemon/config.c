@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "user/daemon/config_raw.h"
+#include "user/daemon/ruleset.h"
 
 enum {
 	FILE_BYTES_MOST = 1 << 20,
@@ -108,6 +109,7 @@ static int load_data(struct mr_config_file *f, const char *data, size_t len, str
 	if (err)
 		return err;
 	err = mr_config_check(f, raw, s);
+	s->rules_in_file = err ? 0 : mr_ruleset_digest(s);
 	cyaml_free(&cyaml, &mr_raw_schema, raw, 0);
 	return err;
 }

@@ -79,6 +79,7 @@ enum {
 	MR_RULE_COMMENT_BYTES = 96,
 	MR_MAX_DYNAMIC = 256, /* listeners that applications ask for, which are rules too */
 	MR_RULES_MOST = MR_MAX_RULES - MR_MAX_DYNAMIC,
+	MR_DYNAMIC_FIRST = MR_RULES_MOST, /* number of the first of them */
 };
 
 /* A rule that steers, or a filter: one that passes or drops, of which `lane` has only the name. */
@@ -89,6 +90,7 @@ struct mr_settings_rule {
 	char comment[MR_RULE_COMMENT_BYTES];
 	enum mr_rule_fallback fallback;
 	bool messages; /* a TLV application */
+	bool added;    /* while the daemon ran: the file does not have it so */
 	unsigned int line;
 };
 
@@ -120,10 +122,13 @@ struct mr_settings {
 	struct mr_settings_lanes lanes;
 	struct mr_settings_tcp tcp;
 	enum mr_mode mode;
-	struct mr_settings_rule *rules; /* that steer */
+	struct mr_settings_rule
+		*rules; /* that steer, by number; some leave, some places are free */
 	unsigned int n_rules;
 	struct mr_settings_rule *filters; /* that pass or drop */
 	unsigned int n_filters;
+	uint16_t last_filter;	/* number given last to one of them */
+	uint64_t rules_in_file; /* mr_ruleset_digest() of the rules as they were read */
 	char *directories[MR_MAX_DIRECTORIES]; /* of mr_lane_rule.directory */
 	unsigned int n_directories;
 	struct mr_settings_guard guard;
@@ -147,6 +152,12 @@ void mr_settings_free(struct mr_settings *s);
 
 /** mr_app_name() - name of the application with index @i in a lane's counters, or NULL */
 const char *mr_app_name(unsigned int i);
+
+/** mr_rule_is_live() - it takes new connections: it neither leaves, nor is its number free */
+bool mr_rule_is_live(const struct mr_settings_rule *r);
+
+/** mr_rules_live() - how many rules of the settings steer */
+unsigned int mr_rules_live(const struct mr_settings *s);
 
 /** mr_rules_free() - rules and what they own */
 void mr_rules_free(struct mr_settings_rule *rules, unsigned int n);

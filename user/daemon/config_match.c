@@ -207,7 +207,7 @@ static bool is_special(const struct mr_net *p)
 }
 
 /* What the lane's rule says of it too: any address, or just one. */
-static void name_address(struct mr_lane_rule *r, const struct mr_prefixes *to)
+void mr_config_rule_address(struct mr_lane_rule *r, const struct mr_prefixes *to)
 {
 	r->any_family = !to->given;
 	if (to->n != 1 || to->list[0].bits != 128)
@@ -241,7 +241,7 @@ static int check_destination(struct mr_rule_entry *e)
 					      "name one of this host's, or any",
 					      e->raw->name,
 					      words ? words : e->raw->destination_file);
-	name_address(&e->out->lane, to);
+	mr_config_rule_address(&e->out->lane, to);
 	return err;
 }
 

@@ -34,6 +34,22 @@ int mr_config_rule_match(struct mr_rule_entry *e);
  */
 int mr_config_filter(struct mr_rule_entry *e);
 
+/**
+ * mr_config_steer() - the same for one that steers
+ *
+ * A directory that @e->s has not yet is added to it.
+ */
+int mr_config_steer(struct mr_rule_entry *e);
+
+/** mr_config_steer_is_sane() - of a rule that steers, whoever says it: is all of it possible? */
+bool mr_config_steer_is_sane(const struct mr_settings_rule *r);
+
+/** mr_config_steer_derive() - what follows from its other parts: @r->match and the application */
+void mr_config_steer_derive(struct mr_settings_rule *r);
+
+/** mr_config_rule_address() - a lane rule's address, by the prefixes that it names */
+void mr_config_rule_address(struct mr_lane_rule *r, const struct mr_prefixes *to);
+
 /** mr_config_rule_clashes() - with a rule before it; -EINVAL with an error noted */
 int mr_config_rule_clashes(struct mr_rule_entry *e, const struct mr_settings_rule *other);
 

@@ -237,22 +237,89 @@ int mr_config_filter(struct mr_rule_entry *e)
 	return err ? err : check_no_lane(e);
 }
 
-static int check_rule(struct mr_rule_entry *e)
+int mr_config_steer(struct mr_rule_entry *e)
 {
 	static int (*const steps[])(struct mr_rule_entry *) = {
 		check_name,	    mr_config_rule_match,     check_app,      check_lane_ports,
 		check_numbers,	    check_congestion,	      check_fallback, check_directory,
-		mr_config_rule_tlv, mr_config_rule_heartbeat, check_clashes,
+		mr_config_rule_tlv, mr_config_rule_heartbeat,
 	};
 	int err = 0;
 
-	if (e->raw->action && strcmp(e->raw->action, "steer")) {
-		err = mr_config_filter(e);
-		return err ? err : check_clashes(e);
-	}
 	for (size_t i = 0; !err && i < sizeof(steps) / sizeof(steps[0]); i++)
 		err = steps[i](e);
 	return err;
+}
+
+static int check_rule(struct mr_rule_entry *e)
+{
+	bool steers = !e->raw->action || !strcmp(e->raw->action, "steer");
+	int err = steers ? mr_config_steer(e) : mr_config_filter(e);
+
+	return err ? err : check_clashes(e);
+}
+
+static bool is_known_app(const struct mr_lane_rule *r)
+{
+	for (size_t i = 0; i < sizeof(apps) / sizeof(apps[0]); i++)
+		if (!strncmp(apps[i].name, r->app, sizeof(r->app)))
+			return !apps[i].directory || r->directory >= 0;
+	return false;
+}
+
+static bool is_width(uint8_t bytes)
+{
+	return bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8;
+}
+
+static bool is_check(uint8_t check)
+{
+	unsigned int n = 0;
+
+	while (mr_tlv_check_names()[n])
+		n++;
+	return check < n;
+}
+
+bool mr_config_steer_is_sane(const struct mr_settings_rule *r)
+{
+	const struct mr_lane_rule *l = &r->lane;
+
+	return is_known_app(l) && r->match.protocol == IPPROTO_TCP && r->match.port_lo &&
+	       r->fallback <= MR_FALLBACK_KERNEL && l->ttl && l->dscp < 64 && l->cc < MR_CC_COUNT &&
+	       l->ecn < MR_ECN_COUNT && l->backlog && l->backlog <= UINT16_MAX &&
+	       l->directory >= -1 && l->directory < MR_MAX_DIRECTORIES &&
+	       is_width(l->tlv.tag_bytes) && is_width(l->tlv.length_bytes) &&
+	       is_check(l->tlv.check);
+}
+
+void mr_config_steer_derive(struct mr_settings_rule *r)
+{
+	struct mr_lane_rule *l = &r->lane;
+
+	for (size_t i = 0; i < sizeof(apps) / sizeof(apps[0]); i++)
+		if (!strcmp(apps[i].name, l->app))
+			r->messages = apps[i].messages;
+	l->protocol = r->match.protocol;
+	l->port = r->match.port_lo;
+	l->port_hi = r->match.port_hi;
+	l->vlan = r->match.vlan;
+	memset(l->addr, 0, sizeof(l->addr));
+	l->family = 0;
+	mr_config_rule_address(l, &r->match.destination);
+	memset(&l->source, 0, sizeof(l->source));
+	memset(&l->destination, 0, sizeof(l->destination));
+	l->place = 0;
+	l->elsewhere = 0;
+}
+
+unsigned int mr_rules_live(const struct mr_settings *s)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < s->n_rules; i++)
+		n += mr_rule_is_live(&s->rules[i]);
+	return n;
 }
 
 void mr_rules_free(struct mr_settings_rule *rules, unsigned int n)
@@ -262,7 +329,7 @@ void mr_rules_free(struct mr_settings_rule *rules, unsigned int n)
 	free(rules);
 }
 
-/* Where it belongs. Ids: rules that steer, then what applications ask for, then filters. */
+/* Where it belongs. Numbers: rules that steer from the bottom, the others from the top. */
 static void keep(struct mr_settings *s, struct mr_settings_rule *r)
 {
 	if (r->action == MR_ACTION_STEER) {
@@ -301,6 +368,6 @@ int mr_config_rules(struct mr_config_file *f, const struct mr_raw_config *raw,
 		mr_match_free(&out.match);
 	}
 	for (unsigned int i = 0; i < s->n_filters; i++)
-		s->filters[i].lane.rule_id = (uint16_t)(s->n_rules + MR_MAX_DYNAMIC + i);
+		s->filters[i].lane.rule_id = s->last_filter = (uint16_t)(MR_RULES_MOST - 1 - i);
 	return err;
 }

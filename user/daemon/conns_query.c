@@ -147,7 +147,8 @@ static const char *set_rule(const struct mr_child *c, struct mr_conns_query *q, 
 	const struct mr_settings *s = &c->d->settings;
 
 	for (unsigned int i = 0; i < s->n_rules; i++)
-		if (!strcmp(s->rules[i].lane.name, text)) {
+		if (s->rules[i].lane.state != MR_RULE_FREE &&
+		    !strcmp(s->rules[i].lane.name, text)) {
 			q->rule = s->rules[i].lane.rule_id;
 			q->has_rule = true;
 			return NULL;

@@ -87,7 +87,8 @@ static const struct mr_lane_rule *rule_of(const struct mr_conns_row *r)
 	const struct mr_settings *s = &r->c->d->settings;
 	uint16_t id = r->conn ? r->conn->rule : r->half_open->rule;
 
-	return id < s->n_rules ? &s->rules[id].lane : NULL;
+	return id < s->n_rules && s->rules[id].lane.state != MR_RULE_FREE ? &s->rules[id].lane
+									  : NULL;
 }
 
 static void put_rule(struct mr_out *o, const struct mr_conns_row *r)

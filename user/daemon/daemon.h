@@ -72,9 +72,10 @@ struct bpf_object;
 struct xdp_program;
 struct mr_held;
 struct mr_estate_record;
-struct mr_filters_room;
 struct mr_guard_changes;
 struct mr_guard_room;
+struct mr_rule_change;
+struct mr_rules_room;
 
 /* What the kernel wants the maps in the slots of a map of maps to be like. */
 struct mr_inner {
@@ -164,6 +165,7 @@ struct mr_lane {
 	bool zero_copy;
 	char bind_why[MR_WORDS];
 	int config;
+	int next_config; /* with rules that it is asked about, -1: none */
 	int doorbell;
 	int capture;
 	/* the worker that runs now */
@@ -216,12 +218,16 @@ struct mr_daemon {
 	uint32_t n_lanes;
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC];
 	int directories[MR_MAX_DIRECTORIES];
-	struct mr_filters_room *filters_room;	/* filters.h; shared with the child */
+	struct mr_guard_room *guard_room;	/* guard_keep.h; shared with the child */
 	struct mr_settings_guard guard;		/* what holds: the settings' and the changes */
 	struct mr_guard_changes *guard_changes; /* guard_changes.h; made at run time */
-	struct mr_guard_room *guard_room;	/* guard_keep.h; shared with the child */
 	int guard_kept;				/* memory with the changes; parent, -1: none */
-	int *reserved;				/* bound sockets of the rules' ports */
+	struct mr_rules_room *rules_room;	/* ruleset.h; what the child wants */
+	struct mr_rules_room *rules_shown;	/* and what the parent has done */
+	struct mr_rule_change *change;		/* that lanes are asked about, or NULL; parent */
+	uint32_t rules_serial;			/* of what lanes were told of rules last */
+	int rules_kept;				/* a room with the rules, for the next daemon */
+	struct mr_reserved *reserved;		/* ports.h: of the rules */
 	uint32_t n_reserved;
 	char *sysctl_before; /* net.ipv4.ip_local_reserved_ports as it was, NULL: untouched */
 	uint64_t isn_secret[2];

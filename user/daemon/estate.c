@@ -20,6 +20,7 @@
 #include "user/daemon/links.h"
 #include "user/daemon/log.h"
 #include "user/daemon/ports.h"
+#include "user/daemon/rule_change.h"
 #include "user/daemon/run_directory.h"
 #include "user/daemon/service.h"
 
@@ -54,7 +55,7 @@ static uint64_t made_of(const struct mr_settings *s)
 
 /* ----- what is held ----- */
 
-static int take(struct mr_daemon *d, const char *name)
+int mr_estate_take(struct mr_daemon *d, const char *name)
 {
 	for (int i = 0; i < d->n_held; i++)
 		if (!strcmp(d->held[i].name, name)) {
@@ -77,7 +78,7 @@ static int take_of(struct mr_daemon *d, const char *what, uint32_t number, const
 {
 	char name[MR_HELD_NAME];
 
-	return take(d, name_of(name, what, number, part));
+	return mr_estate_take(d, name_of(name, what, number, part));
 }
 
 static void let_go(struct mr_daemon *d)
@@ -108,7 +109,7 @@ static int open_record(struct mr_daemon *d)
 	const struct mr_estate_record *r;
 	struct stat st;
 
-	d->record_fd = take(d, "record");
+	d->record_fd = mr_estate_take(d, "record");
 	if (d->record_fd < 0 || fstat(d->record_fd, &st) < 0 ||
 	    st.st_size < (off_t)MR_ESTATE_HEAD_BYTES)
 		return -ENOENT;
@@ -279,8 +280,8 @@ int mr_estate_check(struct mr_daemon *d)
 	memcpy(d->isn_secret, b->isn_secret, sizeof(d->isn_secret));
 	memcpy(d->hash_secret, b->hash_secret, sizeof(d->hash_secret));
 	memcpy(d->fast_open_secret, b->fast_open_secret, sizeof(d->fast_open_secret));
-	d->worker_log[0] = take(d, "log.read");
-	d->worker_log[1] = take(d, "log.write");
+	d->worker_log[0] = mr_estate_take(d, "log.read");
+	d->worker_log[1] = mr_estate_take(d, "log.write");
 	return 0;
 }
 
@@ -357,18 +358,6 @@ static void *map_config(int fd, size_t *bytes)
 	return p;
 }
 
-/* What only says which rule a new connection has, of which those that stand know nothing. */
-static struct mr_lane_rule without_choice(const struct mr_lane_rule *r)
-{
-	struct mr_lane_rule out = *r;
-
-	out.place = 0;
-	out.elsewhere = 0;
-	memset(&out.source, 0, sizeof(out.source));
-	memset(&out.destination, 0, sizeof(out.destination));
-	return out;
-}
-
 /* Connections know rules by their number: rules may only have come behind them. */
 static bool has_other_rules(const struct mr_lane_config *o, const struct mr_lane_config *n)
 {
@@ -377,12 +366,10 @@ static bool has_other_rules(const struct mr_lane_config *o, const struct mr_lane
 
 	if (o->n_rules > n->n_rules)
 		return true;
-	for (uint32_t i = 0; i < o->n_rules; i++) {
-		struct mr_lane_rule a = without_choice(&was[i]), b = without_choice(&is[i]);
-
-		if (memcmp(&a, &b, sizeof(a)) != 0)
+	for (uint32_t i = 0; i < o->n_rules; i++)
+		if (was[i].state != MR_RULE_FREE &&
+		    (is[i].state == MR_RULE_FREE || !mr_rule_serves_alike(&was[i], &is[i])))
 			return true;
-	}
 	return false;
 }
 
@@ -396,11 +383,14 @@ static void compare_configs(struct mr_lane *l, int old_fd, int new_fd)
 	l->outdated = l->other_rules = true;
 	if (o != MAP_FAILED && n != MAP_FAILED &&
 	    old_bytes >= sizeof(*o) + (uint64_t)o->n_rules * sizeof(struct mr_lane_rule)) {
+		l->other_rules = has_other_rules(o, n);
 		o->mtu = n->mtu;
 		o->rss = n->rss;
 		memcpy(o->mac, n->mac, sizeof(o->mac));
-		l->outdated = old_bytes != new_bytes || memcmp(o, n, new_bytes) != 0;
-		l->other_rules = has_other_rules(o, n);
+		o->n_rules = n->n_rules; /* the rules it is told of */
+		o->n_prefixes = n->n_prefixes;
+		o->rules_serial = n->rules_serial;
+		l->outdated = l->other_rules || memcmp(o, n, sizeof(*n)) != 0;
 	}
 	if (o != MAP_FAILED)
 		munmap(o, old_bytes);
@@ -467,6 +457,8 @@ int mr_estate_lane(struct mr_daemon *d, struct mr_lane *l)
 			       strerror(-l->arena_reader));
 	take_worker(d, l, e);
 	err = take_config(d, l);
+	if (!err && mr_rules_tell(d, l))
+		l->outdated = true;
 	return err || l->drained ? err : mr_bpf_socket(d, l);
 }
 
@@ -517,7 +509,7 @@ int mr_estate_listeners(struct mr_daemon *d)
 		if (!y->used)
 			continue;
 		y->reserved = mr_port_reserve(y->addr, y->port);
-		y->rule_id = (uint16_t)(d->settings.n_rules + i);
+		y->rule_id = (uint16_t)(MR_DYNAMIC_FIRST + i);
 		if (y->reserved < 0)
 			mr_warn("port %u of an application: another program took it meanwhile: %s",
 				y->port, strerror(-y->reserved));
@@ -527,7 +519,7 @@ int mr_estate_listeners(struct mr_daemon *d)
 
 int mr_estate_guard(struct mr_daemon *d)
 {
-	return d->adopting ? take(d, "guard") : -1;
+	return d->adopting ? mr_estate_take(d, "guard") : -1;
 }
 
 /* ----- leaving it ----- */
@@ -692,6 +684,8 @@ static int keep_all(struct mr_daemon *d)
 		err = keep_programs(d);
 	for (uint32_t i = 0; !err && i < d->n_links; i++)
 		err = keep_link(d, i);
+	if (!err)
+		err = keep(d, MR_ESTATE_RULES, d->rules_kept);
 	for (uint32_t i = 0; !err && i < d->n_lanes; i++)
 		err = keep_lane(d, &d->lanes[i]);
 	return err ? err : keep(d, "record", d->record_fd);
@@ -727,6 +721,24 @@ void mr_estate_worker(struct mr_daemon *d, const struct mr_lane *l)
 	mr_estate_note(d);
 	if (keep_worker(d, l) && was_kept)
 		mr_estate_keeper_spoke(d);
+}
+
+static void keep_or_begin_again(struct mr_daemon *d, const char *name, int fd)
+{
+	if (d->keeper >= 0 && keep(d, name, fd))
+		mr_estate_keeper_spoke(d);
+}
+
+void mr_estate_rules_kept(struct mr_daemon *d)
+{
+	keep_or_begin_again(d, MR_ESTATE_RULES, d->rules_kept);
+}
+
+void mr_estate_config(struct mr_daemon *d, const struct mr_lane *l)
+{
+	char name[MR_HELD_NAME];
+
+	keep_or_begin_again(d, name_of(name, "lane", l->slot, "config"), l->config);
 }
 
 void mr_estate_lane_made(struct mr_daemon *d, const struct mr_lane *l)

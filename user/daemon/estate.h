@@ -15,6 +15,12 @@ struct mr_daemon;
 struct mr_lane;
 struct mr_link;
 
+/* The name under which the rules are held: struct mr_rules_room. */
+#define MR_ESTATE_RULES "rules"
+
+/** mr_estate_take() - what is held under @name: a descriptor, the caller's, or -1 */
+int mr_estate_take(struct mr_daemon *d, const char *name);
+
 /**
  * mr_estate_find() - look for what a daemon that died left; d->adopting says that there is some
  *
@@ -76,6 +82,12 @@ void mr_estate_note(struct mr_daemon *d);
 
 /** mr_estate_worker() - a lane's new worker and its socket are kept, before it is given anything */
 void mr_estate_worker(struct mr_daemon *d, const struct mr_lane *l);
+
+/** mr_estate_rules_kept() - d->rules_kept is another one */
+void mr_estate_rules_kept(struct mr_daemon *d);
+
+/** mr_estate_config() - so is a lane's configuration */
+void mr_estate_config(struct mr_daemon *d, const struct mr_lane *l);
 
 /** mr_estate_lane_made() - a lane was made anew while we serve */
 void mr_estate_lane_made(struct mr_daemon *d, const struct mr_lane *l);

@@ -8,7 +8,7 @@
 enum {
 	MR_ESTATE_MAGIC = 0x4d524553,
 	/* Raise it with any change of what stands here, or of what daemon and worker say. */
-	MR_ESTATE_VERSION = MR_WORKER_VERSION << 16 | MR_ARENA_LAYOUT << 8 | 3,
+	MR_ESTATE_VERSION = MR_WORKER_VERSION << 16 | MR_ARENA_LAYOUT << 8 | 4,
 	MR_ESTATE_HEAD_BYTES = 20,
 	MR_ESTATE_HANDED_OVER = 0x6f766572,
 };

@@ -67,7 +67,10 @@ static int add_key(const struct generation *g, const struct mr_class_rule *r, ui
 
 	if (to->given)
 		memcpy(key.addr, to->list[0].addr, sizeof(key.addr));
-	return bpf_map_update_elem(g->rules, &key, &r->rule, BPF_NOEXIST) < 0 ? -errno : 0;
+	if (bpf_map_update_elem(g->rules, &key, &r->rule, BPF_NOEXIST) == 0)
+		return 0;
+	/* Of two rules that are gone one is enough. */
+	return errno == EEXIST && r->rule.action == MR_ACTION_KEEP ? 0 : -errno;
 }
 
 static int write_keys(struct generation *g)
@@ -192,6 +195,34 @@ static void add_asked(struct generation *g, const struct mr_daemon *d, unsigned 
 		 (struct mr_rule){ .rule_id = y->rule_id, .action = MR_ACTION_STEER });
 }
 
+/* Where a rule stands that gives a lane all that one that is gone would. */
+static bool is_covered(const struct mr_settings *s, const struct mr_match *gone)
+{
+	for (unsigned int i = 0; i < s->n_rules; i++) {
+		struct mr_match m = s->rules[i].match;
+
+		m.priority = gone->priority;
+		if (mr_rule_is_live(&s->rules[i]) && mr_match_is_equal(&m, gone))
+			return true;
+	}
+	return false;
+}
+
+static void add_steering(struct generation *g, const struct mr_daemon *d,
+			 const struct mr_settings_rule *r)
+{
+	struct mr_rule rule = { .rule_id = r->lane.rule_id,
+				.action = MR_ACTION_STEER,
+				.fallback = (uint8_t)r->fallback };
+
+	if (r->lane.state == MR_RULE_FREE)
+		return;
+	if (!mr_rule_is_live(r))
+		rule.action = MR_ACTION_KEEP;
+	if (mr_rule_is_live(r) || !is_covered(&d->settings, &r->match))
+		add_rule(g, d, &r->match, rule);
+}
+
 static int gather(struct generation *g, const struct mr_daemon *d)
 {
 	const struct mr_settings *s = &d->settings;
@@ -200,10 +231,7 @@ static int gather(struct generation *g, const struct mr_daemon *d)
 	if (!g->rule)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < s->n_rules; i++)
-		add_rule(g, d, &s->rules[i].match,
-			 (struct mr_rule){ .rule_id = s->rules[i].lane.rule_id,
-					   .action = MR_ACTION_STEER,
-					   .fallback = (uint8_t)s->rules[i].fallback });
+		add_steering(g, d, &s->rules[i]);
 	for (unsigned int i = 0; i < s->n_filters; i++)
 		add_rule(g, d, &s->filters[i].match,
 			 (struct mr_rule){ .rule_id = s->filters[i].lane.rule_id,

@@ -249,6 +249,23 @@ static int place(struct mr_daemon *d, const struct mr_settings_guard *next)
 	return err ? err : write_word(d);
 }
 
+int mr_guard_rules(struct mr_daemon *d)
+{
+	struct mr_settings_guard next;
+	int err = mr_guard_merge(&d->settings, d->guard_changes, &next);
+
+	if (err)
+		return err;
+	err = write_rules(d, &next);
+	if (err) {
+		mr_guard_fini(&next);
+		return err;
+	}
+	mr_guard_fini(&d->guard);
+	d->guard = next;
+	return 0;
+}
+
 int mr_guard_apply(struct mr_daemon *d, struct mr_guard_changes *changes)
 {
 	struct mr_generation was = d->bpf.generation;

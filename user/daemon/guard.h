@@ -30,4 +30,7 @@ int mr_guard_apply(struct mr_daemon *d, struct mr_guard_changes *changes);
 /** mr_guard_is_veth() - what XDP sends back reaches the other end only if that has a program too */
 bool mr_guard_is_veth(const char *interface);
 
+/** mr_guard_rules() - TTL, DSCP and limits of each rule, when the rules are others; 0 or -errno */
+int mr_guard_rules(struct mr_daemon *d);
+
 #endif

@@ -132,7 +132,7 @@ static bool put_limits(struct mr_guard *out, const struct mr_guard_few *few)
 static uint32_t index_of(const struct mr_settings *s, const char *rule)
 {
 	for (unsigned int i = 0; i < s->n_rules; i++)
-		if (!strcmp(s->rules[i].lane.name, rule))
+		if (mr_rule_is_live(&s->rules[i]) && !strcmp(s->rules[i].lane.name, rule))
 			return i;
 	return UINT32_MAX;
 }

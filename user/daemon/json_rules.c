@@ -189,6 +189,8 @@ static json_t *static_rule(struct mr_child *c, const struct mr_settings_rule *r,
 
 	json_object_set_new(o, "id", json_integer(r->lane.rule_id));
 	json_object_set_new(o, "dynamic", json_false());
+	json_object_set_new(o, "leaving", json_boolean(!mr_rule_is_live(r)));
+	json_object_set_new(o, "added", json_boolean(r->added));
 	json_object_set_new(o, "interface", json_null());
 	json_object_set_new(o, "lane", json_null());
 	json_object_set_new(o, "connections", json_integer(conns));
@@ -231,6 +233,8 @@ static json_t *dynamic_rule(struct mr_child *c, const struct mr_dynamic *y, uint
 	for (unsigned int i = 0; i < sizeof(any) / sizeof(any[0]); i++)
 		json_object_set_new(o, any[i], json_string("any"));
 	json_object_set_new(o, "action", json_string("steer"));
+	json_object_set_new(o, "leaving", json_false());
+	json_object_set_new(o, "added", json_true());
 	json_object_set_new(o, "priority", json_integer(MR_PRIORITY_STEER));
 	json_object_set_new(o, "comment", json_string(""));
 	json_object_set_new(o, "destination", json_string(addr));
@@ -255,7 +259,9 @@ json_t *mr_json_rules(struct mr_child *c)
 	}
 	mr_conns_count(c, conns);
 	for (unsigned int i = 0; i < c->d->settings.n_rules; i++)
-		json_array_append_new(a, static_rule(c, &c->d->settings.rules[i], conns[i]));
+		if (c->d->settings.rules[i].lane.state != MR_RULE_FREE)
+			json_array_append_new(a,
+					      static_rule(c, &c->d->settings.rules[i], conns[i]));
 	for (unsigned int i = 0; i < c->d->settings.n_filters; i++)
 		json_array_append_new(a, filter_rule(c, &c->d->settings.filters[i]));
 	for (unsigned int i = 0; i < MR_MAX_DYNAMIC; i++)
@@ -348,7 +354,8 @@ json_t *mr_json_config(struct mr_child *c)
 	json_t *rules = json_array();
 
 	for (unsigned int i = 0; i < s->n_rules; i++)
-		json_array_append_new(rules, rule_in_file(c, &s->rules[i]));
+		if (mr_rule_is_live(&s->rules[i]))
+			json_array_append_new(rules, rule_in_file(c, &s->rules[i]));
 	for (unsigned int i = 0; i < s->n_filters; i++)
 		json_array_append_new(rules, rule_in_file(c, &s->filters[i]));
 	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:{s:i, s:i}, s:o, s:o, s:o}",

@@ -153,7 +153,7 @@ json_t *mr_json_status(struct mr_child *c)
 			 d->settings.file, "user", d->settings.user, "run_directory",
 			 d->settings.run_directory, "pin_directory", d->settings.pin_directory,
 			 "lanes", (int)mr_lanes_there(d), "lanes_serving", (int)serving, "rules",
-			 (int)d->settings.n_rules, "generation", (int)d->bpf.generation.number,
-			 "mode", mr_mode_names()[d->settings.mode], "interfaces", links, "problems",
-			 wrong);
+			 (int)mr_rules_live(&d->settings), "generation",
+			 (int)d->bpf.generation.number, "mode", mr_mode_names()[d->settings.mode],
+			 "interfaces", links, "problems", wrong);
 }

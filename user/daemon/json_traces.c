@@ -142,7 +142,9 @@ static void put_who(struct mr_out *o, const struct mr_trace_telling *t, const st
 	mr_out_address(o, r->remote);
 	put_number(o, "remote_port", mr_be16(r->remote_port));
 	put_string(o, "rule",
-		   r->rule < d->settings.n_rules ? d->settings.rules[r->rule].lane.name : NULL);
+		   r->rule < d->settings.n_rules && d->settings.rules[r->rule].lane.name[0]
+			   ? d->settings.rules[r->rule].lane.name
+			   : NULL);
 	put_string(o, "state",
 		   t->state < 0 ? NULL
 				: word_of(state_names, MR_TCP_STATE_COUNT, (uint32_t)t->state));

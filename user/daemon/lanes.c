@@ -213,6 +213,7 @@ static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct 
 		.queue = l->index,
 		.cpu = l->cpu,
 		.n_prefixes = count_prefixes(s),
+		.rules_serial = d->rules_serial,
 	};
 	if (c->open.syn_answers == MR_SYN_ANSWERS_AUTO)
 		c->open.syn_answers = k->is_veth ? MR_SYN_ANSWERS_OFF : MR_SYN_ANSWERS_ON;
@@ -221,17 +222,33 @@ static void describe(const struct mr_daemon *d, const struct mr_lane *l, struct 
 	memcpy(c->mac, k->mac, sizeof(c->mac));
 }
 
-/* The place of a rule among those that steer. */
-static uint16_t place_of(const struct mr_settings *s, unsigned int i)
+static int compare_places(const void *a, const void *b)
 {
-	unsigned int place = 0;
+	const struct mr_settings_rule *p = *(const struct mr_settings_rule *const *)a;
+	const struct mr_settings_rule *q = *(const struct mr_settings_rule *const *)b;
+	int c = mr_match_compare(&p->match, &q->match);
 
-	for (unsigned int j = 0; j < s->n_rules; j++) {
-		int c = mr_match_compare(&s->rules[j].match, &s->rules[i].match);
+	return c ? c : (p > q) - (p < q);
+}
 
-		place += c < 0 || (c == 0 && j < i);
+/* The place of each rule among those that steer, by its number; the caller's to free, or NULL. */
+static uint16_t *places(const struct mr_settings *s)
+{
+	const struct mr_settings_rule **order = calloc(s->n_rules + 1, sizeof(*order));
+	uint16_t *place = calloc(s->n_rules + 1, sizeof(*place));
+
+	if (!order || !place) {
+		free(order);
+		free(place);
+		return NULL;
 	}
-	return (uint16_t)place;
+	for (unsigned int i = 0; i < s->n_rules; i++)
+		order[i] = &s->rules[i];
+	qsort(order, s->n_rules, sizeof(*order), compare_places);
+	for (unsigned int i = 0; i < s->n_rules; i++)
+		place[order[i] - s->rules] = (uint16_t)i;
+	free(order);
+	return place;
 }
 
 static struct mr_lane_prefixes locate(const struct mr_prefixes *s, uint32_t *at)
@@ -262,14 +279,15 @@ static bool write_rules(const struct mr_daemon *d, const struct mr_lane *l, int 
 {
 	const struct mr_settings *s = &d->settings;
 	const char *name = mr_lane_link(d, l)->name;
+	uint16_t *place = places(s);
+	bool ok = place != NULL;
 	uint32_t at = 0;
-	bool ok = true;
 
 	for (unsigned int i = 0; ok && i < s->n_rules; i++) {
 		const struct mr_match *m = &s->rules[i].match;
 		struct mr_lane_rule r = s->rules[i].lane;
 
-		r.place = place_of(s, i);
+		r.place = place[i];
 		r.elsewhere = m->interface[0] && strcmp(m->interface, name);
 		r.source = locate(&m->source, &at);
 		r.destination = locate(&m->destination, &at);
@@ -282,23 +300,35 @@ static bool write_rules(const struct mr_daemon *d, const struct mr_lane *l, int 
 		     write_whole(fd, m->destination.list,
 				 m->destination.n * sizeof(*m->destination.list));
 	}
+	free(place);
 	return ok;
+}
+
+int mr_lane_describe(const struct mr_daemon *d, const struct mr_lane *l)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+	struct mr_lane_config c;
+	int fd = memfd_create("mr-config", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
+
+	if (fd < 0)
+		return -errno;
+	describe(d, l, &c);
+	if (write_whole(fd, &c, sizeof(c)) && write_rules(d, l, fd) &&
+	    fcntl(fd, F_ADD_SEALS, seals) == 0)
+		return fd;
+	err = errno ? -errno : -ENOMEM;
+	close(fd);
+	return err;
 }
 
 int mr_lane_configure(struct mr_daemon *d, struct mr_lane *l)
 {
-	struct mr_lane_config c;
-	int fd = memfd_create("mr-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	bool ok;
+	int fd = mr_lane_describe(d, l);
 
 	if (fd < 0)
-		return mr_fail(d, -errno, "lane configuration: %s", strerror(errno));
+		return mr_fail(d, fd, "lane configuration: %s", strerror(-fd));
+	mr_close_fd(&l->config);
 	l->config = fd;
-	describe(d, l, &c);
-	ok = write_whole(fd, &c, sizeof(c)) && write_rules(d, l, fd);
-	if (!ok ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-		return mr_fail(d, -errno, "lane configuration: %s", strerror(errno));
 	return 0;
 }
 
@@ -381,6 +411,7 @@ static void prepare(struct mr_daemon *d, uint32_t link, uint32_t queue, uint32_t
 		.arena_reader = -1,
 		.xsk = -1,
 		.config = -1,
+		.next_config = -1,
 		.doorbell = -1,
 		.capture = -1,
 		.socket = -1,
@@ -550,6 +581,7 @@ static void close_lane(struct mr_lane *l)
 	mr_close_fd(&l->arena);
 	mr_close_fd(&l->arena_reader);
 	mr_close_fd(&l->config);
+	mr_close_fd(&l->next_config);
 	mr_close_fd(&l->capture);
 	mr_close_fd(&l->doorbell);
 	mr_close_fd(&l->socket);

@@ -61,6 +61,9 @@ int mr_memory_make(const char *name, uint64_t bytes);
 /** mr_memory_reader() - the same memory through a descriptor that cannot write, or -errno */
 int mr_memory_reader(int fd);
 
+/** mr_lane_describe() - what a worker is told of the configuration: a memfd, or -errno */
+int mr_lane_describe(const struct mr_daemon *d, const struct mr_lane *l);
+
 /** mr_lane_configure() - what its next worker is told of the configuration: @l->config */
 int mr_lane_configure(struct mr_daemon *d, struct mr_lane *l);
 

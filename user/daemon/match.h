@@ -13,6 +13,7 @@ enum {
 	MR_PRIORITY_FILTER = 100, /* of rules that pass or drop, unless they say another */
 	MR_PRIORITY_STEER = 200,
 	MR_PRIORITY_MOST = 65535,
+	MR_PRIORITY_LEAVING = MR_PRIORITY_MOST + 1, /* of rules that are gone: behind all others */
 	MR_PORT_MOST = 65535,
 };
 

@@ -283,8 +283,11 @@ static void put_rules_count(struct text *t, const char *what, bool bytes)
 	for (unsigned int i = 0; i < s->n_rules + s->n_filters; i++) {
 		const struct mr_settings_rule *r = i < s->n_rules ? &s->rules[i]
 								  : &s->filters[i - s->n_rules];
-		struct mr_count n = mr_bpf_sum(t->c->d, MR_MAP_RSTAT, r->lane.rule_id);
+		struct mr_count n;
 
+		if (!mr_rule_is_live(r)) /* its name may be another's by now */
+			continue;
+		n = mr_bpf_sum(t->c->d, MR_MAP_RSTAT, r->lane.rule_id);
 		put_rule(t, what, r, bytes ? n.bytes : n.packets);
 	}
 }

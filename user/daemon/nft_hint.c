@@ -67,7 +67,8 @@ static void tell(const struct mr_daemon *d)
 	if (mr_nft_ask(&answer) < 0 || mr_nft_parse(answer, &set) < 0)
 		return; /* no nftables here: nothing is passed by */
 	for (unsigned int i = 0; i < d->settings.n_rules && lines < LINES_MOST; i++)
-		lines += hint(&set, &d->settings.rules[i]);
+		if (mr_rule_is_live(&d->settings.rules[i]))
+			lines += hint(&set, &d->settings.rules[i]);
 }
 
 int mr_nft_hint(struct mr_daemon *d)

@@ -19,6 +19,7 @@
 #include "user/daemon/log.h"
 #include "user/daemon/queues.h"
 #include "user/daemon/request.h"
+#include "user/daemon/rule_change.h"
 #include "user/daemon/run_directory.h"
 #include "user/daemon/service.h"
 
@@ -44,7 +45,7 @@ static void report_ready(const struct mr_daemon *d)
 	char words[64];
 
 	snprintf(words, sizeof(words), "serving: %u lanes, %u rules", mr_lanes_there(d),
-		 d->settings.n_rules);
+		 mr_rules_live(&d->settings));
 	mr_service_ready(words);
 }
 
@@ -72,8 +73,8 @@ static void start_is_complete(struct parent *p)
 	if (p->started)
 		return;
 	p->started = true;
-	mr_info("serving: %u lanes, %u rules%s", mr_lanes_there(p->d), p->d->settings.n_rules,
-		p->d->adopting ? ", taken up as they ran" : "");
+	mr_info("serving: %u lanes, %u rules%s", mr_lanes_there(p->d),
+		mr_rules_live(&p->d->settings), p->d->adopting ? ", taken up as they ran" : "");
 	report_ready(p->d);
 	replace_outdated(p->d);
 	p->on_started(p->arg);
@@ -134,6 +135,7 @@ static void start_child(struct parent *p)
 	}
 	mr_close_fd(&d->child_socket);
 	d->child_socket = pair[0];
+	mr_rules_child_started(d);
 	return;
 failed:
 	mr_error("child: cannot be started: %s", strerror(errno));
@@ -146,6 +148,7 @@ static void child_exited(struct parent *p, int status)
 	p->d->child = 0;
 	p->child_died_ns = mr_now_ns();
 	mr_close_fd(&p->d->child_socket);
+	mr_rules_child_ended(p->d);
 	mr_error("control process ended, %s %d; lanes go on, it is started again",
 		 WIFSIGNALED(status) ? "signal" : "exit status",
 		 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -272,6 +275,7 @@ static void renew_child(struct parent *p)
 {
 	p->d->renew_child = false;
 	end_child(p->d);
+	mr_rules_child_ended(p->d);
 	start_child(p);
 }
 

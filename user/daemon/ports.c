@@ -14,6 +14,7 @@
 
 #include "user/daemon/daemon.h"
 #include "user/daemon/log.h"
+#include "user/daemon/ruleset.h"
 
 #define SYSCTL "/proc/sys/net/ipv4/ip_local_reserved_ports"
 
@@ -117,70 +118,149 @@ static bool is_bound(const struct mr_settings_rule *s)
 {
 	const struct mr_match *m = &s->match;
 
-	if (s->fallback == MR_FALLBACK_KERNEL) /* a kernel socket shall listen there */
+	if (!mr_rule_is_live(s) ||
+	    s->fallback == MR_FALLBACK_KERNEL) /* a kernel socket may listen */
 		return false;
 	return m->port_hi - m->port_lo < BOUND_PORTS && !m->source.given && !m->interface[0] &&
 	       (s->lane.any_family || s->lane.family);
 }
 
-static int keep_reserved(struct mr_daemon *d, int fd)
-{
-	int *fds = realloc(d->reserved, (d->n_reserved + 1) * sizeof(*fds));
+/* What is being bound for other rules. */
+struct binding {
+	struct mr_daemon *d;
+	struct mr_reserved *list;
+	uint32_t n;
+};
 
-	if (!fds) {
-		close(fd);
+static const struct mr_reserved *find(const struct mr_reserved *list, uint32_t n,
+				      const struct mr_reserved *key)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (list[i].port == key->port && list[i].family == key->family &&
+		    !memcmp(list[i].addr, key->addr, sizeof(key->addr)))
+			return &list[i];
+	return NULL;
+}
+
+static int bind_one(struct binding *b, const uint8_t addr[16], uint8_t family, uint16_t port)
+{
+	struct mr_reserved one = { .port = port, .family = family, .ours = true }, *list;
+	const struct mr_reserved *had;
+
+	memcpy(one.addr, addr, sizeof(one.addr));
+	if (find(b->list, b->n, &one))
+		return 0;
+	had = find(b->d->reserved, b->d->n_reserved, &one);
+	list = realloc(b->list, (b->n + 1) * sizeof(*list));
+	if (!list)
 		return -ENOMEM;
+	b->list = list;
+	if (had) {
+		one.fd = had->fd;
+		one.ours = false;
+	} else {
+		one.fd = family == 4 ? reserve4(addr + 12, port) : reserve6(addr, port);
+		if (one.fd < 0)
+			return one.fd;
 	}
-	d->reserved = fds;
-	fds[d->n_reserved++] = fd;
+	list[b->n++] = one;
 	return 0;
 }
 
-static int reserve_port(struct mr_daemon *d, const struct mr_lane_rule *r, uint16_t port)
+static int reserve_port(struct binding *b, const struct mr_lane_rule *r, uint16_t port)
 {
-	static const uint8_t any4[4];
-	int fd, err = 0;
+	static const uint8_t any[16];
+	int err = 0;
 
-	if (r->any_family || r->family == 4) {
-		fd = reserve4(r->any_family ? any4 : r->addr + 12, port);
-		err = fd < 0 ? fd : keep_reserved(d, fd);
-	}
+	if (r->any_family || r->family == 4)
+		err = bind_one(b, r->any_family ? any : r->addr, 4, port);
 	if (!err && (r->any_family || r->family == 6)) {
-		fd = reserve6(r->addr, port);
-		err = fd >= 0 ? keep_reserved(d, fd) : is_no_family(fd) ? 0 : fd;
+		err = bind_one(b, r->addr, 6, port);
+		err = is_no_family(err) ? 0 : err;
 	}
 	return err;
 }
 
-static int reserve_rule(struct mr_daemon *d, const struct mr_settings_rule *s)
+static int reserve_rule(struct binding *b, const struct mr_settings_rule *s)
 {
 	const struct mr_lane_rule *r = &s->lane;
 	uint32_t port = s->match.port_lo;
 	int err = 0;
 
 	for (; is_bound(s) && port <= s->match.port_hi; port++) {
-		err = reserve_port(d, r, (uint16_t)port);
+		err = reserve_port(b, r, (uint16_t)port);
 		if (err)
 			break;
 	}
 	if (err == -EADDRINUSE)
 		return mr_fail(
-			d, err,
+			b->d, err,
 			"rule %s: port %u is in use by a kernel socket (ss -tanp sport = :%u); "
 			"stop that program, or set fallback: kernel",
 			r->name, port, port);
 	if (err)
-		return mr_fail(d, err, "rule %s: port %u cannot be reserved: %s", r->name, port,
+		return mr_fail(b->d, err, "rule %s: port %u cannot be reserved: %s", r->name, port,
 			       strerror(-err));
 	return 0;
 }
 
-static int reserve_rules(struct mr_daemon *d)
+void mr_ports_drop(struct mr_reserved *list, uint32_t n)
 {
+	for (uint32_t i = 0; i < n; i++)
+		if (list[i].ours)
+			close(list[i].fd);
+	free(list);
+}
+
+int mr_ports_prepare(struct mr_daemon *d, const struct mr_settings *next, struct mr_reserved **list,
+		     uint32_t *n)
+{
+	struct binding b = { .d = d };
 	int err = 0;
 
-	for (unsigned int i = 0; !err && i < d->settings.n_rules; i++)
-		err = reserve_rule(d, &d->settings.rules[i]);
+	for (unsigned int i = 0; !err && i < next->n_rules; i++)
+		err = reserve_rule(&b, &next->rules[i]);
+	if (err) {
+		mr_ports_drop(b.list, b.n);
+		b = (struct binding){ 0 };
+	}
+	*list = b.list;
+	*n = b.n;
+	return err;
+}
+
+static void take_list(struct mr_daemon *d, struct mr_reserved *list, uint32_t n)
+{
+	for (uint32_t i = 0; i < d->n_reserved; i++)
+		if (!find(list, n, &d->reserved[i]))
+			close(d->reserved[i].fd);
+	free(d->reserved);
+	d->reserved = list;
+	d->n_reserved = n;
+}
+
+/* Of a daemon before us, whose port somebody took meanwhile. */
+static bool is_lost(struct mr_daemon *d, struct mr_settings_rule *r, int err)
+{
+	if (err != -EADDRINUSE || !d->adopting || !r->added)
+		return false;
+	mr_warn("%s; the rule came while a millraced before us ran, and is dropped", d->error);
+	d->error[0] = '\0';
+	mr_rule_leave(r);
+	return true;
+}
+
+static int reserve_rules(struct mr_daemon *d)
+{
+	struct binding b = { .d = d };
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < d->settings.n_rules; i++) {
+		err = reserve_rule(&b, &d->settings.rules[i]);
+		if (is_lost(d, &d->settings.rules[i], err))
+			err = 0;
+	}
+	take_list(d, b.list, b.n);
 	return err;
 }
 
@@ -264,7 +344,7 @@ static char *value_with_ours(const struct mr_daemon *d)
 	if (s->lanes.port_hi)
 		fprintf(out, "%u-%u,", s->lanes.port_lo, s->lanes.port_hi);
 	for (unsigned int i = 0; i < s->n_rules; i++)
-		if (!is_bound(&s->rules[i]))
+		if (s->rules[i].lane.state != MR_RULE_FREE && !is_bound(&s->rules[i]))
 			fprintf(out, "%u-%u,", s->rules[i].match.port_lo,
 				s->rules[i].match.port_hi);
 	if (fclose(out) == 0)
@@ -276,7 +356,7 @@ static char *value_with_ours(const struct mr_daemon *d)
 static bool needs_range(const struct mr_settings *s)
 {
 	for (unsigned int i = 0; i < s->n_rules; i++)
-		if (!is_bound(&s->rules[i]))
+		if (s->rules[i].lane.state != MR_RULE_FREE && !is_bound(&s->rules[i]))
 			return true;
 	return s->lanes.port_hi;
 }
@@ -286,9 +366,10 @@ static int reserve_range(struct mr_daemon *d)
 	char *text;
 	int err;
 
-	if (!needs_range(&d->settings))
+	if (!d->sysctl_before && !needs_range(&d->settings))
 		return 0;
-	d->sysctl_before = value_before(d);
+	if (!d->sysctl_before)
+		d->sysctl_before = value_before(d);
 	if (!d->sysctl_before)
 		return mr_fail(d, -errno, SYSCTL ": cannot be read: %s", strerror(errno));
 	text = value_with_ours(d);
@@ -301,6 +382,15 @@ static int reserve_range(struct mr_daemon *d)
 		return mr_fail(d, err, SYSCTL ": cannot be written: %s; set lanes.ports: none",
 			       strerror(-err));
 	return 0;
+}
+
+void mr_ports_take(struct mr_daemon *d, struct mr_reserved *list, uint32_t n)
+{
+	take_list(d, list, n);
+	if (reserve_range(d)) {
+		mr_warn("%s", d->error);
+		d->error[0] = '\0';
+	}
 }
 
 int mr_ports_reserve(struct mr_daemon *d)
@@ -329,8 +419,5 @@ void mr_ports_release(struct mr_daemon *d)
 		free(d->sysctl_before);
 		d->sysctl_before = NULL;
 	}
-	while (d->n_reserved)
-		close(d->reserved[--d->n_reserved]);
-	free(d->reserved);
-	d->reserved = NULL;
+	take_list(d, NULL, 0);
 }

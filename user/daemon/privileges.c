@@ -52,7 +52,7 @@ int mr_privileges_has(int capability)
 static int has_low_port(const struct mr_daemon *d)
 {
 	for (unsigned int i = 0; i < d->settings.n_rules; i++)
-		if (d->settings.rules[i].lane.port < 1024)
+		if (mr_rule_is_live(&d->settings.rules[i]) && d->settings.rules[i].lane.port < 1024)
 			return 1;
 	return 0;
 }

@@ -17,8 +17,11 @@
  * QUEUES	the interface's queues are others now	(a new child)
  * BONDS	-					(a new child)
  * RELEASE	lane exists and has no worker		-
- * RULES	each filter of the shared memory	error
  * GUARD	each change of the shared memory	error
+ * RULES	each rule of the shared memory	error, words; or the lanes are to be asked
+ * RULES_AGREED	a change is under way		error, words
+ * RULES_REFUSED	a change is under way		error, words
+ * RULES_ENDED	only what leaves is forgotten	error
  * SERVING	-					-
  * FAILED	-					-
  * UPGRADE	a file of root's alone, ABI and maps as ours	error, words
@@ -52,11 +55,14 @@ enum mr_request_type {
 	MR_REQUEST_PROBE,
 	MR_REQUEST_LINK_GONE, /* the interface of the lane was deleted */
 	MR_REQUEST_LINK_BACK, /* one with its name is there again */
-	MR_REQUEST_RULES,     /* filters.h */
+	MR_REQUEST_RULES,     /* ruleset.h */
 	MR_REQUEST_QUEUES,    /* those of the lane's interface may have changed */
 	MR_REQUEST_BONDS,     /* slaves may have come, gone, or another be active */
 	MR_REQUEST_RELEASE,   /* the lane was drained: its queue is not needed */
 	MR_REQUEST_GUARD,     /* guard_keep.h */
+	MR_REQUEST_RULES_AGREED,
+	MR_REQUEST_RULES_REFUSED, /* words: why */
+	MR_REQUEST_RULES_ENDED,
 };
 
 /* child -> parent */
@@ -68,7 +74,7 @@ struct mr_request {
 	uint16_t fresh;	  /* SPAWN: what the last worker left is not to be believed */
 	uint8_t addr[16]; /* v4 mapped */
 	uint64_t cookie;  /* comes back */
-	char words[256];  /* FAILED, UPGRADE */
+	char words[256];  /* FAILED, UPGRADE, RULES_REFUSED */
 };
 
 enum mr_note_type {
@@ -80,8 +86,9 @@ enum mr_note_type {
 	MR_NOTE_STOPPING,
 	MR_NOTE_PROGRAM, /* error, words: what became of UPGRADE or ROLLBACK */
 	MR_NOTE_PROBED,	 /* error, words */
-	MR_NOTE_RULES,	 /* error, generation */
-	MR_NOTE_GUARD,	 /* the same */
+	MR_NOTE_RULES,	 /* error, words, generation; 0: those of the shared memory are in force */
+	MR_NOTE_GUARD,	 /* error, generation */
+	MR_NOTE_RULES_ASKED, /* cookie: the serial that every lane is to agree to */
 };
 
 /* parent -> child */

@@ -9,7 +9,6 @@
 
 #include "user/daemon/bonds.h"
 #include "user/daemon/bpf.h"
-#include "user/daemon/filters.h"
 #include "user/daemon/guard.h"
 #include "user/daemon/guard_keep.h"
 #include "user/daemon/lanes.h"
@@ -19,6 +18,7 @@
 #include "user/daemon/queues.h"
 #include "user/daemon/recover.h"
 #include "user/daemon/request.h"
+#include "user/daemon/rule_change.h"
 #include "user/daemon/run_directory.h"
 
 enum {
@@ -122,7 +122,8 @@ static void request_neighbour(struct mr_daemon *d, const struct mr_request *q)
 static bool has_drill(const struct mr_daemon *d)
 {
 	for (unsigned int i = 0; i < d->settings.n_rules; i++)
-		if (!strcmp(d->settings.rules[i].lane.app, "drill"))
+		if (d->settings.rules[i].lane.state != MR_RULE_FREE &&
+		    !strcmp(d->settings.rules[i].lane.app, "drill"))
 			return true;
 	return false;
 }
@@ -206,16 +207,17 @@ bool mr_requests_read(int socket, void (*serve)(void *arg, struct mr_request *q)
 static void request_rules(struct mr_daemon *d)
 {
 	struct mr_note n = { .type = MR_NOTE_RULES };
+	struct mr_ruleset live;
 
-	n.error = mr_filters_take(d);
-	n.generation = d->bpf.generation.number;
-	if (n.error)
+	n.error = mr_ruleset_take(d->rules_room, &d->settings, false, &live);
+	if (n.error) {
 		mr_warn("rules: a change was refused: %s", strerror(-n.error));
-	else
-		mr_info("rules: generation %u: %u that steer, %u that pass or drop, mode %s",
-			n.generation, d->settings.n_rules, d->settings.n_filters,
-			mr_mode_names()[d->settings.mode]);
-	mr_note_send(d, &n, -1);
+		mr_note_send(d, &n, -1);
+		return;
+	}
+	live.file = d->settings.rules_in_file;
+	live.last_filter = d->settings.last_filter;
+	mr_rules_change(d, &live);
 }
 
 static void request_guard(struct mr_daemon *d)
@@ -284,6 +286,15 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 		return;
 	case MR_REQUEST_GUARD:
 		request_guard(d);
+		return;
+	case MR_REQUEST_RULES_AGREED:
+		mr_rules_agreed(d);
+		return;
+	case MR_REQUEST_RULES_REFUSED:
+		mr_rules_refused(d, q->words);
+		return;
+	case MR_REQUEST_RULES_ENDED:
+		mr_rules_ended(d);
 		return;
 	case MR_REQUEST_SERVING:
 	case MR_REQUEST_FAILED:

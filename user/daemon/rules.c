@@ -25,7 +25,8 @@ static bool is_taken(struct mr_daemon *d, const uint8_t addr[16], uint16_t port)
 	if (port >= l->port_lo && port <= l->port_hi)
 		return true;
 	for (unsigned int i = 0; i < d->settings.n_rules; i++)
-		if (port >= d->settings.rules[i].match.port_lo &&
+		if (d->settings.rules[i].lane.state != MR_RULE_FREE &&
+		    port >= d->settings.rules[i].match.port_lo &&
 		    port <= d->settings.rules[i].match.port_hi)
 			return true;
 	return find(d, addr, port) != NULL;
@@ -47,7 +48,7 @@ int mr_dynamic_open(struct mr_daemon *d, uint32_t lane, const uint8_t addr[16], 
 		return -ENOBUFS;
 	*y = (struct mr_dynamic){ .lane = lane, .port = port };
 	memcpy(y->addr, addr, sizeof(y->addr));
-	y->rule_id = (uint16_t)(d->settings.n_rules + (unsigned int)(y - d->dynamic));
+	y->rule_id = (uint16_t)(MR_DYNAMIC_FIRST + (y - d->dynamic));
 	y->reserved = mr_port_reserve(addr, port);
 	if (y->reserved < 0)
 		return y->reserved;

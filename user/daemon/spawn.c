@@ -63,7 +63,7 @@ static void pack(const struct mr_daemon *d, const struct mr_lane *l, struct parc
 	};
 	put(p, MR_HELLO_XSK, l->xsk);
 	put(p, MR_HELLO_ARENA, l->arena);
-	put(p, MR_HELLO_CONFIG, l->config);
+	put(p, MR_HELLO_CONFIG, l->next_config >= 0 ? l->next_config : l->config);
 	put(p, MR_HELLO_MAILBOX, k->mailbox);
 	put(p, MR_HELLO_PATHS, k->paths_reader);
 	put(p, MR_HELLO_BEAT_MAP, d->bpf.map[MR_MAP_BEAT]);

@@ -16,7 +16,6 @@
 #include "user/daemon/bpf.h"
 #include "user/daemon/daemon.h"
 #include "user/daemon/estate.h"
-#include "user/daemon/filters.h"
 #include "user/daemon/guard.h"
 #include "user/daemon/guard_keep.h"
 #include "user/daemon/lanes.h"
@@ -24,6 +23,8 @@
 #include "user/daemon/log.h"
 #include "user/daemon/nft_hint.h"
 #include "user/daemon/ports.h"
+#include "user/daemon/rule_change.h"
+#include "user/daemon/ruleset.h"
 #include "user/daemon/privileges.h"
 #include "user/daemon/run_directory.h"
 #include "user/daemon/web.h"
@@ -75,7 +76,9 @@ static int prepare(struct mr_daemon *d)
 	sigaddset(&mask, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	d->bpf.pin_lock = d->bpf.active = d->lock = d->control = d->http = d->child_socket = -1;
-	d->keeper = d->record_fd = d->guard_kept = -1;
+	d->keeper = d->record_fd = d->guard_kept = d->rules_kept = -1;
+	d->rules_serial =
+		(uint32_t)(mr_now_ns() / 1000000); /* beyond those of a daemon before us */
 	d->worker_log[0] = d->worker_log[1] = -1;
 	d->bpf.program[0] = d->bpf.program[1] = d->bpf.previous[0] = d->bpf.previous[1] = -1;
 	for (unsigned int i = 0; i < MR_MAP_COUNT; i++)
@@ -169,6 +172,7 @@ int mr_daemon_start(struct mr_daemon *d)
 		mr_estate_find,
 		mr_links_find,
 		mr_estate_check,
+		mr_rules_adopt,
 		clear_leftovers,
 		mr_lanes_prepare,
 		mr_bpf_load,
@@ -176,12 +180,13 @@ int mr_daemon_start(struct mr_daemon *d)
 		mr_ports_reserve,
 		mr_estate_listeners,
 		mr_lanes_open,
-		mr_filters_room,
+		mr_ruleset_room,
 		mr_guard_keep_open,
 		fill_maps,
 		open_worker_log,
 		mr_control_listen,
 		mr_web_listen,
+		mr_rules_keep,
 		mr_estate_deposit,
 		mr_nft_hint,
 	};
@@ -209,6 +214,7 @@ void mr_daemon_stop(struct mr_daemon *d)
 	mr_guard_keep_close(d);
 	mr_bpf_unload(d);
 	mr_ports_release(d);
+	mr_rules_end(d);
 	mr_close_fd(&d->http);
 	mr_close_fd(&d->worker_log[0]);
 	mr_close_fd(&d->worker_log[1]);

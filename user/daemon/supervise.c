@@ -32,6 +32,8 @@ union message {
 	struct mr_path_ask path_ask;
 	struct mr_listen_ask listen_ask;
 	struct mr_listener_message listener;
+	struct mr_rules_answer rules;
+	struct mr_rule_ended rule_ended;
 };
 
 static struct mr_lane *lane_of(struct mr_child *c, const struct mr_ward *w)
@@ -164,6 +166,14 @@ static void dispatch(struct mr_child *c, struct mr_ward *w, const union message 
 		if (has_length(m, sizeof(m->listener)))
 			mr_listeners_unlisten(c, w->lane, &m->listener);
 		return;
+	case MR_MSG_RULES_ANSWER:
+		if (has_length(m, sizeof(m->rules)))
+			mr_agree_answer(c, w, &m->rules);
+		return;
+	case MR_MSG_RULE_ENDED:
+		if (has_length(m, sizeof(m->rule_ended)))
+			mr_agree_rule_ended(c, w, &m->rule_ended);
+		return;
 	case MR_MSG_STOPPED:
 		set_state(w, MR_WORKER_STOPPING);
 		return;
@@ -246,6 +256,7 @@ static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_
 	l->has_exited = true;
 	l->last_status = n->status;
 	forget_socket(c, w);
+	mr_agree_forget(w);
 	if (w->drain && w->state == MR_WORKER_STOPPING) {
 		mr_drain_done(c, w);
 		release_queue(c, w);
