@@ -89,17 +89,18 @@ bool mr_trace_live(const struct mr_lane *l, uint32_t index, struct mr_trace *out
 	for (int i = 0; i < TRIES; i++) {
 		if (!read_conn(l, index, &c))
 			return false;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (c.active != MR_NONE && (!read_whole(l, MR_AREA_ACTIVE, c.active,
+							offsetof(struct mr_active, trace_writes),
+							&active, sizeof(active)) ||
+					    active.owner != index))
+			continue;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (!read_conn(l, index, &again) || !is_same(&c, &again))
+			continue;
 		set_conn(out, index, &c);
-		if (c.active == MR_NONE)
-			return true;
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (!read_whole(l, MR_AREA_ACTIVE, c.active,
-				offsetof(struct mr_active, trace_writes), &active, sizeof(active)))
-			continue;
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (active.owner != index || !read_conn(l, index, &again) || !is_same(&c, &again))
-			continue;
-		set_events(out, &active);
+		if (c.active != MR_NONE)
+			set_events(out, &active);
 		return true;
 	}
 	return false;
