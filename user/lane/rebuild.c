@@ -148,8 +148,8 @@ static bool is_whole(struct rebuild *r, const struct mr_conn *c)
 	struct mr_lane *l = r->l;
 
 	return c->state <= MR_TIME_WAIT && c->rule < l->n_rules && rule_of(l, c)->app &&
-	       !is_listening(c) &&
-	       (c->active == MR_NONE || mr_active_is_of(&l->actives, c)) && has_own_state(r, c);
+	       !is_listening(c) && (c->active == MR_NONE || mr_active_is_of(&l->actives, c)) &&
+	       has_own_state(r, c);
 }
 
 static bool has_own_frames(struct rebuild *r, const struct mr_conn *c)

@@ -28,8 +28,7 @@ static bool is_sane(const struct mr_lane_rule *r, uint64_t n_prefixes)
 {
 	return (uint64_t)r->source.first + r->source.n <= n_prefixes &&
 	       (uint64_t)r->destination.first + r->destination.n <= n_prefixes &&
-	       r->directory >= -1 && r->directory < MR_MAX_DIRECTORIES &&
-	       r->state <= MR_RULE_FREE;
+	       r->directory >= -1 && r->directory < MR_MAX_DIRECTORIES && r->state <= MR_RULE_FREE;
 }
 
 bool worker_rules_fit(const struct mr_lane_config *c, size_t bytes)
