@@ -217,42 +217,45 @@ static int check(struct mr_settings *s, const struct mr_raw_rule *raw, struct mr
 	return fail(words, "%s", space ? space + 1 : strerror(-err));
 }
 
-static int read_all(struct mr_settings *s, const json_t *rule, struct mr_raw_rule *raw,
+/* A rule as the file would have it, with all that it points to. */
+struct parts {
+	struct mr_raw_rule rule;
+	struct mr_raw_tlv layout;
+	struct mr_raw_rule_heartbeat beat;
+};
+
+static int read_all(struct mr_settings *s, const json_t *rule, struct parts *p,
 		    struct mr_settings_rule *out, char *words)
 {
 	const json_t *tlv = json_object_get(rule, "tlv");
 	const json_t *heartbeat = json_object_get(rule, "heartbeat");
-	struct mr_raw_rule_heartbeat beat = { 0 };
-	struct mr_raw_tlv layout = { 0 };
-	int err = read_values("rule", rule, rule_fields, raw, words);
+	int err = read_values("rule", rule, rule_fields, &p->rule, words);
 
 	if (!err && tlv) {
-		raw->tlv = &layout;
-		err = read_values("tlv", tlv, tlv_fields, &layout, words);
+		p->rule.tlv = &p->layout;
+		err = read_values("tlv", tlv, tlv_fields, &p->layout, words);
 	}
 	if (!err && heartbeat) {
-		raw->heartbeat = &beat;
-		err = read_values("heartbeat", heartbeat, heartbeat_fields, &beat, words);
+		p->rule.heartbeat = &p->beat;
+		err = read_values("heartbeat", heartbeat, heartbeat_fields, &p->beat, words);
 	}
-	if (!err)
-		err = check(s, raw, out, words);
-	free_values(&layout, tlv_fields);
-	free_values(&beat, heartbeat_fields);
-	return err;
+	return err ? err : check(s, &p->rule, out, words);
 }
 
 int mr_json_rule_read(struct mr_settings *s, const json_t *rule, struct mr_settings_rule *out,
 		      char words[MR_CONFIG_ERROR_BYTES])
 {
-	struct mr_raw_rule raw = { 0 };
+	struct parts p = { 0 };
 	int err;
 
 	*out = (struct mr_settings_rule){ 0 };
 	fail(words, "out of memory");
-	err = read_all(s, rule, &raw, out, words);
+	err = read_all(s, rule, &p, out, words);
 	if (err)
 		mr_match_free(&out->match);
 	out->added = true;
-	free_values(&raw, rule_fields);
+	free_values(&p.layout, tlv_fields);
+	free_values(&p.beat, heartbeat_fields);
+	free_values(&p.rule, rule_fields);
 	return err;
 }
