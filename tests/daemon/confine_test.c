@@ -93,6 +93,8 @@ static const struct attempt attempts[] = {
 	{ "memory",
 	  { SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0 },
 	  { OK, OK, OK } },
+	{ "memory given back", { SYS_madvise, PAGE, 4096, MADV_DONTNEED }, { OK, OK, OK } },
+	{ "no other advice", { SYS_madvise, PAGE, 4096, MADV_RANDOM }, { OK, EINVAL, EINVAL } },
 	{ "no signals to others", { SYS_kill, 1, 0 }, { DIES, DIES, DIES } },
 	{ "no other user", { SYS_setresuid, 0, 0, 0 }, { DIES, DIES, DIES } },
 	{ "no namespace", { SYS_unshare, CLONE_NEWUSER }, { DIES, DIES, DIES } },

@@ -299,13 +299,22 @@ def test_start_beside_orphans_of_a_crash(pair, tmp_path):
     nothing_left(pair)
 
 
+def is_nonblocking(pid, fd):
+    with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as file:
+        flags = re.search(r"^flags:\s*([0-7]+)$", file.read(), re.MULTILINE)
+    return bool(int(flags.group(1), 8) & os.O_NONBLOCK)
+
+
 def test_background(pair, tmp_path):
-    """Without -f: returns 0 when it serves, runs on in the background, ends by SIGTERM."""
+    """Without -f: returns 0 when it serves, runs on in the background, ends by SIGTERM. What lanes
+    log goes by the control process, for which they never wait."""
     path = write(tmp_path, config())
     try:
         pair.server.run(scratch.DAEMON, "-c", path)
         with lib.connect(lib.ECHO, ns=pair.client) as s:
             lib.echo_once(s, 1, b"from behind")
+        workers = [pid for pid in scratch.processes() if scratch.name_of(pid) == "millrace-worker"]
+        assert len(workers) == 2 and all(is_nonblocking(pid, 2) for pid in workers)
         parent = int(lib.command("cat", f"{scratch.RUN}/millraced.pid").stdout) \
             if os.path.exists(f"{scratch.RUN}/millraced.pid") else min(scratch.processes())
         os.kill(parent, 15)

@@ -127,9 +127,9 @@ static int open_worker_log(struct mr_daemon *d)
 {
 	if (d->foreground || d->worker_log[0] >= 0)
 		return 0;
-	if (pipe2(d->worker_log, O_CLOEXEC) < 0)
+	/* Workers write there too: a control process that stands still must not hold them up. */
+	if (pipe2(d->worker_log, O_CLOEXEC | O_NONBLOCK) < 0)
 		return mr_fail(d, -errno, "pipe: %s", strerror(errno));
-	fcntl(d->worker_log[0], F_SETFL, O_NONBLOCK);
 	return 0;
 }
 

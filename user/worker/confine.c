@@ -34,7 +34,8 @@ static const struct mr_call calls[] = {
 	MR_CALL_IF(mmap, 2, PROT_EXEC, 0, "memory, never to be executed"),
 	MR_CALL(munmap, "memory"),
 	MR_CALL(mremap, "memory"),
-	MR_CALL(madvise, "memory"),
+	/* MADV_REMOVE would part the arena from the pages that the kernel writes frames into */
+	MR_CALL_OR_FAILS(madvise, 2, MADV_DONTNEED, EINVAL, "memory that malloc() gives back"),
 	MR_CALL(brk, "memory"),
 	MR_CALL(clock_gettime, "time, where the vDSO has none"),
 	MR_CALL(clock_nanosleep, "lets frames gather"),
