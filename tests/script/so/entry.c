@@ -200,7 +200,8 @@ static void make_rules(struct so *s)
 			.cc = s->cc,
 			.ecn = s->ecn,
 		};
-		memcpy(s->rule[i].name, &s, sizeof(s)); /* app_start() reads it */
+		snprintf(s->rule[i].name, sizeof(s->rule[i].name), "%jx",
+			 (uintmax_t)(uintptr_t)s); /* app_start() reads it */
 	}
 }
 

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -101,7 +102,7 @@ static int app_start(struct mr_host *h, const struct mr_app_args *args, void **r
 {
 	(void)h;
 	/* the object's address travels in the rule's name */
-	memcpy(rule_state, args->rule_name, sizeof(*rule_state));
+	*rule_state = (void *)(uintptr_t)strtoumax(args->rule_name, NULL, 16);
 	return 0;
 }
 
