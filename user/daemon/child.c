@@ -66,8 +66,11 @@ static void note(struct mr_child *c, const struct mr_note *n, int fd)
 		c->d->bpf.generation.number = n->generation;
 		mr_listeners_note(c, n);
 		break;
-	case MR_NOTE_RULES:
 	case MR_NOTE_GUARD:
+		c->d->bpf.generation.number = n->generation;
+		mr_change_note(c, n);
+		break;
+	case MR_NOTE_RULES:
 		c->d->bpf.generation.number = n->generation;
 		mr_agree_over(c);
 		mr_change_rules(c, n);
