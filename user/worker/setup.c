@@ -173,7 +173,10 @@ static int attach_port(struct worker *w)
 	w->xsk = mr_xsk_attach(w->fd[MR_HELLO_XSK], &sizes, umem->record_bytes,
 			       (uint64_t)umem->count * umem->record_bytes);
 	if (!w->xsk) {
-		worker_say(w, "rings of the AF_XDP socket: %s", strerror(errno));
+		worker_say(w, "rings of the AF_XDP socket: %s%s", strerror(errno),
+			   errno == EBUSY ? "; kernels before 6.4 map no rings of a bound socket, "
+					    "boot a later one"
+					  : "");
 		return -1;
 	}
 	w->port = w->xsk;
