@@ -53,6 +53,20 @@ def restarted(pair, tmp_path, name, before=()):
     return Daemon(pair, tmp_path / name, config(RULES), before=before)
 
 
+def serving(stack, pair, tmp_path, n):
+    """A daemon with connections: it, they, its workers."""
+    daemon = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
+    return daemon, stack.enter_context(connections(pair, n)), workers(daemon)
+
+
+def taken_up(stack, pair, tmp_path, made, before):
+    """The next daemon, which has the same workers, and they the same connections."""
+    daemon = stack.enter_context(restarted(pair, tmp_path, "second"))
+    assert workers(daemon) == before
+    all_echo(made, b"and on")
+    return daemon
+
+
 def test_killed_and_restarted_under_load(pair, tmp_path):
     """SIGKILL to parent and child with 1,000 connections under load: they go on while no daemon is
     there; the next one takes up the same workers, lists the connections, counts on from where the
@@ -152,9 +166,7 @@ def test_keeper_killed(pair, tmp_path):
 def test_worker_died_while_no_daemon_was_there(pair, tmp_path):
     """The lane of that worker is served anew, the other one's connections go on."""
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
-        made = stack.enter_context(connections(pair, 40))
-        before = workers(first)
+        first, made, before = serving(stack, pair, tmp_path, 40)
         queue = {c["remote_port"]: c["queue"] for c in first.tool("conn", "list")["connections"]}
         first.kill()
         os.kill(before[0][0], signal.SIGKILL)
@@ -239,9 +251,7 @@ def test_handed_over(pair, tmp_path):
     """SIGUSR2: lanes serve on without a daemon; the next one takes them up, puts its own workers in
     place of those that run, and no connection notices; SIGTERM to it leaves nothing."""
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
-        made = stack.enter_context(connections(pair, 40))
-        before = workers(first)
+        first, made, before = serving(stack, pair, tmp_path, 40)
         hand_over(first)
         all_echo(made, b"nobody there")
         second = stack.enter_context(restarted(pair, tmp_path, "second"))
@@ -300,18 +310,14 @@ def test_changed_rules_are_in_force_after_a_restart(pair, tmp_path):
 def test_failed_restart_leaves_the_lanes(pair, tmp_path):
     """A restart that fails, because another program took the rule's port meanwhile, ends nothing."""
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
-        made = stack.enter_context(connections(pair, 10))
-        before = workers(first)
+        first, made, before = serving(stack, pair, tmp_path, 10)
         first.kill()
         with lib.listen(4, pair.server, 7000):
             path = tmp_path / "again.yaml"
             path.write_text(config(RULES))
             assert "7000" in scratch.refused(pair, path)
         all_echo(made, b"go on")
-        second = stack.enter_context(restarted(pair, tmp_path, "second"))
-        assert workers(second) == before
-        all_echo(made, b"and on")
+        second = taken_up(stack, pair, tmp_path, made, before)
         assert second.terminate() == 0
         nothing_left(pair)
 
@@ -331,18 +337,15 @@ def test_keeper_that_stands_still(pair, tmp_path):
     """SIGSTOP to the keeper, then the daemon is killed: the next start says so and ends nothing;
     once it goes on, the lanes are taken up. Stopped again, it does not outlive the daemon's end."""
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
-        made = stack.enter_context(connections(pair, 10))
-        before, keeper = workers(first), named("millraced-keep")[0]
+        first, made, before = serving(stack, pair, tmp_path, 10)
+        keeper = named("millraced-keep")[0]
         os.kill(keeper, signal.SIGSTOP)
         first.kill()
         line = scratch.refused(pair, first.path)
         assert "does not answer" in line and "--fresh" in line
         all_echo(made, b"go on")
         os.kill(keeper, signal.SIGCONT)
-        second = stack.enter_context(restarted(pair, tmp_path, "second"))
-        assert workers(second) == before
-        all_echo(made, b"and on")
+        second = taken_up(stack, pair, tmp_path, made, before)
         os.kill(keeper, signal.SIGSTOP)
         assert second.terminate() == 0
         nothing_left(pair)
@@ -351,9 +354,7 @@ def test_keeper_that_stands_still(pair, tmp_path):
 def test_lanes_of_another_version(pair, tmp_path):
     """What another version left is refused and stays as it is, for that version to take up."""
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(Daemon(pair, tmp_path, config(RULES)))
-        made = stack.enter_context(connections(pair, 10))
-        before = workers(first)
+        first, made, before = serving(stack, pair, tmp_path, 10)
         first.kill()
         with estate.held(scratch.RUN) as held, mmap.mmap(held["record"], mmap.PAGESIZE) as record:
             version = record[4:8]
@@ -361,8 +362,6 @@ def test_lanes_of_another_version(pair, tmp_path):
             assert "another version" in scratch.refused(pair, first.path)
             record[4:8] = version
         all_echo(made, b"go on")
-        second = stack.enter_context(restarted(pair, tmp_path, "second"))
-        assert workers(second) == before
-        all_echo(made, b"and on")
+        second = taken_up(stack, pair, tmp_path, made, before)
         assert second.terminate() == 0
         nothing_left(pair)
