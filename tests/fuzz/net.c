@@ -242,6 +242,7 @@ void net_open(struct net *n, const struct net_options *o)
 						  .listen = ask_listen,
 						  .unlisten = ask_unlisten };
 	static const struct mr_app *all[32];
+	static int directories[MR_MAX_DIRECTORIES]; /* none, as of a worker without `store` */
 	unsigned int n_apps;
 	const struct mr_app *const *builtin = mr_builtin_apps(&n_apps);
 	struct mr_lane_setup setup = {
@@ -249,6 +250,7 @@ void net_open(struct net *n, const struct net_options *o)
 		.port = mr_memory_port(n->wire, 0),
 		.config = &n->config,
 		.rules = n->rule,
+		.directories = directories,
 		.stats = &n->stats,
 		.paths = n->paths,
 		.apps = all,
@@ -261,6 +263,7 @@ void net_open(struct net *n, const struct net_options *o)
 	};
 	char error[256] = "";
 
+	memset(directories, 0xff, sizeof(directories));
 	memcpy(all, builtin, n_apps * sizeof(all[0]));
 	if (o->app)
 		all[n_apps++] = o->app;

@@ -40,7 +40,8 @@ struct mr_lane_asks {
 /**
  * struct mr_lane_setup - everything a lane is made of; borrowed for its life
  * @config:	followed by its n_rules rules, and their n_prefixes prefixes
- * @directories: descriptors that rules name by index, -1 for none
+ * @directories: MR_MAX_DIRECTORIES descriptors that rules name by index, -1 for none. NULL where no
+ *		rule names one, now or later
  * @beat:	where the heartbeat goes, or NULL
  * @full:	where sources at their limit stand for the XDP program, or NULL
  * @stats:	where it counts; kept across generations
