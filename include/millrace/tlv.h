@@ -12,6 +12,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum {
 	MR_TLV_HEADER_MAX = 16, /* tag 8 + length 8 */
 	MR_TLV_CHECK_MAX = 4,
@@ -111,5 +115,9 @@ void mr_tlv_nested_init(struct mr_tlv_nested *n, const uint8_t *data, size_t len
  *	   the position stays on error
  */
 int mr_tlv_nested_next(struct mr_tlv_nested *n, const struct mr_tlv_format *f, struct mr_tlv *out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
