@@ -48,7 +48,7 @@ struct mr_tlv_format {
 
 /* The contract's default: tag 2, length 4 (of the value), big endian, at most 1 MiB, no check. */
 #define MR_TLV_FORMAT_DEFAULT                                                                      \
-	((struct mr_tlv_format){ .tag_bytes = 2, .length_bytes = 4, .max_bytes = 1u << 20 })
+	((struct mr_tlv_format){ 2, 4, false, false, 1u << 20, MR_TLV_CHECK_NONE })
 
 /**
  * struct mr_tlv - one message as a view; @value borrowed from what it was read from
@@ -119,5 +119,4 @@ int mr_tlv_nested_next(struct mr_tlv_nested *n, const struct mr_tlv_format *f, s
 #ifdef __cplusplus
 }
 #endif
-
 #endif
