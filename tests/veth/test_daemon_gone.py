@@ -146,6 +146,26 @@ def test_child_killed(pair, tmp_path):
         nothing_left(pair)
 
 
+def test_child_stopped(pair, tmp_path):
+    """SIGSTOP to the child, then SIGKILL to a worker: the parent says so and starts another child,
+    which replaces the worker; the other one's connections go on, and the daemon ends as ever."""
+    with Daemon(pair, tmp_path, config(RULES, more="heartbeat:\n  grace_ms: 20000\n")) as daemon, \
+            connections(pair, 20) as made:
+        before, child = workers(daemon), named("millraced-child")
+        os.kill(child[0], signal.SIGSTOP)
+        os.kill(before[0][0], signal.SIGKILL)
+        lib.wait_for(lambda: named("millraced-child") not in ([], child), 10, "another child")
+        lib.wait_for(lambda: [epoch for _, epoch in workers(daemon)] ==
+                     [before[0][1] + 1, before[1][1]] and daemon.lanes()[0]["state"] == "serving",
+                     10, "another worker, and the other one as it was")
+        assert workers(daemon)[1] == before[1]
+        assert "stands still, it was stopped by a signal" in daemon.log.read_text()
+        all_echo(made, b"with it")
+        assert daemon.figure("gauges", "connections") == 20
+        assert daemon.terminate() == 0
+        nothing_left(pair)
+
+
 def test_keeper_killed(pair, tmp_path):
     """SIGKILL to the keeper: another one takes its place, and the daemon can be killed then."""
     with contextlib.ExitStack() as stack:

@@ -240,6 +240,7 @@ struct mr_daemon {
 	pid_t parent;
 	pid_t child;
 	int child_socket; /* SOCK_SEQPACKET, each side's own end */
+	uint64_t *pulse;  /* that the child counts up: pulse.h */
 	bool stopping;
 	bool renew_child; /* it has to know descriptors that are new; parent */
 	/* what outlives us, and what a daemon before us left; parent only, estate.c */
