@@ -78,6 +78,23 @@ def test_deleted_and_made_again(how, pair, tmp_path):
     assert pair.program() == {}
 
 
+def test_drained_lane_stays_so_when_its_interface_is_back(pair, tmp_path):
+    """The interface is deleted and made again: a lane that was drained, or was to be, opens nothing
+    on it; resumed, it serves."""
+    with Daemon(pair, tmp_path, config()) as daemon:
+        daemon.tool("lane", "drain", f"{INTERFACE}:1")
+        lib.wait_for(lambda: daemon.lanes()[1]["state"] == "drained", 5, "drained")
+        ip(pair, "link", "del", INTERFACE)
+        lib.wait_for(lambda: daemon.lanes()[0]["state"] == "off", 10, "off")
+        make_veth(pair)
+        lib.wait_for(lambda: [lane["state"] for lane in daemon.lanes()] == ["serving", "drained"],
+                     10, lambda: states(daemon))
+        daemon.tool("lane", "resume", f"{INTERFACE}:1")
+        becomes(daemon, "serving", "up")
+        echo(pair)
+        assert daemon.terminate() == 0
+
+
 def test_back_with_fewer_queues_waits(pair, tmp_path):
     """One of the name with fewer queues: the log says what is missing, the lanes wait; with enough
     of them they serve."""

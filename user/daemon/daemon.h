@@ -181,7 +181,9 @@ struct mr_lane {
 	bool has_exited;
 	bool fresh;   /* the next worker resets what the last one left */
 	bool absent;  /* its queue is not there: nothing is open but the doorbell; queues.c */
+	bool drain;   /* it is to open nothing more, and to end: drain.h */
 	bool drained; /* its worker was, and its queue is given back */
+	uint64_t drain_until_ns; /* what is left then is reset; 0: never */
 };
 
 enum {

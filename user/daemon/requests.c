@@ -9,6 +9,7 @@
 
 #include "user/daemon/bonds.h"
 #include "user/daemon/bpf.h"
+#include "user/daemon/estate.h"
 #include "user/daemon/guard.h"
 #include "user/daemon/guard_keep.h"
 #include "user/daemon/lanes.h"
@@ -94,6 +95,13 @@ static void request_spawn(struct mr_daemon *d, const struct mr_request *q)
 static void request_kill(struct mr_daemon *d, const struct mr_request *q)
 {
 	mr_worker_kill(&d->lanes[q->lane]);
+}
+
+static void request_drain(struct mr_daemon *d, const struct mr_request *q)
+{
+	d->lanes[q->lane].drain = q->drain;
+	d->lanes[q->lane].drain_until_ns = q->drain ? q->cookie : 0;
+	mr_estate_note(d);
 }
 
 static bool is_our_link(const struct mr_daemon *d, uint32_t ifindex)
@@ -280,6 +288,9 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 		return;
 	case MR_REQUEST_BONDS:
 		mr_bonds_look(d);
+		return;
+	case MR_REQUEST_DRAIN:
+		request_drain(d, q);
 		return;
 	case MR_REQUEST_RELEASE:
 		mr_queues_release(d, &d->lanes[q->lane]);
