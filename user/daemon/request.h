@@ -7,7 +7,7 @@
  * request	checked against				answer
  * SPAWN	lane exists and has no worker		pid, epoch, and the worker's socket
  * KILL		lane exists and has a worker		(the exit is told by EXITED)
- * LOCAL_ADD	address stands on that interface	-
+ * LOCAL_ADD	address stands on that interface, a VLAN or bond of it	-
  * LOCAL_DELETE	address stands there no more		-
  * NEIGHBOUR	interface of ours or VLAN on it, unicast	-
  * LISTEN	a rule with drill, address local, port free	error

@@ -104,21 +104,21 @@ static void request_drain(struct mr_daemon *d, const struct mr_request *q)
 	mr_estate_note(d);
 }
 
-static bool is_our_link(const struct mr_daemon *d, uint32_t ifindex)
+static const struct mr_link *link_of(const struct mr_daemon *d, uint32_t ifindex)
 {
 	for (uint32_t i = 0; i < d->n_links; i++)
-		if (mr_link_is(&d->links[i], ifindex))
-			return true;
-	return false;
+		if (d->links[i].ifindex == ifindex)
+			return &d->links[i];
+	return NULL;
 }
 
 static void request_local(struct mr_daemon *d, const struct mr_request *q)
 {
+	const struct mr_link *l = link_of(d, q->ifindex);
 	bool add = q->type == MR_REQUEST_LOCAL_ADD;
 
-	if (!is_our_link(d, q->ifindex) || mr_links_has_address(q->addr, 0) != add)
-		return;
-	mr_bpf_local(d, q->addr, q->ifindex, add);
+	if (l && mr_links_has_address(q->addr, l) == add)
+		mr_bpf_local(d, q->addr, q->ifindex, add);
 }
 
 static void request_neighbour(struct mr_daemon *d, const struct mr_request *q)
@@ -145,7 +145,7 @@ static void request_listen(struct mr_daemon *d, const struct mr_request *q)
 	memcpy(n.addr, q->addr, sizeof(n.addr));
 	if (!has_drill(d) || q->port < 1024)
 		n.error = -EACCES;
-	else if (!mr_links_has_address(q->addr, 0))
+	else if (!mr_links_has_address(q->addr, NULL))
 		n.error = -EADDRNOTAVAIL;
 	else
 		n.error = mr_dynamic_open(d, q->lane, q->addr, q->port, &n.rule_id);
