@@ -371,6 +371,32 @@ def test_keeper_that_stands_still(pair, tmp_path):
         nothing_left(pair)
 
 
+def seen_by_the_demo():
+    """Processes that need what the demo would remove, were their directories its own."""
+    script = lib.ROOT / "scripts" / "demo.sh"
+    functions = script.read_text().split("\n[ $# -eq 1 ] || usage\n")[0]
+    told = f"run_dir={scratch.RUN} pins={scratch.PINS} server_ns=mr-none config=/none pid_file=/none"
+    done = lib.command("bash", "-c", f"{functions}\n{told}\nforeign_daemons", script)
+    return {int(pid) for pid in done.stdout.split()}
+
+
+def test_the_demo_leaves_lanes_of_a_killed_daemon(pair, tmp_path):
+    """scripts/demo.sh removes no directory that a daemon needs, nor what one that was killed left
+    for the next: keeper and workers, or workers alone."""
+    with contextlib.ExitStack() as stack:
+        first, _, before = serving(stack, pair, tmp_path, 2)
+        pids, keeper = {pid for pid, _ in before}, named("millraced-keep")
+        assert seen_by_the_demo() >= {first.pid, *keeper, *pids}
+        first.kill()
+        lib.wait_for(lambda: seen_by_the_demo() == {*keeper, *pids}, 5, seen_by_the_demo)
+        os.kill(keeper[0], signal.SIGKILL)
+        lib.wait_for(lambda: seen_by_the_demo() == pids, 5, seen_by_the_demo)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        lib.wait_for(lambda: not seen_by_the_demo(), 5, seen_by_the_demo)
+    scratch.leave_nothing()
+
+
 def test_lanes_of_another_version(pair, tmp_path):
     """What another version left is refused and stays as it is, for that version to take up."""
     with contextlib.ExitStack() as stack:
