@@ -15,7 +15,9 @@ user/frame       : include/shared
 user/tcp         : include/shared user/wire user/frame
 user/tlv         : include/millrace
 user/port        : include/shared user/frame user/wire
-user/lane        : include/shared include/millrace user/tcp user/tlv user/port user/frame user/wire
+user/attach      : include/shared
+user/lane        : include/shared include/millrace user/tcp user/tlv user/port user/frame user/wire user/attach
+user/api         : include/shared include/millrace user/attach user/tlv
 user/apps        : include/millrace
 user/worker      : include/shared include/millrace user/lane user/apps user/port user/frame
 user/nft         :
