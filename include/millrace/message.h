@@ -126,7 +126,7 @@ void mr_loop_free(struct mr_loop *l);
  */
 int mr_loop_run(struct mr_loop *l, int timeout_ms);
 
-/** mr_loop_stop() - let mr_loop_run() return behind the running handler */
+/** mr_loop_stop() - let mr_loop_run() return behind the running handler; or the next one at once */
 void mr_loop_stop(struct mr_loop *l);
 
 /** mr_loop_fd() - readable when mr_loop_run(l, 0) has something to do, limits of time apart */

@@ -122,7 +122,6 @@ int mr_loop_run(struct mr_loop *l, int timeout_ms)
 	uint64_t now = loop_now_ms(), until = now + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0);
 	int err;
 
-	l->stop = false;
 	settle_all(l);
 	do {
 		int left = timeout_ms < 0 ? -1 : (int)(until > now ? until - now : 0);
@@ -130,6 +129,9 @@ int mr_loop_run(struct mr_loop *l, int timeout_ms)
 		err = l->stop ? 0 : step(l, left);
 		now = loop_now_ms();
 	} while (!err && !l->stop && (timeout_ms < 0 || now < until));
+	if (l->stop)
+		err = 0;
+	l->stop = false;
 	return err;
 }
 
