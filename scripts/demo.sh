@@ -173,6 +173,11 @@ serving_lanes() {
 		grep -o '"state": *"serving"' | wc -l || true
 }
 
+# Our program was taken off, or somebody put another one over it.
+lanes_get_nothing() {
+	timeout 2 "$build/millrace" -j lane list 2>/dev/null | grep '"attach": *"none"' >/dev/null
+}
+
 show_log() {
 	[ -s "$log" ] || return 0
 	echo "demo: last lines of $log:" >&2
@@ -207,7 +212,7 @@ is_healthy() {
 	pid=$(daemon_pid) || return 1
 	[ "/proc/$pid/exe" -ef "$build/millraced" ] && is_ours "$pid" || return 1
 	nsenter --net="/run/netns/$server_ns" ip link show "$server_if" >/dev/null 2>&1 || return 1
-	[ "$(serving_lanes)" -eq "$lanes" ]
+	[ "$(serving_lanes)" -eq "$lanes" ] && ! lanes_get_nothing
 }
 
 # Removes every trace but the log, of this run or an earlier one.

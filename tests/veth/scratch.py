@@ -28,6 +28,14 @@ RULE = """\
 """
 
 
+# an XDP program that is none of ours; it passes everything
+FOREIGN = """\
+struct xdp_md;
+__attribute__((section("xdp"), used)) int foreign(struct xdp_md *ctx) { return 2; }
+char terms[] __attribute__((section("license"), used)) = "GPL";
+"""
+
+
 def config(rules=RULE, interface=INTERFACE, run=RUN, pins=PINS, more_interface="", more=""):
     """A small valid configuration; `more_interface` are lines of its entry, `more` of the file."""
     return f"""\

@@ -203,18 +203,11 @@ def test_second_daemon_on_the_same_interface(pair, tmp_path):
     nothing_left(pair)
 
 
-FOREIGN = """\
-struct xdp_md;
-__attribute__((section("xdp"), used)) int foreign(struct xdp_md *ctx) { return 2; }
-char terms[] __attribute__((section("license"), used)) = "GPL";
-"""
-
-
 @pytest.fixture
 def foreign(pair, tmp_path):
     """A program of somebody else on the interface; it passes everything."""
     source, built = tmp_path / "foreign.c", tmp_path / "foreign.o"
-    source.write_text(FOREIGN)
+    source.write_text(scratch.FOREIGN)
     lib.command("clang", "-O2", "-g", "-target", "bpf", "-c", source, "-o", built)
     pair.server.run("ip", "link", "set", "dev", scratch.INTERFACE, "xdp", "obj", built, "sec",
                     "xdp")

@@ -307,6 +307,32 @@ def test_more_queues_than_the_configuration_has_lanes_for(wide, tmp_path):
         echo(wide)
 
 
+def test_program_of_somebody_else_put_over(pair, tmp_path):
+    """`ip -force link ... xdp obj` with another program under the daemon: said with its id, shown, and
+    left alone at the end; ours put back over it serves again."""
+    source, built = tmp_path / "foreign.c", tmp_path / "foreign.o"
+    source.write_text(scratch.FOREIGN)
+    lib.command("clang", "-O2", "-g", "-target", "bpf", "-c", source, "-o", built)
+    over = ["-force", "link", "set", "dev", INTERFACE, "xdp", "obj", built, "sec", "xdp"]
+    with Daemon(pair, tmp_path, config()) as daemon:
+        ip(pair, *over)
+        logged(daemon, f"program {pair.program()['id']} stands there")
+        assert {lane["attach"] for lane in daemon.lanes()} == {"none"}
+        assert any("another XDP program" in problem for problem in status(daemon)["problems"])
+        ip(pair, "-force", "link", "set", "dev", INTERFACE, "xdp", "pinned",
+           f"{scratch.PINS}/program_xdp")
+        logged(daemon, "an XDP program is attached again")
+        assert {lane["attach"] for lane in daemon.lanes()} == {"native"}
+        echo(pair)
+        assert status(daemon)["problems"] == []
+        ip(pair, *over)
+        foreign = pair.program()["id"]
+        logged(daemon, f"program {foreign} stands there")
+        assert daemon.terminate() == 0
+    assert pair.program()["id"] == foreign
+    ip(pair, "link", "set", "dev", INTERFACE, "xdp", "off")
+
+
 def test_program_taken_off(pair, tmp_path):
     """`ip link ... xdp off` under the daemon: said, shown, and served again once it is put back."""
     with Daemon(pair, tmp_path, config()) as daemon:

@@ -46,21 +46,13 @@ static void add(json_t *list, const struct mr_child *c, const struct mr_program_
 						"interfaces", interfaces(c, f->id[i])));
 }
 
-static bool is_known(const struct mr_programs_shown *p, uint32_t id)
-{
-	for (int i = 0; i < MR_PROGRAM_SECTIONS; i++)
-		if (p->current.id[i] == id || p->previous.id[i] == id)
-			return true;
-	return false;
-}
-
 /* Those that the operator attached, and that were adopted. */
 static void add_adopted(json_t *list, const struct mr_child *c, const struct mr_programs_shown *p)
 {
 	for (uint32_t i = 0; i < c->d->n_links; i++) {
 		const struct mr_link *l = &c->d->links[i];
 
-		if (l->program_id && !is_known(p, l->program_id))
+		if (l->program_id && !mr_programs_is_known(p, l->program_id))
 			json_array_append_new(
 				list,
 				json_pack("{s:s, s:s, s:s, s:I, s:n, s:n, s:n, s:n, s:[s]}", "role",

@@ -122,6 +122,9 @@ struct mr_link {
 	bool backup;		  /* its frames are the kernel's, which drops them */
 	char now_named[IFNAMSIZ]; /* it was renamed, "": it was not; child */
 	bool taken_off;		  /* our program stands there no more; child */
+	uint32_t foreign;	  /* with taken_off: what stands there, 0: nothing; child */
+	uint32_t doubted;	  /* whose program may that be? standing.h; child */
+	uint64_t doubted_ns;	  /* when it was seen first */
 	char why_gone[MR_WORDS];  /* why it is not taken again although it is back; parent */
 	uint32_t n_queues;	  /* that have a lane, or will when they are there */
 	uint32_t queues;	  /* that it has now; queues.c */

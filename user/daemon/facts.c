@@ -100,7 +100,8 @@ const char *mr_lane_why(const struct mr_child *c, uint32_t lane)
 	if (l->absent)
 		return "the interface has no such queue now";
 	if (k->taken_off)
-		return "somebody took the XDP program off";
+		return k->foreign ? "another XDP program stands where ours was"
+				  : "somebody took the XDP program off";
 	return k->attach_why[0] ? k->attach_why : l->bind_why;
 }
 

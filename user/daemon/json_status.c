@@ -108,7 +108,10 @@ static json_t *problems(const struct mr_child *c)
 			add_problem(a, k->name, -1, "link is down");
 		if (!k->gone && k->taken_off)
 			add_problem(a, k->name, -1,
-				    "somebody took our XDP program off; restart millraced");
+				    k->foreign ? "another XDP program stands where ours was; take "
+						 "it off and restart millraced"
+					       : "somebody took our XDP program off; restart "
+						 "millraced");
 		if (!k->gone && k->now_named[0])
 			add_problem(a, k->name, -1,
 				    "interface was renamed; its lanes go on until the next start");

@@ -96,13 +96,18 @@ static void parse_vlan(const struct nlattr *info, struct mr_netlink_link *l)
 		l->vlan = mnl_attr_get_u16(id);
 }
 
-static bool has_no_program(const struct nlattr *xdp)
+/* Where several modes have one each, the kernel names none as the interface's. */
+static void parse_xdp(const struct nlattr *xdp, struct mr_netlink_link *l)
 {
 	struct attributes t = { 0 };
+	const struct nlattr *attached;
 
-	return xdp && mnl_attr_parse_nested(xdp, collect, &t) >= 0 && t.at[IFLA_XDP_ATTACHED] &&
-	       mnl_attr_validate(t.at[IFLA_XDP_ATTACHED], MNL_TYPE_U8) >= 0 &&
-	       mnl_attr_get_u8(t.at[IFLA_XDP_ATTACHED]) == XDP_ATTACHED_NONE;
+	if (!xdp || mnl_attr_parse_nested(xdp, collect, &t) < 0)
+		return;
+	attached = t.at[IFLA_XDP_ATTACHED];
+	l->no_program = attached && mnl_attr_validate(attached, MNL_TYPE_U8) >= 0 &&
+			mnl_attr_get_u8(attached) == XDP_ATTACHED_NONE;
+	l->program = number(t.at[IFLA_XDP_PROG_ID]);
 }
 
 /* BOND_STATE_BACKUP is 1. Slaves of other masters say nothing of the kind. */
@@ -151,7 +156,7 @@ bool mr_netlink_link_of(const void *message, struct mr_netlink_link *out)
 		memcpy(l.mac, mnl_attr_get_payload(t.at[IFLA_ADDRESS]), sizeof(l.mac));
 	if (t.at[IFLA_IFNAME])
 		strncpy(l.name, mnl_attr_get_str(t.at[IFLA_IFNAME]), sizeof(l.name) - 1);
-	l.no_program = has_no_program(t.at[IFLA_XDP]);
+	parse_xdp(t.at[IFLA_XDP], &l);
 	l.master = number(t.at[IFLA_MASTER]);
 	parse_kind(t.at[IFLA_LINKINFO], &l);
 	if (l.vlan)

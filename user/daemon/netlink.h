@@ -40,7 +40,8 @@ struct mr_netlink_link {
 	uint8_t mac[6];
 	bool up; /* administratively, and with carrier */
 	bool gone;
-	bool no_program; /* the kernel says that no XDP program is attached */
+	bool no_program;  /* the kernel says that no XDP program is attached */
+	uint32_t program; /* id of the one that is, 0: it did not say */
 	char name[IFNAMSIZ];
 };
 

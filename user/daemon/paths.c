@@ -12,6 +12,7 @@
 #include "user/daemon/log.h"
 #include "user/daemon/mtu_routes.h"
 #include "user/daemon/netlink.h"
+#include "user/daemon/standing.h"
 #include "user/daemon/topology.h"
 
 enum {
@@ -319,21 +320,6 @@ static void heed_name(struct mr_link *k, const struct mr_netlink_link *l)
 	snprintf(k->now_named, sizeof(k->now_named), "%s", renamed ? l->name : "");
 }
 
-/*
- * The operator may take our program off and put it back (attach: netlink, adopt). Exchanges are one
- * store in the kernel: none of ours ever looks like that.
- */
-static void heed_program(struct mr_link *k, const struct mr_netlink_link *l)
-{
-	if (l->no_program && !k->taken_off)
-		mr_error("%s: somebody took our XDP program off; everything goes to the kernel, "
-			 "which resets the lanes' connections (restart millraced)",
-			 k->name);
-	else if (!l->no_program && k->taken_off)
-		mr_info("%s: an XDP program is attached again", k->name);
-	k->taken_off = l->no_program;
-}
-
 static void ask_parent(struct mr_paths *p, const struct mr_link *k, enum mr_request_type type)
 {
 	struct mr_request q = { .type = type, .lane = k->first_lane };
@@ -371,7 +357,7 @@ static void link_changed(struct mr_paths *p, struct mr_link *k, const struct mr_
 	k->up = up;
 	if (!l->gone) {
 		heed_name(k, l);
-		heed_program(k, l);
+		mr_standing_news(p->c, k, l);
 		k->mtu = l->mtu;
 		k->lane_mtu = smaller(k->room, k->mtu);
 		memcpy(k->mac, l->mac, sizeof(k->mac));
@@ -591,8 +577,10 @@ void mr_paths_tick(struct mr_child *c, uint64_t now)
 		p->rest_ns = mr_now_ns() + (mr_now_ns() - now) * REST;
 	}
 	look_for_gone(p, now);
-	for (uint32_t i = 0; i < c->d->n_links; i++)
+	for (uint32_t i = 0; i < c->d->n_links; i++) {
 		give_up_late(p, &c->d->links[i], now);
+		mr_standing_tick(c, &c->d->links[i], now);
+	}
 }
 
 static void news_ready(struct mr_child *c, struct mr_watch *w)

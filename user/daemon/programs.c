@@ -274,6 +274,14 @@ static int load_build(struct mr_daemon *d, const char *path, struct build *b, ch
 
 /* ----- the exchange ----- */
 
+bool mr_programs_is_known(const struct mr_programs_shown *p, uint32_t id)
+{
+	for (int i = 0; i < MR_PROGRAM_SECTIONS; i++)
+		if (p->current.id[i] == id || p->previous.id[i] == id)
+			return true;
+	return false;
+}
+
 /* The program that stands on @l; ours, or the operator's that was adopted. The caller's. */
 static int standing_fd(const struct mr_daemon *d, const struct mr_link *l)
 {

@@ -46,6 +46,9 @@ struct mr_programs_shown {
  */
 int mr_programs_open(struct mr_daemon *d);
 
+/** mr_programs_is_known() - is @id one of those that an exchange could put on an interface? */
+bool mr_programs_is_known(const struct mr_programs_shown *p, uint32_t id);
+
 /** mr_programs_close() - unpin and close all; safe when nothing was opened */
 void mr_programs_close(struct mr_daemon *d);
 
