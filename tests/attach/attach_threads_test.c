@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Both ends of a channel in threads of their own, under ThreadSanitizer: records go to and fro and
+ * Both ends of a channel in threads of their own, under ThreadSanitizer: records go there and
  * back, and each side sleeps on its eventfd whenever it finds nothing. A wake-up that is lost stops
  * both for ever, which the test's own time limit would tell.
  */
