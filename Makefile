@@ -44,6 +44,13 @@ DAEMON_LIBS := -lnftables -lxdp -lbpf -lelf -lz -lcyaml -lyaml -ljansson -lmicro
 	-lsystemd
 CLI_LIBS    := -lnftables -lcurl -lyaml -ljansson -lmnl -lbpf -lncursesw -ltinfo -larchive -lpcap
 
+# The library for programs. Backend "wire" has whole lanes in it and is for tests alone.
+LIB_OBJ     := $(patsubst %.c,$(B)/lib/%.o,$(filter-out user/api/wire%,$(wildcard user/api/*.c)) \
+	$(wildcard user/attach/*.c user/tlv/*.c))
+LIB_MAP     := user/api/libmillrace.map
+LIB_VERSION := $(shell sed -n 's/.*MR_VERSION "\(.*\)"/\1/p' user/daemon/daemon.h)
+LIB         := $(B)/libmillrace.so $(B)/libmillrace.a
+
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
 MAN      := $(B)/man/millrace-maps.7 $(B)/man/millrace-tlv.5
 BENCH    := $(addprefix $(B)/bench/,mr-load mr-bench-wire mr-bench-xdp mr-bench-scale \
@@ -53,7 +60,7 @@ BPF_OBJ  := $(B)/millrace.bpf.o $(addprefix $(B)/bench/,parse_pass.bpf.o pass.bp
 .PHONY: all programs
 all: programs $(BENCH) $(BPF_OBJ)
 
-programs: $(PROGRAMS) $(MAN)
+programs: $(PROGRAMS) $(LIB) $(MAN)
 
 # manual pages that docs/ has as Markdown
 $(B)/man/millrace-maps.7: ABOUT = BPF maps of the packet fast path
@@ -76,6 +83,29 @@ $(B)/millrace-worker: $(WORKER_OBJ) $(LANE_OBJ)
 $(B)/millrace: $(CLI_OBJ)
 	$(say) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
+
+# The file has the release in its name, the name that programs look for has the ABI.
+$(B)/libmillrace.so.$(LIB_VERSION): $(LIB_OBJ) $(LIB_MAP)
+	$(say) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -Wl,-soname,libmillrace.so.1 -Wl,-z,defs \
+		-Wl,-Bsymbolic-functions -Wl,--version-script=$(LIB_MAP) -o $@ $(filter %.o,$^)
+
+$(B)/libmillrace.so: $(B)/libmillrace.so.$(LIB_VERSION)
+	$(Q)ln -sf $(<F) $(B)/libmillrace.so.1
+	$(Q)ln -sf libmillrace.so.1 $@
+
+# One object: whoever links it has all backends, and sees the same functions as in the shared one.
+$(B)/libmillrace.a: $(LIB_OBJ) $(LIB_MAP)
+	$(say) AR $@
+	$(Q)$(LD) -r -o $(B)/lib/whole.o $(filter %.o,$^)
+	$(Q)sed -n 's/^\t\(mr_.*\);/\1/p' $(LIB_MAP) >$(B)/lib/public
+	$(Q)objcopy --keep-global-symbols=$(B)/lib/public $(B)/lib/whole.o $(B)/lib/libmillrace.o
+	$(Q)rm -f $@ && $(AR) rcsD $@ $(B)/lib/libmillrace.o
+
+$(B)/lib/%.o: %.c Makefile
+	$(say) LIB $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -c $< -o $@
 
 $(B)/millrace.bpf.o: bpf/millrace.bpf.c
 $(B)/bench/parse_pass.bpf.o: bench/peers/parse_pass.bpf.c

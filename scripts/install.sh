@@ -6,7 +6,7 @@
 #   scripts/install.sh install	copy everything below $DESTDIR$PREFIX
 #   scripts/install.sh uninstall	remove just those files, and the directories that are empty then
 #
-# DESTDIR (none), PREFIX (/usr/local), SYSCONFDIR (/etc), SYSTEMD_DIR, SYSUSERS_DIR: as usual.
+# DESTDIR (none), PREFIX (/usr/local), LIBDIR, SYSCONFDIR (/etc), SYSTEMD_DIR, SYSUSERS_DIR: as usual.
 # A configuration in SYSCONFDIR is the operator's own: it is neither made nor removed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.."
 B=${B:-build}
 DESTDIR=${DESTDIR:-}
 PREFIX=${PREFIX:-/usr/local}
+LIBDIR=${LIBDIR:-$PREFIX/lib}
 SYSCONFDIR=${SYSCONFDIR:-/etc}
 SYSTEMD_DIR=${SYSTEMD_DIR:-$PREFIX/lib/systemd/system}
 SYSUSERS_DIR=${SYSUSERS_DIR:-$PREFIX/lib/sysusers.d}
@@ -42,8 +43,39 @@ put_unit() {
 	rm -f "$made"
 }
 
+# put_link NAME TARGET: a name of the shared library beside it
+put_link() {
+	case $verb in
+	install) ln -sf "$2" "$DESTDIR$LIBDIR/$1" ;;
+	uninstall) rm -f "$DESTDIR$LIBDIR/$1" ;;
+	esac
+}
+
+# What programs are built with, and against.
+library() {
+	local file made
+
+	for file in "$B"/libmillrace.so.*.*; do
+		[ -f "$file" ] || continue
+		put 0644 "$file" "$LIBDIR"
+		put_link libmillrace.so.1 "${file##*/}"
+		put_link libmillrace.so libmillrace.so.1
+		made=$(mktemp)
+		sed -e "s|@PREFIX@|$PREFIX|g" -e "s|@LIBDIR@|$LIBDIR|g" \
+			-e "s|@VERSION@|${file##*.so.}|g" share/pkgconfig/millrace.pc.in >"$made"
+		put 0644 "$made" "$LIBDIR/pkgconfig" millrace.pc
+		rm -f "$made"
+	done
+	put 0644 "$B/libmillrace.a" "$LIBDIR"
+	for file in include/millrace/*.h; do
+		put 0644 "$file" "$PREFIX/include/millrace"
+	done
+}
+
 everything() {
 	local file folder
+
+	library
 
 	put 0755 "$B/millraced" "$PREFIX/sbin"
 	put 0755 "$B/millrace" "$PREFIX/bin"
@@ -80,12 +112,13 @@ case $verb in
 install)
 	[ -x "$B/millraced" ] || { echo "install: $B/millraced is not there; run: make" >&2; exit 1; }
 	everything
+	[ -n "$DESTDIR" ] || ldconfig || echo "install: ldconfig failed: run it as root, so that programs find libmillrace" >&2
 	;;
 uninstall)
 	everything
 	for folder in "$doc/examples" "$doc" "$PREFIX/share/millrace/wireshark" \
 		"$PREFIX/share/millrace/grafana" "$PREFIX/share/millrace" "$PREFIX/lib/millrace" \
-		"$PREFIX/libexec/millrace"; do
+		"$PREFIX/libexec/millrace" "$PREFIX/include/millrace"; do
 		rmdir "$DESTDIR$folder" 2>/dev/null || true
 	done
 	;;

@@ -68,10 +68,21 @@ int mr_set_wait(struct mr_set *s, struct epoll_event *events, int most, int time
  */
 int mr_set_fd(struct mr_set *s);
 
-/** mr_poll() - poll(2) over sockets of @x; a negative fd is skipped */
+/**
+ * mr_poll() - poll(2) over sockets of @x; a negative fd is skipped
+ *
+ * "kernel" takes any descriptor. Return: as poll(2), with -EINTR, -EINVAL, -ENOMEM
+ */
 int mr_poll(struct mr_context *x, struct pollfd *fds, nfds_t n, int timeout_ms);
 
-/** mr_select() - select(2) over sockets of @x below FD_SETSIZE (1,024); -EINVAL for others */
+/**
+ * mr_select() - select(2) over sockets of @x below FD_SETSIZE (1,024)
+ * @n:		one more than the highest descriptor in the sets, at most FD_SETSIZE
+ * @timeout:	NULL: for ever; out: what is left of it
+ *
+ * Return: bits set in all three sets, 0: the time is over; or, with the sets as they were, -EINVAL,
+ *	   -EBADF (a set has a descriptor that is none), -EINTR
+ */
 int mr_select(struct mr_context *x, int n, fd_set *in, fd_set *out, fd_set *except,
 	      struct timeval *timeout);
 

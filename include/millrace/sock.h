@@ -7,7 +7,11 @@
  *
  * Sockets block unless SOCK_NONBLOCK was asked for, here or by mr_sock_blocking(). A blocked
  * call sleeps without holding the context's lock; mr_sock_close() by another thread ends it with
- * -EBADF. Signals do not end it.
+ * -EBADF. Signals do not end it, though they may make its time-out (SO_RCVTIMEO, SO_SNDTIMEO) up
+ * to two times longer.
+ *
+ * fork(2): on "kernel" both processes have the context with its sockets, as they have descriptors;
+ * a set stays the parent's, the child makes its own. On the others the child opens a context anew.
  */
 #ifndef MILLRACE_SOCK_H
 #define MILLRACE_SOCK_H
@@ -62,7 +66,8 @@ int mr_sock_listen(struct mr_context *x, int fd, int backlog);
  * @flags:	SOCK_NONBLOCK or 0
  *
  * Return: a descriptor, or -EAGAIN, -EBADF, -EINVAL (does not listen), -EMFILE. A connection that
- *	   its peer reset while it waited is not returned at all, as RFC 9293 has no name for it
+ *	   its peer reset while it waited is not returned at all, as RFC 9293 has no name for it;
+ *	   "kernel" returns it, and mr_sock_recv() then says -ECONNRESET
  */
 int mr_sock_accept(struct mr_context *x, int fd, struct sockaddr *addr, socklen_t *len, int flags);
 
@@ -80,10 +85,10 @@ int mr_sock_connect(struct mr_context *x, int fd, const struct sockaddr *addr, s
  * @flags:	MSG_DONTWAIT, MSG_MORE, MSG_OOB or 0
  *
  * A socket that blocks takes all of @len, unless an error comes behind a part of it: then the part
- * is returned, and the error next time.
+ * is returned, and the error next time. SO_SNDTIMEO may end it behind a part, too.
  *
  * Return: bytes taken, or -EAGAIN, -EPIPE (shut down, or the peer is gone), -ECONNRESET,
- *	   -ETIMEDOUT, -ENOTCONN, -EBADF
+ *	   -ETIMEDOUT, -ENOTCONN, -EBADF, -EOPNOTSUPP (another flag)
  */
 ssize_t mr_sock_send(struct mr_context *x, int fd, const void *buf, size_t len, int flags);
 
@@ -95,7 +100,8 @@ ssize_t mr_sock_sendv(struct mr_context *x, int fd, const struct iovec *iov, int
  * @flags:	MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL, MSG_OOB or 0
  *
  * Return: bytes, 0: the peer sends no more (or this side shut receiving down), or -EAGAIN,
- *	   -ECONNRESET, -ETIMEDOUT, -ENOTCONN, -EBADF. An error is told once, then 0
+ *	   -ECONNRESET, -ETIMEDOUT, -ENOTCONN, -EBADF, -EOPNOTSUPP (another flag). An error is
+ *	   told once, then 0
  */
 ssize_t mr_sock_recv(struct mr_context *x, int fd, void *buf, size_t len, int flags);
 
@@ -119,7 +125,7 @@ int mr_sock_shutdown(struct mr_context *x, int fd, int how);
  *
  * What was sent is still delivered, unless SO_LINGER says otherwise; unread bytes make it an RST
  * (RFC 2525 2.17). A listener that closes resets what waits in its queue. The descriptor is free
- * in any case and leaves all sets.
+ * in any case and leaves all sets. Calls of other threads on it end first, with -EBADF.
  */
 int mr_sock_close(struct mr_context *x, int fd);
 
@@ -140,6 +146,8 @@ int mr_sock_error(struct mr_context *x, int fd);
  * TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT, TCP_MAXSEG, TCP_INFO,
  * TCP_CONGESTION, TCP_QUICKACK, TCP_DEFER_ACCEPT.
  *
+ * "kernel" has all others of its kernel, too.
+ *
  * Return: 0, or -ENOPROTOOPT, -EINVAL, -EBADF; on "lane" -EOPNOTSUPP where its lane is older
  */
 int mr_sock_set_option(struct mr_context *x, int fd, int level, int name, const void *value,
@@ -152,9 +160,11 @@ int mr_sock_peer(struct mr_context *x, int fd, struct sockaddr *addr, socklen_t 
 
 /**
  * struct mr_sock_queues - what waits at a socket
- * @half_open:	of a listener: handshakes that are not done (of its port, all contexts)
+ * @half_open:	of a listener: handshakes that are not done (of its port, all contexts). "kernel":
+ *		by sock_diag(7), a walk over the host's connections, 0 where that is not to be had
  * @waiting:	of a listener: connections that wait for this context to accept
- * @backlog:	of a listener: as many may wait
+ * @backlog:	of a listener: as many may wait. "kernel": cut to net.core.somaxconn, and it lets
+ *		one more wait
  * @unread:	bytes that mr_sock_recv() would give at once (SIOCINQ)
  * @unsent:	bytes sent and not acknowledged yet (SIOCOUTQ)
  */

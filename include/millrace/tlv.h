@@ -12,6 +12,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum {
 	MR_TLV_HEADER_MAX = 16, /* tag 8 + length 8 */
 	MR_TLV_CHECK_MAX = 4,
@@ -44,7 +48,7 @@ struct mr_tlv_format {
 
 /* The contract's default: tag 2, length 4 (of the value), big endian, at most 1 MiB, no check. */
 #define MR_TLV_FORMAT_DEFAULT                                                                      \
-	((struct mr_tlv_format){ .tag_bytes = 2, .length_bytes = 4, .max_bytes = 1u << 20 })
+	((struct mr_tlv_format){ 2, 4, false, false, 1u << 20, MR_TLV_CHECK_NONE })
 
 /**
  * struct mr_tlv - one message as a view; @value borrowed from what it was read from
@@ -112,4 +116,7 @@ void mr_tlv_nested_init(struct mr_tlv_nested *n, const uint8_t *data, size_t len
  */
 int mr_tlv_nested_next(struct mr_tlv_nested *n, const struct mr_tlv_format *f, struct mr_tlv *out);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

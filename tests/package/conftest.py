@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The Debian package, of the programs that stand in build/; lintian finds no error in it."""
+"""The Debian packages, of the programs that stand in build/; lintian finds no error in them."""
 import os
 import pathlib
 import re

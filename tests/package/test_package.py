@@ -153,15 +153,43 @@ def test_installed_daemon_serves_with_the_units_capabilities(tree, pair, tmp_pat
 
 # ----- the Debian package -----
 
+def version_of_programs():
+    return re.search(r'#define MR_VERSION "(.*)"',
+                     (ROOT / "user" / "daemon" / "daemon.h").read_text()).group(1)
+
+
 def test_package_has_the_version_of_the_programs():
-    version = re.search(r'#define MR_VERSION "(.*)"',
-                        (ROOT / "user" / "daemon" / "daemon.h").read_text()).group(1)
     first = (ROOT / "debian" / "changelog").read_text().splitlines()[0]
-    assert first.startswith(f"millrace ({version})")
+    assert first.startswith(f"millrace ({version_of_programs()})")
 
 
-def test_package_has_what_make_install_has(deb, tree, tmp_path):
-    run("dpkg-deb", "-x", deb, tmp_path)
-    packed = {name.removesuffix(".gz").removeprefix("usr/") for name in files_below(tmp_path)}
+def names_in(deb, folder):
+    """The files of one package, without what differs by Debian's places."""
+    run("dpkg-deb", "-x", deb, folder)
+    return {re.sub(r"^lib/[a-z0-9_]+-linux-gnu\w*/", "lib/", name.removesuffix(".gz").removeprefix("usr/"))
+            for name in files_below(folder)}
+
+
+def library_debs(deb):
+    return {path.name.split("_")[0]: path for path in deb.parent.glob("libmillrace*.deb")
+            if "-dbgsym" not in path.name}
+
+
+def test_packages_have_what_make_install_has(deb, tree, tmp_path):
+    found = library_debs(deb)
+    assert set(found) == {"libmillrace1", "libmillrace-dev"}
+    packed = set().union(*(names_in(path, tmp_path / path.name) for path in [deb, *found.values()]))
+    packed |= {name.replace("doc/libmillrace-dev/", "doc/millrace/") for name in packed}
     missing = {name for name in files_below(tree / "usr") if not name.endswith("LICENSE")} - packed
     assert not missing
+
+
+def test_shared_library_stands_in_a_package_of_its_own(deb, tmp_path):
+    """Named by its ABI, as Debian's policy 8.1 has it, so that two of them can be there at once."""
+    found = library_debs(deb)
+    shared = names_in(found["libmillrace1"], tmp_path / "1")
+    assert {n for n in shared if not n.startswith("share/doc/")} == \
+        {"lib/libmillrace.so.1", "lib/libmillrace.so." + version_of_programs()}
+    assert not {n for n in names_in(deb, tmp_path / "2") if "libmillrace" in n}
+    assert {"lib/libmillrace.so", "lib/libmillrace.a", "lib/pkgconfig/millrace.pc",
+            "include/millrace/sock.h"} <= names_in(found["libmillrace-dev"], tmp_path / "3")
