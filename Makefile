@@ -28,7 +28,7 @@ SAN     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -
 
 # ----- what is made of what (include directions: scripts/check-includes.sh) -----
 
-LANE_DIRS := wire frame tcp tlv port lane apps
+LANE_DIRS := wire frame tcp tlv port attach lane apps
 obj     = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)))
 asan    = $(patsubst %.c,$(B)/asan/%.o,$(wildcard $(1)))
 

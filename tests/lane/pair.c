@@ -301,6 +301,7 @@ void pair_kill(struct pair *p, int end)
 {
 	struct pair_end *e = &p->end[end];
 
+	lane_attached_fini(e->lane);
 	lane_rules_fini(e->lane);
 	mr_sources_fini(&e->lane->sources);
 	mr_table_fini(&e->lane->table);

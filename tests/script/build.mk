@@ -4,7 +4,7 @@
 SCRIPT_SO := $(B)/mr-packetdrill.so
 script_pic = $(patsubst %.c,$(B)/pic/%.o,$(wildcard $(1)))
 SCRIPT_OBJ := $(call script_pic,tests/script/so/*.c) \
-	$(foreach d,wire frame tcp tlv port lane,$(call script_pic,user/$(d)/*.c))
+	$(foreach d,wire frame tcp tlv port attach lane,$(call script_pic,user/$(d)/*.c))
 
 
 $(B)/pic/%.o: %.c Makefile

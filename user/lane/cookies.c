@@ -83,6 +83,7 @@ static void enter(struct mr_lane *l, struct mr_conn *c, uint64_t hash)
 	l->rules[c->rule].conns++;
 	l->stats->passive_opens++;
 	l->stats->cookies_accepted++;
+	lane_attached_promise(l, c);
 }
 
 /* The cookie is good: the block, and the segment through the ordinary steps. */

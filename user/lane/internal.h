@@ -184,6 +184,8 @@ struct mr_lane {
 	uint64_t sent_until_ns; /* 0: none are made */
 	uint32_t sent_copy;	/* bytes of each frame */
 
+	struct lane_attached *attached; /* channels of programs; NULL: there never was one */
+
 	uint64_t statistics_ns;	 /* when XDP_STATISTICS was read */
 	uint64_t limbo_until_ns; /* until when frames of a dead worker may still complete */
 };
@@ -319,6 +321,23 @@ static inline bool lane_has_others(const struct mr_lane *l)
 bool lane_cookies_are_about(const struct mr_lane *l);
 void lane_cookie_failed(struct mr_lane *l, const struct mr_segment *seg);
 
+/* attached.c, attached_conn.c: programs, by channels */
+extern const struct mr_app lane_attached_app;
+enum attached_answer {
+	ATTACHED_OPEN, /* somebody listens, or the rule is no program's */
+	ATTACHED_FULL,
+	ATTACHED_NOBODY,
+};
+enum attached_answer lane_attached_answer(struct mr_lane *l, const struct lane_rule *r,
+					  const uint8_t local[16], uint16_t port);
+void lane_attached_promise(struct mr_lane *l, const struct mr_conn *c);
+unsigned int lane_attached_look(struct mr_lane *l);
+void lane_attached_tell(struct mr_lane *l);
+bool lane_attached_waits(const struct mr_lane *l);
+bool lane_attached_doze(struct mr_lane *l);
+void lane_attached_wake(struct mr_lane *l);
+void lane_attached_fini(struct mr_lane *l);
+
 /* overrun.c: SYNs that the XDP program answers */
 void lane_overrun_init(struct mr_lane *l);
 void lane_overrun_begin(struct mr_lane *l);
@@ -344,6 +363,8 @@ void lane_rules_fini(struct mr_lane *l);
 int lane_rule_index_make(struct rule_index *x, struct lane_rule *rules, uint32_t n);
 void lane_rule_index_free(struct rule_index *x);
 struct lane_rule *lane_rule_for(struct mr_lane *l, const struct mr_segment *seg);
+bool lane_rule_serves(const struct mr_lane *l, const struct mr_lane_rule *r, const uint8_t addr[16],
+		      uint16_t port);
 
 /* change.c: rules that change while the lane runs */
 void lane_rules_leave(struct mr_lane *l);

@@ -118,6 +118,7 @@ static void init_sources(struct mr_lane *l)
 
 static void free_memory(struct mr_lane *l)
 {
+	lane_attached_fini(l);
 	lane_rules_fini(l);
 	mr_sources_fini(&l->sources);
 	mr_table_fini(&l->table);
@@ -297,7 +298,11 @@ unsigned int mr_lane_turn(struct mr_lane *l)
 	n += lane_mail_receive(l);
 	n += mr_wheel_advance(&l->wheel, l->tcp.now_ms, lane_timer_fires, l);
 	n += lane_expire_records(l);
+	if (l->attached)
+		n += lane_attached_look(l);
 	n += lane_run_ready(l);
+	if (l->attached)
+		lane_attached_tell(l);
 	if (lane_transmit_end(l)) /* in copy mode the kernel is done with them */
 		lane_complete(l);
 	lane_refill(l);
@@ -324,7 +329,8 @@ uint32_t mr_lane_sleep_ms(struct mr_lane *l)
 		return 0;
 	if (l->ready.head != MR_NONE) /* an answer of the daemon came since the turn */
 		return 0;
-	if (l->waiting.head != MR_NONE || l->tx_refused) /* for frames or for room in the ring */
+	/* for frames, for room in the ring, or for a program to take events */
+	if (l->waiting.head != MR_NONE || l->tx_refused || (l->attached && lane_attached_waits(l)))
 		most = 1;
 	return ms < most ? ms : most;
 }
@@ -335,7 +341,8 @@ uint64_t mr_lane_next_ns(const struct mr_lane *l)
 
 	if (l->ready.head != MR_NONE || l->follow_next != UINT32_MAX)
 		return l->now_ns;
-	if (l->waiting.head != MR_NONE) /* looked at again as often as mr_lane_sleep_ms() says */
+	/* looked at again as often as mr_lane_sleep_ms() says */
+	if (l->waiting.head != MR_NONE || (l->attached && lane_attached_waits(l)))
 		ms = ms < 1 ? ms : 1;
 	return ms == UINT32_MAX ? UINT64_MAX : (l->now_ns / 1000000 + ms) * 1000000;
 }

@@ -179,6 +179,42 @@ void mr_lane_listener(struct mr_lane *l, const uint8_t addr[16], uint16_t port, 
 int mr_lane_rules(struct mr_lane *l, const struct mr_lane_rule *rules, uint32_t n,
 		  const struct mr_net *prefixes, char *error, size_t error_bytes);
 
+/**
+ * struct mr_lane_channel - a program's channel
+ * @number:	0 to MR_ATTACH_CHANNELS - 1, none that stands; to an arena that is taken over all
+ *		channels come back under their numbers, before the first turn
+ * @memory:	memfd (user/attach/channel.h); it may be closed afterwards
+ * @bell:	a socket: a byte is sent there when the program sleeps; borrowed until
+ *		mr_lane_detach(). -1: nobody is rung
+ * @rules, @n_rules: numbers of the rules that it may serve; NULL: all
+ */
+struct mr_lane_channel {
+	uint32_t number;
+	int memory;
+	int bell;
+	const uint16_t *rules;
+	uint32_t n_rules;
+};
+
+/**
+ * mr_lane_attach() - serve a program by a channel from now on; between two turns
+ *
+ * Return: 0, or -EBUSY (the number stands), -EINVAL, -EPROTO (@memory is no channel), -ENOMEM,
+ *	   and nothing changed
+ */
+int mr_lane_attach(struct mr_lane *l, const struct mr_lane_channel *from);
+
+/**
+ * mr_lane_detach() - the program is gone; between two turns
+ *
+ * Its listeners leave at once. Its connections are closed as the kernel closes a dead process's:
+ * what it sent is sent, unread bytes make it an RST. The number is free when the last one ended.
+ */
+void mr_lane_detach(struct mr_lane *l, uint32_t number);
+
+/** mr_lane_is_attached() - does the number stand still? */
+bool mr_lane_is_attached(const struct mr_lane *l, uint32_t number);
+
 /** mr_lane_memory() - bytes of derived memory (tables, application state), for accounting */
 uint64_t mr_lane_memory(const struct mr_lane *l);
 

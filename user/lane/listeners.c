@@ -18,6 +18,9 @@ static const struct mr_app *app_named(const struct mr_lane *l, const char *name,
 			return l->s.apps[i];
 		}
 	}
+	*index = MR_LANE_APPS - 1;
+	if (strncmp(lane_attached_app.name, name, MR_APP_NAME_BYTES) == 0)
+		return &lane_attached_app;
 	return NULL;
 }
 
@@ -115,6 +118,7 @@ void lane_rule_stop(struct mr_lane *l, struct lane_rule *r)
 /* Of whatever application a rule may have later: states that stand keep their places. */
 static void size_states(struct mr_lane *l)
 {
+	l->state_bytes = (uint32_t)(lane_attached_app.conn_bytes + 7) & ~7u;
 	for (unsigned int i = 0; i < l->s.n_apps; i++) {
 		size_t bytes = l->s.apps[i]->conn_bytes;
 

@@ -113,7 +113,7 @@ bool lane_mail_waits(const struct mr_lane *l)
 	return false;
 }
 
-bool mr_lane_doze(struct mr_lane *l)
+static bool doze_for_mail(struct mr_lane *l)
 {
 	if (!l->s.mailbox)
 		return true;
@@ -123,8 +123,17 @@ bool mr_lane_doze(struct mr_lane *l)
 	return !lane_mail_waits(l);
 }
 
+bool mr_lane_doze(struct mr_lane *l)
+{
+	bool quiet = doze_for_mail(l);
+
+	return l->attached ? lane_attached_doze(l) && quiet : quiet;
+}
+
 void mr_lane_wake(struct mr_lane *l)
 {
 	if (l->s.mailbox)
 		__atomic_store_n(&l->s.mailbox->asleep[l->s.lane].value, 0, __ATOMIC_RELAXED);
+	if (l->attached)
+		lane_attached_wake(l);
 }

@@ -123,11 +123,22 @@ bool lane_syn_arrives(struct mr_lane *l, const struct mr_segment *seg, uint64_t 
 {
 	struct listener *asked = lane_listener_for(l, seg);
 	struct lane_rule *rule = asked ? &l->rules[asked->rule] : lane_rule_for(l, seg);
+	enum attached_answer attached;
 	uint32_t i;
 
 	if (!rule || rule->failed || l->draining || (asked && asked->owner_lane != l->s.lane))
 		return false;
+	attached = asked ? ATTACHED_OPEN
+			 : lane_attached_answer(l, rule, seg->tuple.local,
+						mr_be16(seg->tuple.local_port));
+	if (attached == ATTACHED_NOBODY)
+		return false;
 	l->stats->syns_in++;
+	if (attached == ATTACHED_FULL) {
+		l->stats->accept_overflow++;
+		*drop = MR_DROP_ACCEPT_FULL;
+		return true;
+	}
 	if (lane_source_is_full(l, seg->tuple.remote)) {
 		lane_full_note(l, seg->tuple.remote);
 		*drop = MR_DROP_SOURCE_LIMIT;
@@ -183,6 +194,7 @@ static void promote(struct mr_lane *l, uint32_t i, struct mr_conn *c, uint64_t h
 	mr_sources_add(&l->sources, c->remote, MR_SOURCE_CONNECTIONS);
 	lane_source_sub(l, c->remote, MR_SOURCE_HALF_OPEN);
 	l->stats->passive_opens++;
+	lane_attached_promise(l, c);
 }
 
 /* A SYN again: our SYN-ACK was lost (its own list sends it, but the peer asks now). */
@@ -203,7 +215,10 @@ bool lane_accept_is_full(struct mr_lane *l, const struct mr_conn *c)
 {
 	struct listener *asked = lane_listener_at(l, c->local, mr_be16(c->local_port));
 
-	return asked && asked->n_waiting > asked->backlog;
+	if (asked)
+		return asked->n_waiting > asked->backlog;
+	return lane_attached_answer(l, rule_of(l, c), c->local, mr_be16(c->local_port)) ==
+	       ATTACHED_FULL;
 }
 
 /* A final ACK finds the accept queue full. Returns true when it is reset: forget the handshake. */

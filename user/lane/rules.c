@@ -110,6 +110,14 @@ static bool fits_destination(const struct mr_lane *l, const struct mr_lane_rule 
 	return r->any_family || (r->family == 4) == mr_is_ipv4(addr);
 }
 
+/* May a program listen there? At @addr all zeros: on whatever address the rule has. */
+bool lane_rule_serves(const struct mr_lane *l, const struct mr_lane_rule *r, const uint8_t addr[16],
+		      uint16_t port)
+{
+	return port >= r->port && port <= mr_lane_rule_port_hi(r) && !r->elsewhere &&
+	       (is_zero(addr) || fits_destination(l, r, addr));
+}
+
 static bool fits(const struct mr_lane *l, const struct mr_lane_rule *r,
 		 const struct mr_segment *seg)
 {
