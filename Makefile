@@ -49,7 +49,10 @@ LIB_OBJ     := $(patsubst %.c,$(B)/lib/%.o,$(filter-out user/api/wire%,$(wildcar
 	$(wildcard user/attach/*.c user/tlv/*.c))
 LIB_MAP     := user/api/libmillrace.map
 LIB_VERSION := $(shell sed -n 's/.*MR_VERSION "\(.*\)"/\1/p' user/daemon/daemon.h)
-LIB         := $(B)/libmillrace.so $(B)/libmillrace.a
+LIB         := $(B)/libmillrace.so $(B)/libmillrace.a $(B)/libmillrace-tls.so
+# In a file of its own, so that only who speaks TLS needs OpenSSL.
+TLS_OBJ     := $(patsubst %.c,$(B)/lib/%.o,$(wildcard user/tls/*.c))
+TLS_MAP     := user/tls/libmillrace-tls.map
 
 PROGRAMS := $(B)/millraced $(B)/millrace-worker $(B)/millrace $(B)/millrace.bpf.o
 MAN      := $(B)/man/millrace-maps.7 $(B)/man/millrace-tlv.5
@@ -93,6 +96,16 @@ $(B)/libmillrace.so.$(LIB_VERSION): $(LIB_OBJ) $(LIB_MAP)
 $(B)/libmillrace.so: $(B)/libmillrace.so.$(LIB_VERSION)
 	$(Q)ln -sf $(<F) $(B)/libmillrace.so.1
 	$(Q)ln -sf libmillrace.so.1 $@
+
+$(B)/libmillrace-tls.so.$(LIB_VERSION): $(TLS_OBJ) $(TLS_MAP) $(B)/libmillrace.so
+	$(say) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libmillrace-tls.so.1 -Wl,-z,defs \
+		-Wl,-Bsymbolic-functions -Wl,--version-script=$(TLS_MAP) -o $@ $(filter %.o,$^) \
+		-L$(B) -lmillrace -lssl -lcrypto
+
+$(B)/libmillrace-tls.so: $(B)/libmillrace-tls.so.$(LIB_VERSION)
+	$(Q)ln -sf $(<F) $(B)/libmillrace-tls.so.1
+	$(Q)ln -sf libmillrace-tls.so.1 $@
 
 # One object: whoever links it has all backends, and sees the same functions as in the shared one.
 $(B)/libmillrace.a: $(LIB_OBJ) $(LIB_MAP)

@@ -18,6 +18,7 @@ user/port        : include/shared user/frame user/wire
 user/attach      : include/shared
 user/lane        : include/shared include/millrace user/tcp user/tlv user/port user/frame user/wire user/attach
 user/api         : include/shared include/millrace user/attach user/tlv
+user/tls         : include/millrace
 user/apps        : include/millrace
 user/worker      : include/shared include/millrace user/lane user/apps user/port user/frame
 user/nft         :

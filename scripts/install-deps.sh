@@ -9,7 +9,7 @@ packages=(
 	libbpf-dev libxdp-dev libnftables-dev libelf-dev zlib1g-dev
 	libcyaml-dev libyaml-dev libjansson-dev libmicrohttpd-dev libmnl-dev libseccomp-dev
 	libsystemd-dev
-	libcurl4-openssl-dev libncurses-dev libarchive-dev libpcap-dev
+	libcurl4-openssl-dev libssl-dev libncurses-dev libarchive-dev libpcap-dev
 	# run: what the scripts and the demo call
 	iproute2 nftables ethtool procps util-linux curl ca-certificates
 	# test: unit tests, packet tests and the checks of CI
@@ -17,7 +17,7 @@ packages=(
 	netcat-openbsd socat
 	clang-format clang-tidy cppcheck shellcheck codespell git
 	# test: independent readers of what Millrace writes
-	tcpdump tshark
+	tcpdump tshark openssl
 	# package: make deb, the manual pages' own critics, bash completion
 	debhelper lintian dpkg-dev fakeroot mandoc bash-completion systemd
 	# bench: the io_uring peer, the plots

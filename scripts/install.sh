@@ -53,18 +53,20 @@ put_link() {
 
 # What programs are built with, and against.
 library() {
-	local file made
+	local name file made
 
-	for file in "$B"/libmillrace.so.*.*; do
-		[ -f "$file" ] || continue
-		put 0644 "$file" "$LIBDIR"
-		put_link libmillrace.so.1 "${file##*/}"
-		put_link libmillrace.so libmillrace.so.1
-		made=$(mktemp)
-		sed -e "s|@PREFIX@|$PREFIX|g" -e "s|@LIBDIR@|$LIBDIR|g" \
-			-e "s|@VERSION@|${file##*.so.}|g" share/pkgconfig/millrace.pc.in >"$made"
-		put 0644 "$made" "$LIBDIR/pkgconfig" millrace.pc
-		rm -f "$made"
+	for name in millrace millrace-tls; do
+		for file in "$B/lib$name".so.*.*; do
+			[ -f "$file" ] || continue
+			put 0644 "$file" "$LIBDIR"
+			put_link "lib$name.so.1" "${file##*/}"
+			put_link "lib$name.so" "lib$name.so.1"
+			made=$(mktemp)
+			sed -e "s|@PREFIX@|$PREFIX|g" -e "s|@LIBDIR@|$LIBDIR|g" \
+				-e "s|@VERSION@|${file##*.so.}|g" "share/pkgconfig/$name.pc.in" >"$made"
+			put 0644 "$made" "$LIBDIR/pkgconfig" "$name.pc"
+			rm -f "$made"
+		done
 	done
 	put 0644 "$B/libmillrace.a" "$LIBDIR"
 	for file in include/millrace/*.h; do

@@ -67,27 +67,18 @@ struct mr_sqe {
 	uint16_t group;
 	int fd;
 	uint64_t user;
-	union {
-		struct {
-			void *buf;
-			size_t len;
-			int msg_flags;
-		};
-		struct {
-			struct sockaddr *addr;
-			socklen_t addr_len;  /* CONNECT: bytes; ACCEPT: room */
-			socklen_t *addr_out; /* ACCEPT: out, bytes; may be NULL */
-		};
-		struct {
-			int file;
-			off_t offset;
-			size_t file_len;
-		};
-		uint32_t events;
-		uint32_t timeout_ms;
-		uint64_t target;
-		int how;
-	};
+	void *buf; /* RECV, SEND */
+	size_t len;
+	int msg_flags;
+	int how;	       /* SHUTDOWN */
+	struct sockaddr *addr; /* CONNECT, ACCEPT */
+	socklen_t addr_len;    /* CONNECT: bytes; ACCEPT: room */
+	socklen_t *addr_out;   /* ACCEPT: out, bytes; may be NULL */
+	int file;	       /* SENDFILE */
+	uint32_t events;       /* POLL */
+	off_t offset;
+	uint64_t target; /* CANCEL */
+	uint32_t timeout_ms;
 };
 
 /* struct mr_cqe.flags */

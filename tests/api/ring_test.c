@@ -284,7 +284,7 @@ static void files_are_sent(void **state)
 	assert_int_equal(write(file, text, BYTES), BYTES);
 	s->file = file;
 	s->offset = FROM;
-	s->file_len = BYTES; /* more than there is behind FROM */
+	s->len = BYTES; /* more than there is behind FROM */
 	receive(b, b->server, 2, in, BYTES - FROM)->msg_flags = MSG_WAITALL;
 	for (int i = 0; i < 2; i++) {
 		struct mr_cqe c;

@@ -12,6 +12,7 @@ BUILD = ROOT / "build"
 # app.h is of plug-ins: its functions are the worker's.
 FOR_PROGRAMS = sorted(set((ROOT / "include" / "millrace").glob("*.h")) -
                       {ROOT / "include" / "millrace" / "app.h"})
+FOR_TLS = [ROOT / "include" / "millrace" / "tls.h"]  # has a library of its own
 PROGRAM = r"""
 #include <millrace/context.h>
 #include <millrace/set.h>
@@ -51,10 +52,10 @@ def run(*words, **more):
     return done.stdout
 
 
-def declared():
-    """The functions of the headers for programs that are not inline."""
+def declared(headers):
+    """The functions of the headers that are not inline."""
     names = set()
-    for header in FOR_PROGRAMS:
+    for header in headers:
         text = re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.S)
         text = re.sub(r"static inline[^{]*\{.*?\n\}", "", text, flags=re.S)
         names |= set(re.findall(r"\b(mr_\w+)\([^;{}]*\);", text))
@@ -77,13 +78,21 @@ def make_image(tmp_path_factory):
 
 
 def test_symbols_are_those_that_headers_declare():
-    names = declared()
+    names = declared(set(FOR_PROGRAMS) - set(FOR_TLS))
     assert {"mr_context_open", "mr_sock_recv", "mr_select", "mr_tlv_write_header"} <= names
     assert "mr_tlv_header_bytes" not in names, "inline"
     shared, kinds = exported("-D", BUILD / "libmillrace.so")
     assert shared == names
     assert kinds == {"T", "A"}, "functions alone"
     assert exported("-g", BUILD / "libmillrace.a")[0] == names
+
+
+def test_symbols_of_tls():
+    names = declared(FOR_TLS)
+    assert "mr_tls_feed" in names
+    assert exported("-D", BUILD / "libmillrace-tls.so")[0] == names
+    assert "Library soname: [libmillrace-tls.so.1]" in \
+        run("readelf", "-d", BUILD / "libmillrace-tls.so")
 
 
 def test_every_symbol_has_a_version():

@@ -102,7 +102,7 @@ static size_t front_bytes(const struct mr_peer *p)
 {
 	const struct mr_tlv_format *f = &p->o.format;
 	uint64_t tag;
-	uint32_t len;
+	uint32_t len = 0;
 
 	mr_tlv_decode_header(f, p->out.at + p->out.first, &tag, &len);
 	return mr_tlv_header_bytes(f) + len + mr_tlv_check_bytes(f);

@@ -82,7 +82,7 @@ static int64_t try_send(struct mr_ring *r, struct ring_op *op)
 static int64_t try_sendfile(struct mr_ring *r, struct ring_op *op)
 {
 	const struct mr_sqe *s = &op->sqe;
-	size_t len = s->file_len - op->done;
+	size_t len = s->len - op->done;
 	ssize_t n;
 
 	if (!r->file_bytes)
@@ -104,7 +104,7 @@ static int64_t move(struct mr_ring *r, struct ring_op *op, struct outcome *o, in
 {
 	struct mr_sqe *s = &op->sqe;
 	bool whole = s->op != MR_OP_RECV || s->msg_flags & MSG_WAITALL;
-	size_t len = s->op == MR_OP_SENDFILE ? s->file_len : s->len;
+	size_t len = s->len;
 	int64_t n;
 
 	if (*error) {
