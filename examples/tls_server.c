@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server that speaks TLS: each line goes back as it came; one that begins with "GET " is answered
- * as HTTP has it, and the connection closed, so that curl can ask too.
+ * A server that speaks TLS: each line goes back as it came; "GET ..." is answered as HTTP has it,
+ * so that curl can ask too. One thread, one set. It says its port in its first line.
  *
  *	tls_server CERTIFICATE KEY [ADDRESS] PORT
- *
- * One thread, one set, on any backend. It says its port in its first line.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -91,12 +89,13 @@ static void accept_one(int listener)
 
 	if (!c || mr_tls_new(tls, true, NULL, &c->stream) ||
 	    mr_set_add(set, fd, EPOLLIN, (epoll_data_t){ .ptr = c })) {
-		if (fd >= 0)
-			mr_sock_close(context, fd);
+		mr_sock_close(context, fd); /* -EBADF where there was none */
+		if (c)
+			mr_tls_free(c->stream);
 		free(c);
-		return;
+	} else {
+		c->fd = fd;
 	}
-	c->fd = fd;
 }
 
 static int start(const char *address, const char *port, const char *cert, const char *key)

@@ -541,7 +541,7 @@ static void receive_takes_buffers_as_bytes_come(void **state)
 {
 	struct bench *b = *state;
 	uint8_t memory[BUFFERS][BUFFER_BYTES];
-	char text[8];
+	char text[16];
 
 	start_multishot(b, memory[0]);
 	expect_nothing(b);

@@ -354,6 +354,8 @@ static void try_again(struct mr_ring *r)
 {
 	int n = r->n_again;
 
+	if (!n)
+		return;
 	for (int i = 0; i < n; i++) {
 		int fd = r->again[i];
 
