@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
 #include <millrace/set.h>
 #include <millrace/sock.h>
 #include <millrace/tls.h>
