@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,10 +66,17 @@ static int fetch(void)
 	return n;
 }
 
+/* All children; also those of others, when this is the first process of a container. */
+static void reap(void)
+{
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+}
+
 static void end(void)
 {
 	mr_keeper_end(mr_keeper_connect(directory));
-	waitpid(-1, NULL, 0);
+	reap();
 	assert_int_equal(mr_keeper_connect(directory), -ECONNREFUSED);
 }
 
@@ -100,6 +108,63 @@ static void killed_owner_leaves_its_descriptors(void **state)
 	assert_int_equal(fetch(), 1); /* it goes on holding it */
 	close(held[0].fd);
 	mr_keeper_end(mr_keeper_connect(directory));
+}
+
+/* Its socket is gone with the directory; it is found by its name. */
+static void a_removed_directory_is_no_loss(void **state)
+{
+	int keeper = mr_keeper_start(directory), fd = text_file("kept");
+	char path[sizeof(directory) + 16];
+
+	(void)state;
+	assert_int_equal(mr_keeper_put(keeper, "a", fd), 0);
+	close(fd);
+	snprintf(path, sizeof(path), "%s/keeper", directory);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mr_keeper_connect(directory), -ENOENT); /* its daemon is there */
+	close(keeper);
+	assert_int_equal(fetch(), 1);
+	assert_text(held[0].fd, "kept");
+	keeper = mr_keeper_connect(directory);
+	assert_true(keeper >= 0);
+	assert_int_equal(mr_keeper_connect(directory), -ENOENT);
+	mr_keeper_end(keeper);
+	reap();
+	assert_int_equal(mr_keeper_connect(directory), -ENOENT);
+}
+
+/* Somebody else's socket of that name is nobody's keeper, and keeps nobody from starting one. */
+static void a_stranger_of_its_name_is_not_believed(void **state)
+{
+	struct sockaddr_un named = { .sun_family = AF_UNIX };
+	int n = snprintf(named.sun_path + 1, sizeof(named.sun_path) - 1, MR_KEEPER_NAME ":%s",
+			 directory);
+	int stranger = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), keeper;
+	pid_t pid;
+
+	(void)state;
+	if (getuid() != 0)
+		skip();
+	pid = fork();
+	if (pid == 0) {
+		socklen_t bytes = (socklen_t)offsetof(struct sockaddr_un, sun_path) + 1;
+
+		/* whose user a socket has is whose listens */
+		if (setuid(65534) == 0 &&
+		    bind(stranger, (struct sockaddr *)&named, bytes + (socklen_t)n) == 0 &&
+		    listen(stranger, 4) == 0)
+			raise(SIGSTOP);
+		_exit(1);
+	}
+	close(stranger);
+	assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
+	assert_int_equal(mr_keeper_connect(directory), -ENOENT);
+	keeper = mr_keeper_start(directory);
+	assert_true(keeper >= 0);
+	mr_keeper_end(keeper);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	reap();
 }
 
 static void same_name_is_replaced(void **state)
@@ -183,6 +248,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_keeper_is_said),
 		cmocka_unit_test(killed_owner_leaves_its_descriptors),
+		cmocka_unit_test(a_removed_directory_is_no_loss),
+		cmocka_unit_test(a_stranger_of_its_name_is_not_believed),
 		cmocka_unit_test(same_name_is_replaced),
 		cmocka_unit_test(one_that_stands_still_is_killed),
 		cmocka_unit_test(nonsense_ends_the_connection_alone),

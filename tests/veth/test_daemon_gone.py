@@ -397,6 +397,40 @@ def test_the_demo_leaves_lanes_of_a_killed_daemon(pair, tmp_path):
     scratch.leave_nothing()
 
 
+def test_run_directory_removed_and_killed(pair, tmp_path):
+    """Somebody removes the run directory, and the daemon is killed: the next one finds the keeper by
+    its name, and takes everything up; so does the one after that."""
+    with contextlib.ExitStack() as stack:
+        first, made, before = serving(stack, pair, tmp_path, 10)
+        lib.command("rm", "-rf", scratch.RUN)
+        first.kill()
+        second = taken_up(stack, pair, tmp_path, made, before)
+        second.kill()
+        third = stack.enter_context(restarted(pair, tmp_path, "third"))
+        assert workers(third) == before
+        all_echo(made, b"still")
+        assert third.terminate() == 0
+        nothing_left(pair)
+
+
+def test_queue_held_by_a_worker_that_nobody_knows(pair, tmp_path):
+    """Run directory, keeper and daemon gone: the start is refused, and the one line names the worker
+    that has the queue, and what ends it."""
+    with contextlib.ExitStack() as stack:
+        first, _, before = serving(stack, pair, tmp_path, 2)
+        lib.command("rm", "-rf", scratch.RUN)
+        keeper = named("millraced-keep")[0]
+        first.kill()
+        os.kill(keeper, signal.SIGKILL)
+        line = scratch.refused(pair, first.path)
+        assert f"kill {before[0][0]}" in line and "millraced that died" in line, line
+        for pid, _ in before:
+            os.kill(pid, signal.SIGKILL)
+        second = stack.enter_context(restarted(pair, tmp_path, "second"))
+        assert second.terminate() == 0
+        nothing_left(pair)
+
+
 def test_lanes_of_another_version(pair, tmp_path):
     """What another version left is refused and stays as it is, for that version to take up."""
     with contextlib.ExitStack() as stack:

@@ -3,9 +3,11 @@
 #include "user/daemon/keeper.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,17 +16,40 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "user/daemon/daemon.h"
 #include "user/daemon/keeper_run.h"
 
 enum {
 	WAIT_MS = 1000,	 /* for a keeper that has hardly anything to do */
 	FETCH_MS = 5000, /* lanes depend on it, and the machine may be very busy */
+	NAME_TRIES = 20,
+	NAME_TRY_MS = 10,
+	FIRST_FREE_FD = 16, /* listeners are moved above it first */
 };
+
+static int wait_for(int keeper, short events, int ms)
+{
+	struct pollfd p = { .fd = keeper, .events = events };
+
+	return poll(&p, 1, ms) == 1 ? 0 : -ETIMEDOUT;
+}
 
 static void address_of(const char *directory, struct sockaddr_un *a)
 {
 	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	snprintf(a->sun_path, sizeof(a->sun_path), "%s/keeper", directory);
+}
+
+/*
+ * For when somebody has removed the run directory: a name of the network namespace, that the lanes'
+ * interfaces are of, too. Anybody may have taken it, so both sides look at the other's user.
+ */
+static socklen_t name_of(const char *directory, struct sockaddr_un *a)
+{
+	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+			   (size_t)snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1, "%s:%.80s",
+					    MR_KEEPER_NAME, directory));
 }
 
 static int new_socket(void)
@@ -34,21 +59,79 @@ static int new_socket(void)
 	return fd < 0 ? -errno : fd;
 }
 
-int mr_keeper_connect(const char *directory)
+static int connect_to(const struct sockaddr_un *a, socklen_t bytes)
 {
-	struct sockaddr_un a;
 	int fd = new_socket(), err;
 
 	if (fd < 0)
 		return fd;
-	address_of(directory, &a);
-	err = connect(fd, (const struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
+	err = connect(fd, (const struct sockaddr *)a, bytes) < 0 ? -errno : 0;
 	if (!err && !mr_keeper_is_our_user(fd))
 		err = -EPERM;
 	if (!err)
 		return fd;
 	close(fd);
 	return err;
+}
+
+static int connect_at(const char *directory)
+{
+	struct sockaddr_un a;
+
+	address_of(directory, &a);
+	return connect_to(&a, sizeof(a));
+}
+
+/* It says a word to who may stay. */
+static int greeted(int fd)
+{
+	struct mr_keeper_message m = { 0 };
+	int none = -1, err = wait_for(fd, POLLIN, FETCH_MS);
+
+	if (!err)
+		err = mr_keeper_receive(fd, &m, &none) || m.op != MR_KEEPER_END_OF_LIST ? -EBUSY
+											: 0;
+	mr_close_fd(&none);
+	return err;
+}
+
+/* -EBUSY: another daemon is with it; or one was, until just now. */
+static int connect_by_name(const char *directory)
+{
+	struct sockaddr_un a;
+	socklen_t bytes = name_of(directory, &a);
+	int fd = -EBUSY, err = -EBUSY;
+
+	for (int i = 0; err == -EBUSY && i < NAME_TRIES; i++) {
+		if (i)
+			poll(NULL, 0, NAME_TRY_MS);
+		fd = connect_to(&a, bytes);
+		err = fd < 0 ? fd : greeted(fd);
+		if (err && fd >= 0)
+			close(fd);
+	}
+	return err ? err : fd;
+}
+
+int mr_keeper_connect(const char *directory)
+{
+	int fd = connect_at(directory), other;
+
+	if (fd != -ENOENT && fd != -ECONNREFUSED)
+		return fd;
+	other = connect_by_name(directory);
+	return other >= 0 || other == -ETIMEDOUT ? other : fd;
+}
+
+static int bind_by_name(const char *directory)
+{
+	struct sockaddr_un a;
+	socklen_t bytes = name_of(directory, &a);
+	int fd = new_socket();
+
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&a, bytes) < 0)
+		mr_close_fd(&fd);
+	return fd;
 }
 
 static int bind_at(const char *directory)
@@ -74,13 +157,13 @@ static int bind_at(const char *directory)
 /* The keeper itself listens: so the socket's credentials are its own (mr_keeper_kill()). */
 static int connect_to_new(const char *directory, pid_t pid)
 {
-	int fd = mr_keeper_connect(directory);
+	int fd = connect_at(directory);
 
 	for (int ms = 0; fd == -ECONNREFUSED && ms < FETCH_MS; ms++) {
 		poll(NULL, 0, 1);
 		if (waitpid(pid, NULL, WNOHANG) != 0)
 			return -ECHILD;
-		fd = mr_keeper_connect(directory);
+		fd = connect_at(directory);
 	}
 	if (fd >= 0)
 		return fd;
@@ -89,29 +172,32 @@ static int connect_to_new(const char *directory, pid_t pid)
 	return fd;
 }
 
+/* With the two listeners alone. */
+static void __attribute__((noreturn)) become_keeper(int listener, int by_name)
+{
+	if (by_name >= 0)
+		by_name = fcntl(by_name, F_DUPFD, FIRST_FREE_FD);
+	if (dup2(listener, 3) != 3 || (by_name >= 0 && dup2(by_name, 4) != 4) ||
+	    close_range(by_name >= 0 ? 5 : 4, ~0u, 0) < 0)
+		_exit(1);
+	mr_keeper_run(3, by_name >= 0 ? 4 : -1);
+}
+
 int mr_keeper_start(const char *directory)
 {
-	int listener = bind_at(directory), fd;
+	int listener = bind_at(directory), by_name, fd;
 	pid_t pid;
 
 	if (listener < 0)
 		return listener;
+	by_name = bind_by_name(directory);
 	pid = fork();
-	if (pid == 0) {
-		if (dup2(listener, 3) != 3 || close_range(4, ~0u, 0) < 0)
-			_exit(1);
-		mr_keeper_run(3);
-	}
+	if (pid == 0)
+		become_keeper(listener, by_name);
 	fd = pid < 0 ? -errno : connect_to_new(directory, pid);
 	close(listener);
+	mr_close_fd(&by_name);
 	return fd;
-}
-
-static int wait_for(int keeper, short events, int ms)
-{
-	struct pollfd p = { .fd = keeper, .events = events };
-
-	return poll(&p, 1, ms) == 1 ? 0 : -ETIMEDOUT;
 }
 
 static int say(int keeper, enum mr_keeper_op op, const char *name, int fd)

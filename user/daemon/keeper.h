@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The keeper: a process of ours that does nothing but hold descriptors by name, so that they
- * outlive a daemon that is killed. It listens on the socket `keeper` in the run directory, talks to
+ * outlive a daemon that is killed. It listens on the socket `keeper` in the run directory, and by
+ * name for when that was removed; it talks to
  * its own user alone, and ends when it is told to, by SIGTERM, or when nobody asks for what it
  * holds and no worker is left that could go on with it.
  */
@@ -26,7 +27,9 @@ struct mr_held {
 /**
  * mr_keeper_connect() - reach the keeper of a run directory
  *
- * Its user must be ours: nobody else's descriptors are taken.
+ * Its user must be ours: nobody else's descriptors are taken. If its socket is not there, because
+ * somebody removed the directory, it is found by a name in the network namespace, unless another
+ * daemon is with it.
  *
  * Return: a socket for the calls below; -ENOENT or -ECONNREFUSED: there is none; -EPERM: it is
  *	   another user's; -errno

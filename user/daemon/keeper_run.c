@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 enum {
+	LISTENERS = 2,
 	CLIENTS = 4,
 	LOOK_MS = 1000,
 	ALONE_LOOKS = 60, /* so often without a daemon and without a worker, and it ends */
@@ -26,7 +27,7 @@ enum {
 };
 
 struct keeper {
-	struct pollfd fds[1 + CLIENTS]; /* the listener first */
+	struct pollfd fds[LISTENERS + CLIENTS]; /* in the directory, and by name; clients */
 	struct mr_held held[MR_HELD_MOST];
 	int n;
 	int looks;
@@ -158,25 +159,39 @@ static int obey(int client)
 	return m.op == MR_KEEPER_LIST ? list(client) : -EPROTO;
 }
 
-static void accept_client(void)
-{
-	int fd = accept4(k.fds[0].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	for (int i = 1; fd >= 0 && mr_keeper_is_our_user(fd) && i <= CLIENTS; i++)
-		if (k.fds[i].fd < 0) {
-			k.fds[i].fd = fd;
-			return;
-		}
-	if (fd >= 0)
-		close(fd);
-}
-
 static bool has_client(void)
 {
-	for (int i = 1; i <= CLIENTS; i++)
+	for (int i = LISTENERS; i < LISTENERS + CLIENTS; i++)
 		if (k.fds[i].fd >= 0)
 			return true;
 	return false;
+}
+
+/*
+ * By name somebody may come who has another directory of the same path: he is let in only while
+ * nobody else is there, whose lanes these are, and is told so.
+ */
+static bool may_come(int fd, bool by_name)
+{
+	const struct mr_keeper_message m = { .op = MR_KEEPER_END_OF_LIST };
+
+	if (fd < 0 || !mr_keeper_is_our_user(fd))
+		return false;
+	return !by_name || (!has_client() && mr_keeper_send(fd, &m, -1) == 0);
+}
+
+static void accept_client(int listener)
+{
+	int fd = accept4(k.fds[listener].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (may_come(fd, listener > 0))
+		for (int i = LISTENERS; i < LISTENERS + CLIENTS; i++)
+			if (k.fds[i].fd < 0) {
+				k.fds[i].fd = fd;
+				return;
+			}
+	if (fd >= 0)
+		close(fd);
 }
 
 static bool is_pidfd(const char *name)
@@ -233,7 +248,7 @@ static int confine(void)
 	return err;
 }
 
-static void become_keeper(int listener)
+static void become_keeper(void)
 {
 	int null = open("/dev/null", O_RDWR);
 	sigset_t none;
@@ -250,28 +265,31 @@ static void become_keeper(int listener)
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (chdir("/") < 0 || listen(listener, CLIENTS) < 0)
+	if (chdir("/") < 0)
 		_exit(1);
-	k = (struct keeper){ .fds = { { .fd = listener, .events = POLLIN } } };
-	for (int i = 1; i <= CLIENTS; i++)
+	for (int i = 0; i < LISTENERS + CLIENTS; i++)
 		k.fds[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
 }
 
-void mr_keeper_run(int listener)
+void mr_keeper_run(int listener, int by_name)
 {
-	become_keeper(listener);
-	if (confine() < 0)
+	become_keeper();
+	if (by_name >= 0 && listen(by_name, CLIENTS) == 0)
+		k.fds[1].fd = by_name;
+	if (listen(listener, CLIENTS) < 0 || confine() < 0)
 		_exit(1);
+	k.fds[0].fd = listener;
 	for (;;) {
-		if (poll(k.fds, 1 + CLIENTS, LOOK_MS) == 0)
+		if (poll(k.fds, LISTENERS + CLIENTS, LOOK_MS) == 0)
 			look_around();
-		for (int i = 1; i <= CLIENTS; i++) {
+		for (int i = LISTENERS; i < LISTENERS + CLIENTS; i++) {
 			if (k.fds[i].fd < 0 || !k.fds[i].revents || obey(k.fds[i].fd) == 0)
 				continue;
 			close(k.fds[i].fd);
 			k.fds[i].fd = -1;
 		}
-		if (k.fds[0].revents & POLLIN)
-			accept_client();
+		for (int i = 0; i < LISTENERS; i++)
+			if (k.fds[i].revents & POLLIN)
+				accept_client(i);
 	}
 }

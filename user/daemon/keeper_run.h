@@ -36,7 +36,11 @@ int mr_keeper_send(int to, const struct mr_keeper_message *m, int fd);
  */
 int mr_keeper_receive(int from, struct mr_keeper_message *m, int *fd);
 
-/** mr_keeper_run() - the keeper's life, after fork: @listener, bound, is its only one above 2 */
-void mr_keeper_run(int listener) __attribute__((noreturn));
+/**
+ * mr_keeper_run() - the keeper's life, after fork
+ * @listener:	bound in the run directory
+ * @by_name:	bound to a name, or -1; but for these two nothing above 2 is open
+ */
+void mr_keeper_run(int listener, int by_name) __attribute__((noreturn));
 
 #endif

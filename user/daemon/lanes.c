@@ -16,6 +16,7 @@
 #include "user/daemon/estate.h"
 #include "user/daemon/log.h"
 #include "user/daemon/queues.h"
+#include "user/daemon/run_directory.h"
 #include "user/frame/arena.h"
 
 enum {
@@ -123,6 +124,19 @@ static void size_rings(const struct mr_daemon *d, struct mr_xsk_sizes *r)
 	};
 }
 
+/* Who has the queue, if it is a worker of ours that no record tells of, for people. */
+static const char *holder(const struct mr_daemon *d, const struct mr_lane *l, char words[MR_WORDS])
+{
+	pid_t pid = l->xsk == -EBUSY ? mr_orphan_find(mr_lane_link(d, l)->name, l->index) : 0;
+
+	words[0] = '\0';
+	if (pid > 0)
+		snprintf(words, MR_WORDS,
+			 "; worker %d, perhaps of a millraced that died, has it: kill %d", (int)pid,
+			 (int)pid);
+	return words;
+}
+
 static int open_socket(struct mr_daemon *d, struct mr_lane *l, const struct mr_arena *a)
 {
 	const struct mr_link *k = mr_lane_link(d, l);
@@ -136,13 +150,14 @@ static int open_socket(struct mr_daemon *d, struct mr_lane *l, const struct mr_a
 		.sizes = l->rings,
 		.bind = k->native ? k->settings->bind : MR_XSK_COPY,
 	};
+	char words[MR_WORDS];
 
 	l->xsk = mr_xsk_open(&setup);
 	if (l->xsk < 0)
-		return mr_fail(d, l->xsk, "%s queue %u: no AF_XDP socket: %s%s", k->name, l->index,
-			       setup.why[0] ? setup.why : strerror(-l->xsk),
-			       setup.bind == MR_XSK_ZERO_COPY ? "; allow copy with bind: auto"
-							      : "");
+		return mr_fail(d, l->xsk, "%s queue %u: no AF_XDP socket: %s%s%s", k->name,
+			       l->index, setup.why[0] ? setup.why : strerror(-l->xsk),
+			       setup.bind == MR_XSK_ZERO_COPY ? "; allow copy with bind: auto" : "",
+			       holder(d, l, words));
 	l->zero_copy = setup.zero_copy;
 	snprintf(l->bind_why, sizeof(l->bind_why), "%s",
 		 k->native ? setup.why : "zero-copy: needs a program in native mode");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "user/daemon/run_directory.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -153,6 +154,55 @@ static void end_leftover(pid_t pid, uint64_t started)
 	kill(pid, SIGKILL);
 	for (int i = 0; i < 200 && start_time(pid) == started; i++)
 		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+}
+
+/* Of the command line that workers have: spawn.c. */
+static bool is_worker_of(pid_t pid, const char *label)
+{
+	char path[32], line[64] = "";
+	const char *second;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	in = fopen(path, "re");
+	if (!in)
+		return false;
+	if (!fread(line, 1, sizeof(line) - 1, in))
+		line[0] = '\0';
+	fclose(in);
+	second = line + strlen(line) + 1;
+	return !strcmp(line, "millrace-worker") && second < line + sizeof(line) &&
+	       !strcmp(second, label);
+}
+
+/* Without CAP_SYS_PTRACE that of other users is not to be seen. */
+static bool is_elsewhere(pid_t pid)
+{
+	struct stat ours, its;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	return stat("/proc/self/ns/net", &ours) == 0 && stat(path, &its) == 0 &&
+	       ours.st_ino != its.st_ino;
+}
+
+pid_t mr_orphan_find(const char *interface, uint32_t queue)
+{
+	char label[IFNAMSIZ + 16];
+	const struct dirent *e;
+	pid_t found = 0;
+	DIR *proc = opendir("/proc");
+
+	snprintf(label, sizeof(label), "%s:%u", interface, queue);
+	while (proc && !found && (e = readdir(proc))) {
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+
+		if (pid > 0 && is_worker_of(pid, label) && !is_elsewhere(pid))
+			found = pid;
+	}
+	if (proc)
+		closedir(proc);
+	return found;
 }
 
 void mr_leftovers_end(struct mr_daemon *d)
