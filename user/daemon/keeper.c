@@ -22,7 +22,7 @@
 enum {
 	WAIT_MS = 1000,	 /* for a keeper that has hardly anything to do */
 	FETCH_MS = 5000, /* lanes depend on it, and the machine may be very busy */
-	NAME_TRIES = 20,
+	NAME_TRIES = 50,
 	NAME_TRY_MS = 10,
 	FIRST_FREE_FD = 16, /* listeners are moved above it first */
 };
@@ -123,15 +123,22 @@ int mr_keeper_connect(const char *directory)
 	return other >= 0 || other == -ETIMEDOUT ? other : fd;
 }
 
+/* One that has just ended may have the name for a moment yet; without one it is done without. */
 static int bind_by_name(const char *directory)
 {
 	struct sockaddr_un a;
 	socklen_t bytes = name_of(directory, &a);
 	int fd = new_socket();
 
-	if (fd >= 0 && bind(fd, (const struct sockaddr *)&a, bytes) < 0)
-		mr_close_fd(&fd);
-	return fd;
+	for (int i = 0; fd >= 0 && i < NAME_TRIES; i++) {
+		if (bind(fd, (const struct sockaddr *)&a, bytes) == 0)
+			return fd;
+		if (errno != EADDRINUSE)
+			break;
+		poll(NULL, 0, NAME_TRY_MS);
+	}
+	mr_close_fd(&fd);
+	return -1;
 }
 
 static int bind_at(const char *directory)
