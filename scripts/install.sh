@@ -38,7 +38,7 @@ put_unit() {
 	local name=${1##*/} made
 
 	made=$(mktemp)
-	sed -e "s|@SBINDIR@|$PREFIX/sbin|g" -e "s|@SYSCONFDIR@|$SYSCONFDIR|g" "$1" >"$made"
+	sed -e "s|@SBINDIR@|$PREFIX/sbin|g" -e "s|@BINDIR@|$PREFIX/bin|g" -e "s|@SYSCONFDIR@|$SYSCONFDIR|g" "$1" >"$made"
 	put 0644 "$made" "$SYSTEMD_DIR" "${name%.in}"
 	rm -f "$made"
 }

@@ -15,6 +15,7 @@
 #include "tests/fuzz/control.h"
 #include "tests/fuzz/fuzz.h"
 #include "user/daemon/log.h"
+#include "user/daemon/reload.h"
 #include "user/daemon/request.h"
 #include "user/daemon/ruleset.h"
 
@@ -31,7 +32,7 @@ static int worker[CONTROL_LANES]; /* the workers' ends */
 int __wrap_kill(pid_t pid, int signal);
 int __wrap_mr_worker_spawn(struct mr_daemon *d, struct mr_lane *l);
 int __wrap_mr_bpf_local(struct mr_daemon *d, const uint8_t addr[16], uint32_t ifindex, bool add);
-bool __wrap_mr_links_has_address(const uint8_t addr[16], uint32_t ifindex);
+bool __wrap_mr_links_has_address(const uint8_t addr[16], const struct mr_link *l);
 int __wrap_mr_dynamic_open(struct mr_daemon *d, uint32_t lane, const uint8_t addr[16],
 			   uint16_t port, uint16_t *rule_id);
 int __wrap_mr_dynamic_close(struct mr_daemon *d, uint32_t lane, const uint8_t addr[16],
@@ -64,9 +65,9 @@ int __wrap_mr_bpf_local(struct mr_daemon *d, const uint8_t addr[16], uint32_t if
 	return 0;
 }
 
-bool __wrap_mr_links_has_address(const uint8_t addr[16], uint32_t ifindex)
+bool __wrap_mr_links_has_address(const uint8_t addr[16], const struct mr_link *l)
 {
-	(void)ifindex;
+	FUZZ_CHECK(!l || l == &k->link);
 	return addr[0] & 1;
 }
 
@@ -150,6 +151,7 @@ static void make_pair(int *a, int *b)
 
 static void start(void)
 {
+	static struct mr_reload_shown shown;
 	static struct mr_rules_room *room;
 
 	k = malloc(sizeof(*k));
@@ -160,6 +162,9 @@ static void start(void)
 		FUZZ_CHECK(!mr_ruleset_room(&k->d));
 	room = k->d.rules_room = room ? room : k->d.rules_room;
 	k->d.rules_shown = room + 1;
+	k->d.reload_shown = &shown;
+	k->d.settings.file =
+		(char *)"/none/millraced.yaml"; /* that a hostile child has read again */
 	for (uint32_t i = 0; i < CONTROL_LANES; i++) {
 		k->lanes[i].pid = WORKER_PID + (pid_t)i;
 		make_pair(&k->lanes[i].socket, &worker[i]);
@@ -280,18 +285,20 @@ static void worker_says(uint32_t lane, struct fuzz_in *in)
 
 static void child_says(struct fuzz_in *in)
 {
-	uint8_t type = fuzz_u8(in) % (MR_REQUEST_FAILED + 7);
-	static const uint16_t late[] = { MR_REQUEST_RULES_AGREED, MR_REQUEST_RULES_REFUSED,
-					 MR_REQUEST_RULES_ENDED, MR_REQUEST_BIND };
+	static const uint32_t later[] = {
+		MR_REQUEST_RULES_AGREED, MR_REQUEST_RULES_REFUSED, MR_REQUEST_RULES_ENDED,
+		MR_REQUEST_DRAIN,	 MR_REQUEST_RELOAD,	   MR_REQUEST_BIND,
+	};
+	uint8_t type = fuzz_u8(in) % (MR_REQUEST_FAILED + 9);
 	struct mr_request q = { .type = type };
 	uint8_t how = fuzz_u8(in);
 	size_t len = sizeof(q);
 
 	if (type > MR_REQUEST_FAILED + 2)
-		q.type = late[(type - MR_REQUEST_FAILED - 3) % 4];
+		q.type = later[type - MR_REQUEST_FAILED - 3];
 	q.lane = how & 1 ? fuzz_u32(in) : how >> 7;
 	q.ifindex = how & 2 ? fuzz_u32(in) : 3;
-	q.port = fuzz_u16(in);
+	q.port = q.drain = fuzz_u16(in);
 	for (int i = 0; i < 16; i++)
 		q.addr[i] = fuzz_u8(in);
 	if (how & 4)

@@ -101,6 +101,7 @@ int mr_cli_prog_list(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_prog_upgrade(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_prog_rollback(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_stats_show(struct mr_cli *cli, const struct mr_arguments *a);
+int mr_cli_config_reload(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_config_show(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_config_check(struct mr_cli *cli, const struct mr_arguments *a);
 int mr_cli_check(struct mr_cli *cli, const struct mr_arguments *a);

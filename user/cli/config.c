@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* millrace config show, config check */
+/* millrace config show, config reload, config check */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -143,6 +143,39 @@ int mr_cli_config_show(struct mr_cli *cli, const struct mr_arguments *a)
 		show(answer);
 	json_decref(answer);
 	return MR_CLI_OK;
+}
+
+/* ----- config reload ----- */
+
+static void print_names(const char *words, const json_t *list)
+{
+	const json_t *one;
+	size_t i;
+
+	if (!json_array_size(list))
+		return;
+	printf("%s", words);
+	json_array_foreach(list, i, one)
+	{
+		printf("%s%s", i ? ", " : " ", json_string_value(one));
+	}
+	printf("\n");
+}
+
+static void print_reload(const json_t *o)
+{
+	printf("%s is in force, %lld rules\n", json_string_value(json_object_get(o, "file")),
+	       (long long)json_integer_value(json_object_get(o, "rules")));
+	print_names("left as they are until a restart:", json_object_get(o, "left"));
+	print_names(
+		"rules added at run time and dropped, for the file has one of the name or match:",
+		json_object_get(o, "dropped"));
+}
+
+int mr_cli_config_reload(struct mr_cli *cli, const struct mr_arguments *a)
+{
+	(void)a;
+	return mr_client_show(cli, mr_client_post(cli, "/v1/config/reload"), print_reload);
 }
 
 /* ----- config check: the daemon's own parser is the judge ----- */

@@ -42,6 +42,8 @@ static const struct verb verbs[] = {
 	  "what an interface can do, and what the daemon made of it" },
 	{ "config check FILE",		mr_cli_config_check,
 	  "check a configuration file without using it" },
+	{ "config reload",		mr_cli_config_reload,
+	  "have the daemon read its configuration again: rules and guard, all or nothing" },
 	{ "config show",		mr_cli_config_show,
 	  "the configuration in force, defaults filled in" },
 	{ "conn list [--long] [--lane LANE] [--state STATE] [--rule RULE] [--address PREFIX] "

@@ -17,6 +17,7 @@ enum {
 	PIECE_BYTES = 32768,
 	IDLE_S = 10,
 	LISTING_S = 600,
+	LAST_RUNS = 16,
 };
 
 static const char JSON_TYPE[] = "application/json";
@@ -225,6 +226,7 @@ static const struct {
 	{ "/v1/lanes/restart", mr_api_lane_post, mr_json_lanes, NULL },
 	{ "/v1/lanes/drain", mr_api_drain_post, mr_json_lanes, NULL },
 	{ "/v1/lanes/resume", mr_api_drain_post, mr_json_lanes, NULL },
+	{ "/v1/config/reload", mr_api_reload_post, mr_json_reload, NULL },
 	{ "/v1/rules", NULL, NULL, mr_change_serve },
 	{ "/v1/guard", NULL, NULL, mr_change_serve_guard },
 	{ "/v1/lanes/sent", NULL, NULL, mr_api_sent_post },
@@ -320,6 +322,7 @@ static void completed(void *arg, struct MHD_Connection *http, void **state,
 	struct mr_child *c = arg;
 
 	mr_change_completed(c, *state);
+	mr_api_wait_completed(&c->reload_wait, http);
 	mr_api_wait_completed(&c->restart.wait, http);
 	mr_api_wait_completed(&c->program_wait, http);
 	mr_clients_completed(&c->clients, http, state, how);
@@ -359,6 +362,9 @@ void mr_api_close(struct mr_child *c)
 	mr_change_abandon(c);
 	mr_api_restart_abandon(c);
 	mr_api_program_abandon(c);
+	mr_api_reload_abandon(c);
+	for (int i = 0; i < LAST_RUNS; i++)
+		MHD_run(c->http); /* answers that are on their way */
 	mr_child_unwatch(c, &c->api);
 	MHD_quiesce_daemon(c->http);
 	MHD_stop_daemon(c->http);

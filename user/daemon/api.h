@@ -102,6 +102,19 @@ enum mr_post mr_api_drain_post(struct mr_child *c, struct MHD_Connection *http, 
 /** mr_api_number() - a decimal number from @lo to @hi, and nothing else */
 bool mr_api_number(const char *text, uint32_t lo, uint32_t hi, uint32_t *out);
 
+/* ----- the configuration, read again: api_reload.c ----- */
+
+/** mr_api_reload_post() - POST /v1/config/reload; as mr_api_program_post() */
+enum mr_post mr_api_reload_post(struct mr_child *c, struct MHD_Connection *http, const char *url,
+				void **state, unsigned int *status, const char **words);
+
+/** mr_api_reload_note() - the parent's answer to it; mr_api_reload_abandon() - none will come */
+void mr_api_reload_note(struct mr_child *c, const struct mr_note *n);
+void mr_api_reload_abandon(struct mr_child *c);
+
+/** mr_json_reload() - what came of it, when it is in force */
+json_t *mr_json_reload(struct mr_child *c);
+
 /* ----- what several bodies need: facts.c ----- */
 
 /** mr_address_text() is in daemon.h */

@@ -18,7 +18,7 @@ struct mr_api_wait {
 	struct MHD_Connection *http; /* NULL: nobody waits */
 	bool done;		     /* and the answer is below */
 	unsigned int status;
-	char words[MR_WORDS];
+	char words[MR_CONFIG_ERROR_BYTES];
 };
 
 /** mr_api_wait_begin() - @http waits; nobody else does (@w->http is NULL) */

@@ -386,6 +386,12 @@ void mr_change_note(struct mr_child *c, const struct mr_note *n)
 	finish(c, g);
 }
 
+void mr_change_busy(struct mr_child *c, const struct mr_note *n)
+{
+	if (c->change && c->change->kind == &rules)
+		mr_change_note(c, n);
+}
+
 /* The parent may have done it, or do it yet: that is not known here. */
 void mr_change_abandon(struct mr_child *c)
 {

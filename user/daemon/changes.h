@@ -70,6 +70,9 @@ void mr_change_note(struct mr_child *c, const struct mr_note *n);
 /** mr_change_rules() - the rules are others now, or a change of them was refused */
 void mr_change_rules(struct mr_child *c, const struct mr_note *n);
 
+/** mr_change_busy() - the parent makes another change; who waits may try again */
+void mr_change_busy(struct mr_child *c, const struct mr_note *n);
+
 /** mr_change_abandon() - the child ends: nobody waits any more */
 void mr_change_abandon(struct mr_child *c);
 

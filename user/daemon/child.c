@@ -77,6 +77,12 @@ static void note(struct mr_child *c, const struct mr_note *n, int fd)
 		mr_agree_over(c);
 		mr_change_rules(c, n);
 		break;
+	case MR_NOTE_RULES_BUSY:
+		mr_change_busy(c, n);
+		break;
+	case MR_NOTE_RELOADED:
+		mr_api_reload_note(c, n);
+		break;
 	case MR_NOTE_RULES_ASKED:
 		mr_agree_ask(c, (uint32_t)n->cookie);
 		break;

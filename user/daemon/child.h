@@ -103,6 +103,7 @@ struct mr_child {
 	struct mr_clients web_clients;
 	struct mr_clients clients;	 /* of http */
 	struct mr_api_wait program_wait; /* for an exchange of the XDP program: api_program.c */
+	struct mr_api_wait reload_wait;	 /* api_reload.c */
 	struct mr_restart restart;
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC]; /* the child's list of listeners */
 	unsigned int spawns_asked;  /* requests that the parent has not answered yet: few at a */

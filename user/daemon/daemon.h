@@ -74,6 +74,7 @@ struct mr_held;
 struct mr_estate_record;
 struct mr_guard_changes;
 struct mr_guard_room;
+struct mr_reload_shown;
 struct mr_rule_change;
 struct mr_rules_room;
 
@@ -241,6 +242,8 @@ struct mr_daemon {
 	struct mr_rules_room *rules_room;	/* ruleset.h; what the child wants */
 	struct mr_rules_room *rules_shown;	/* and what the parent has done */
 	struct mr_rule_change *change;		/* that lanes are asked about, or NULL; parent */
+	struct mr_reload_shown *reload_shown;	/* reload.h; what the parent has done */
+	bool reload_wanted;			/* by SIGHUP; parent */
 	uint32_t rules_serial;			/* of what lanes were told of rules last */
 	int rules_kept;				/* a room with the rules, for the next daemon */
 	struct mr_reserved *reserved;		/* ports.h: of the rules */

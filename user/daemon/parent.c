@@ -19,6 +19,7 @@
 #include "user/daemon/log.h"
 #include "user/daemon/pulse.h"
 #include "user/daemon/queues.h"
+#include "user/daemon/reload.h"
 #include "user/daemon/request.h"
 #include "user/daemon/rule_change.h"
 #include "user/daemon/run_directory.h"
@@ -230,7 +231,9 @@ static bool read_signal(struct parent *p)
 	while (read(p->signals, &s, sizeof(s)) == sizeof(s)) {
 		if (s.ssi_signo == SIGCHLD) {
 			reap(p);
-		} else if (s.ssi_signo != SIGHUP) {
+		} else if (s.ssi_signo == SIGHUP) {
+			p->d->reload_wanted = true;
+		} else {
 			p->d->handing_over = s.ssi_signo == SIGUSR2;
 			mr_info("%s, signal %u",
 				p->d->handing_over ? "leaving lanes to the next daemon"
@@ -321,6 +324,8 @@ static void serve(struct parent *p)
 		if (p->d->renew_child)
 			renew_child(p);
 		look_at_child(p);
+		if (p->started)
+			mr_reload_tick(p->d);
 		if (fds[0].revents && read_signal(p))
 			return;
 		if (!p->error && p->child_died_ns &&

@@ -24,6 +24,7 @@
  * RULES_AGREED	a change is under way		error, words
  * RULES_REFUSED	a change is under way		error, words
  * RULES_ENDED	only what leaves is forgotten	error
+ * RELOAD	nothing else is being changed	error, and what reload.h shows
  * SERVING	-					-
  * FAILED	-					-
  * UPGRADE	a file of root's alone, ABI and maps as ours	error, words
@@ -67,6 +68,7 @@ enum mr_request_type {
 	MR_REQUEST_RULES_REFUSED, /* words: why */
 	MR_REQUEST_RULES_ENDED,
 	MR_REQUEST_BIND, /* the lane's worker has mapped its rings; sockets.h */
+	MR_REQUEST_RELOAD,
 };
 
 /* child -> parent */
@@ -94,6 +96,8 @@ enum mr_note_type {
 	MR_NOTE_PROBED,	 /* error, words */
 	MR_NOTE_RULES,	 /* error, words, generation; 0: those of the shared memory are in force */
 	MR_NOTE_GUARD,	 /* error, generation */
+	MR_NOTE_RULES_BUSY,  /* another change is under way: nothing came of RULES */
+	MR_NOTE_RELOADED,    /* error, generation; the memory of reload.h says the rest */
 	MR_NOTE_RULES_ASKED, /* cookie: the serial that every lane is to agree to */
 	MR_NOTE_BOUND,	     /* error, words, cookie: zero-copy */
 };

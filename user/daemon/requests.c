@@ -19,6 +19,7 @@
 #include "user/daemon/neighbour.h"
 #include "user/daemon/queues.h"
 #include "user/daemon/recover.h"
+#include "user/daemon/reload.h"
 #include "user/daemon/request.h"
 #include "user/daemon/rule_change.h"
 #include "user/daemon/run_directory.h"
@@ -305,8 +306,9 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 	case MR_REQUEST_LINK_BACK:
 		mr_link_take_again(d, mr_lane_link(d, &d->lanes[q->lane]));
 		return;
-	case MR_REQUEST_RULES:
-		request_rules(d);
+	case MR_REQUEST_RULES: /* of one that is about to go they may rest on what was before */
+		if (!d->renew_child)
+			request_rules(d);
 		return;
 	case MR_REQUEST_QUEUES:
 		mr_queues_look(d, mr_lane_link(d, &d->lanes[q->lane]));
@@ -321,7 +323,12 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 		mr_queues_release(d, &d->lanes[q->lane]);
 		return;
 	case MR_REQUEST_GUARD:
-		request_guard(d);
+		if (!d->renew_child)
+			request_guard(d);
+		return;
+	case MR_REQUEST_RELOAD:
+		if (!d->renew_child)
+			mr_reload(d);
 		return;
 	case MR_REQUEST_RULES_AGREED:
 		mr_rules_agreed(d);

@@ -17,6 +17,7 @@
 #include "user/daemon/lanes.h"
 #include "user/daemon/log.h"
 #include "user/daemon/ports.h"
+#include "user/daemon/reload.h"
 #include "user/daemon/request.h"
 
 /* What the lanes are asked about. */
@@ -24,6 +25,7 @@ struct mr_rule_change {
 	struct mr_settings next; /* rules and mode alone */
 	struct mr_reserved *ports;
 	uint32_t n_ports;
+	struct mr_settings *file; /* whose guard comes with them, or NULL; then those of before */
 };
 
 /* ----- for the next daemon ----- */
@@ -79,8 +81,11 @@ static bool clashes(const struct mr_ruleset *f, const struct mr_settings_rule *r
 	return false;
 }
 
-/* The file is another one: it holds, and what was added keeps its place beside it. */
-static int add_to_file(struct mr_ruleset *live, const struct mr_ruleset *kept)
+/*
+ * The file is another one: it holds, and what was added keeps its place beside it. What does not is
+ * named in @names, of MR_RELOAD_WORDS.
+ */
+static int add_to_file(struct mr_ruleset *live, const struct mr_ruleset *kept, char *names)
 {
 	int err = 0;
 
@@ -89,12 +94,15 @@ static int add_to_file(struct mr_ruleset *live, const struct mr_ruleset *kept)
 
 		if (!r->added || !mr_rule_is_live(r))
 			continue;
-		if (clashes(live, r))
-			mr_warn("rule %s: added while the millraced before us ran, dropped: the "
-				"file has changed, and has a rule of its name or its match",
-				r->lane.name);
-		else
+		if (!clashes(live, r)) {
 			err = mr_ruleset_add(live, r);
+			continue;
+		}
+		mr_warn("rule %s: added at run time, dropped: the file has a rule of its name or "
+			"its match",
+			r->lane.name);
+		snprintf(names + strlen(names), MR_RELOAD_WORDS - strlen(names), "%s%s",
+			 names[0] ? ", " : "", r->lane.name);
 	}
 	return err;
 }
@@ -102,12 +110,13 @@ static int add_to_file(struct mr_ruleset *live, const struct mr_ruleset *kept)
 static int choose(struct mr_ruleset *live, const struct mr_settings *s,
 		  const struct mr_ruleset *kept)
 {
+	char names[MR_RELOAD_WORDS] = "";
 	int err;
 
 	if (kept->file != s->rules_in_file) {
 		mr_info("rules: the file's have changed since the millraced before us read them");
 		err = mr_ruleset_copy(live, s, false);
-		return err ? err : add_to_file(live, kept);
+		return err ? err : add_to_file(live, kept, names);
 	}
 	*live = (struct mr_ruleset){ .mode = kept->mode,
 				     .last_filter = kept->last_filter,
@@ -235,7 +244,7 @@ static void note(struct mr_daemon *d, enum mr_note_type type, int error, const c
 	struct mr_note n = {
 		.type = type,
 		.error = error,
-		.status = d->change ? 0 : 1, /* 1: nobody asked */
+		.status = d->change && !d->change->file ? 0 : 1, /* 1: no client asked */
 		.cookie = d->rules_serial,
 		.generation = d->bpf.generation.number,
 	};
@@ -248,6 +257,8 @@ static void refuse(struct mr_daemon *d, int error, const char *words)
 {
 	mr_warn("rules: a change was refused: %s", words);
 	note(d, MR_NOTE_RULES, error, words);
+	if (d->change && d->change->file)
+		mr_reload_ended(d, words);
 }
 
 static void forget_change(struct mr_daemon *d)
@@ -259,6 +270,9 @@ static void forget_change(struct mr_daemon *d)
 		return;
 	mr_rules_free(x->next.rules, x->next.n_rules);
 	mr_rules_free(x->next.filters, x->next.n_filters);
+	if (x->file)
+		mr_settings_free(x->file);
+	free(x->file);
 	free(x);
 }
 
@@ -381,6 +395,43 @@ static void start_counters(const struct mr_daemon *d, const struct mr_settings *
 	free(zero);
 }
 
+/* Of what is no rule, what follows the file; the other way round it is back again. */
+static void swap_guards(struct mr_settings *a, struct mr_settings *b)
+{
+	const struct mr_settings was = *a;
+
+#define TAKE(to, from)                                                                             \
+	(to)->guard = (from)->guard;                                                               \
+	(to)->tcp.cc = (from)->tcp.cc;                                                             \
+	(to)->tcp.ecn = (from)->tcp.ecn;                                                           \
+	(to)->tcp.open.syn_answers = (from)->tcp.open.syn_answers;                                 \
+	(to)->tcp.open.syn_at_percent = (from)->tcp.open.syn_at_percent;                           \
+	(to)->tcp.open.syn_calm_s = (from)->tcp.open.syn_calm_s
+	TAKE(a, b);
+	TAKE(b, &was);
+#undef TAKE
+}
+
+/* With the file's guard: its tables, and one word that makes them count. As publish(). */
+static int publish_file(struct mr_daemon *d, struct mr_rule_change *x)
+{
+	int err;
+
+	mr_ruleset_swap(&d->settings, &x->next);
+	swap_guards(&d->settings, x->file);
+	start_counters(d, &x->next);
+	err = mr_guard_apply(d, d->guard_changes);
+	if (!err)
+		err = mr_rules_publish(d);
+	if (!err)
+		return 0;
+	mr_ruleset_swap(&d->settings, &x->next);
+	swap_guards(&d->settings, x->file);
+	if (mr_guard_apply(d, d->guard_changes))
+		mr_warn("guard: cannot be put back; millrace guard list shows what holds");
+	return err;
+}
+
 /* Limits by rule go with its name; @x->next has what was then. 0, or -errno with all as before. */
 static int publish(struct mr_daemon *d, struct mr_rule_change *x)
 {
@@ -427,14 +478,14 @@ static int show(struct mr_daemon *d)
 static int put_in_force(struct mr_daemon *d, struct mr_rule_change *x)
 {
 	bool lanes = has_new(&d->settings, &x->next) || has_gone(&d->settings, &x->next);
-	int err = publish(d, x);
+	int err = x->file ? publish_file(d, x) : publish(d, x);
 
 	if (err)
 		return err;
 	mr_ports_take(d, x->ports, x->n_ports);
 	x->ports = NULL;
 	x->n_ports = 0;
-	if (lanes)
+	if (lanes || x->file)
 		tell_all(d);
 	err = show(d);
 	if (err)
@@ -443,6 +494,8 @@ static int put_in_force(struct mr_daemon *d, struct mr_rule_change *x)
 		d->bpf.generation.number, mr_rules_live(&d->settings), d->settings.n_filters,
 		mr_mode_names()[d->settings.mode]);
 	note(d, MR_NOTE_RULES, 0, "");
+	if (x->file)
+		mr_reload_ended(d, "");
 	return 0;
 }
 
@@ -477,27 +530,77 @@ static void begin(struct mr_daemon *d, struct mr_rule_change *x)
 	forget_change(d);
 }
 
-void mr_rules_change(struct mr_daemon *d, struct mr_ruleset *live)
+/* d->change, with the rules that are to be and their numbers; @live is given. */
+static int prepare(struct mr_daemon *d, struct mr_ruleset *live)
 {
 	struct mr_ruleset now = { 0 };
-	int err = -EBUSY;
+	int err;
 
-	if (!d->change) {
-		d->change = calloc(1, sizeof(*d->change));
-		err = d->change ? mr_ruleset_copy(&now, &d->settings, true) : -ENOMEM;
-		if (!err)
-			err = mr_ruleset_number(live, &now);
-		if (!err)
-			err = mr_ruleset_install(&d->change->next, live);
-		if (err) {
-			refuse(d, err, reason(err));
-			forget_change(d);
-		}
-	}
+	d->change = calloc(1, sizeof(*d->change));
+	err = d->change ? mr_ruleset_copy(&now, &d->settings, true) : -ENOMEM;
+	if (!err)
+		err = mr_ruleset_number(live, &now);
+	if (!err)
+		err = mr_ruleset_install(&d->change->next, live);
 	mr_ruleset_free(&now);
 	mr_ruleset_free(live);
-	if (!err)
+	return err;
+}
+
+void mr_rules_change(struct mr_daemon *d, struct mr_ruleset *live)
+{
+	int err;
+
+	if (d->change) {
+		mr_ruleset_free(live);
+		note(d, MR_NOTE_RULES_BUSY, -EBUSY, "another change is being made; try again");
+		return;
+	}
+	err = prepare(d, live);
+	if (!err) {
 		begin(d, d->change);
+		return;
+	}
+	refuse(d, err, reason(err));
+	forget_change(d);
+}
+
+/* All rules that are to be: the file's, and what was added beside them. */
+static int live_with_file(const struct mr_daemon *d, const struct mr_settings *file,
+			  struct mr_ruleset *live)
+{
+	struct mr_ruleset now = { 0 };
+	int err = mr_ruleset_copy(live, file, false);
+
+	if (!err)
+		err = mr_ruleset_copy(&now, &d->settings, false);
+	if (!err)
+		err = add_to_file(live, &now, d->reload_shown->dropped);
+	live->last_filter = d->settings.last_filter;
+	mr_ruleset_free(&now);
+	if (!err && live->n > MR_RULES_MOST)
+		err = -ENOSPC;
+	return err;
+}
+
+void mr_rules_reload(struct mr_daemon *d, struct mr_settings *file)
+{
+	struct mr_ruleset live = { 0 };
+	int err = live_with_file(d, file, &live);
+
+	if (!err)
+		err = prepare(d, &live);
+	mr_ruleset_free(&live);
+	if (err) {
+		mr_reload_ended(d, reason(err));
+		mr_settings_free(file);
+		free(file);
+		forget_change(d);
+		return;
+	}
+	mr_ruleset_follow_file(file, &d->change->next);
+	d->change->file = file;
+	begin(d, d->change);
 }
 
 void mr_rules_agreed(struct mr_daemon *d)

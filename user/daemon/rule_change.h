@@ -29,6 +29,15 @@ int mr_rules_tell(struct mr_daemon *d, const struct mr_lane *l);
  */
 void mr_rules_change(struct mr_daemon *d, struct mr_ruleset *live);
 
+/**
+ * mr_rules_reload() - rules, mode and guard as a file has them, in one change
+ * @file:	checked, its directories numbered as ours; given
+ *
+ * What was added at run time and clashes with the file is dropped and named in d->reload_shown.
+ * mr_reload_ended() tells what came of it. No change is under way.
+ */
+void mr_rules_reload(struct mr_daemon *d, struct mr_settings *file);
+
 /** mr_rules_agreed() - all lanes have; mr_rules_refused() - one has not, for the reason @words */
 void mr_rules_agreed(struct mr_daemon *d);
 void mr_rules_refused(struct mr_daemon *d, const char *words);

@@ -194,6 +194,15 @@ void mr_ruleset_follow(struct mr_settings *s, const struct mr_settings *was)
 	s->guard.n_rules = n;
 }
 
+void mr_ruleset_follow_file(struct mr_settings *file, const struct mr_settings *next)
+{
+	struct mr_settings with = *next;
+
+	with.guard = file->guard;
+	mr_ruleset_follow(&with, file);
+	file->guard = with.guard;
+}
+
 int mr_ruleset_install(struct mr_settings *s, struct mr_ruleset *f)
 {
 	struct mr_settings to = {

@@ -72,6 +72,9 @@ int mr_ruleset_install(struct mr_settings *s, struct mr_ruleset *f);
 /** mr_ruleset_follow() - limits of the guard go with the names of rules; @was: before */
 void mr_ruleset_follow(struct mr_settings *s, const struct mr_settings *was);
 
+/** mr_ruleset_follow_file() - so do those of a file, to the numbers that its rules have in @next */
+void mr_ruleset_follow_file(struct mr_settings *file, const struct mr_settings *next);
+
 /** mr_ruleset_swap() - what of two settings is rules changes places */
 void mr_ruleset_swap(struct mr_settings *a, struct mr_settings *b);
 

@@ -23,6 +23,7 @@
 #include "user/daemon/log.h"
 #include "user/daemon/nft_hint.h"
 #include "user/daemon/ports.h"
+#include "user/daemon/reload.h"
 #include "user/daemon/rule_change.h"
 #include "user/daemon/ruleset.h"
 #include "user/daemon/privileges.h"
@@ -165,29 +166,12 @@ static int fill_maps(struct mr_daemon *d)
 int mr_daemon_start(struct mr_daemon *d)
 {
 	static int (*const steps[])(struct mr_daemon *) = {
-		prepare,
-		mr_privileges_check,
-		find_parts,
-		mr_run_directory_open,
-		mr_estate_find,
-		mr_links_find,
-		mr_estate_check,
-		mr_rules_adopt,
-		clear_leftovers,
-		mr_lanes_prepare,
-		mr_bpf_load,
-		attach_all,
-		mr_ports_reserve,
-		mr_estate_listeners,
-		mr_lanes_open,
-		mr_ruleset_room,
-		mr_guard_keep_open,
-		fill_maps,
-		open_worker_log,
-		mr_control_listen,
-		mr_web_listen,
-		mr_rules_keep,
-		mr_estate_deposit,
+		prepare,	   mr_privileges_check, find_parts,	 mr_run_directory_open,
+		mr_estate_find,	   mr_links_find,	mr_estate_check, mr_rules_adopt,
+		clear_leftovers,   mr_lanes_prepare,	mr_bpf_load,	 attach_all,
+		mr_ports_reserve,  mr_estate_listeners, mr_lanes_open,	 mr_ruleset_room,
+		mr_reload_room,	   mr_guard_keep_open,	fill_maps,	 open_worker_log,
+		mr_control_listen, mr_web_listen,	mr_rules_keep,	 mr_estate_deposit,
 		mr_nft_hint,
 	};
 	int err = 0;
