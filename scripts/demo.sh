@@ -6,7 +6,8 @@
 #
 #   scripts/demo.sh run	set up, send for DEMO_SECONDS (10), compare every reply, remove all;
 #			last line: demo: ok messages=N rate=N/s p50_us=N p99_us=N errors=0
-#   scripts/demo.sh up	set up and leave it running; a healthy set-up stays as it is
+#   scripts/demo.sh up	set up and leave it running; a healthy set-up stays as it is, and the
+#			lanes of a daemon that was killed are taken up by another one
 #   scripts/demo.sh down	remove every trace, also of runs that were killed
 #
 # "run" while "up" stands uses what is there and leaves it running. Config, log, pid file and what
@@ -122,6 +123,14 @@ our_processes_gone() {
 	done
 }
 
+# The main process of a daemon of ours; the keeper, which outlives it, is of the same program.
+running_daemon() {
+	local pid
+
+	pid=$(daemon_pid) && [ "/proc/$pid/exe" -ef "$build/millraced" ] && is_ours "$pid" &&
+		echo "$pid"
+}
+
 # The daemon ends its children. Whoever outlived it is ended here.
 stop_processes() {
 	local pid main
@@ -189,7 +198,7 @@ start_daemon() {
 	local pid deadline=$((SECONDS + start_seconds))
 
 	setsid nsenter --net="/run/netns/$server_ns" "$build/millraced" -f -c "$config" \
-		</dev/null >"$log" 2>&1 3>&- 9>&- &
+		</dev/null >>"$log" 2>&1 3>&- 9>&- &
 	pid=$!
 	disown "$pid"	# no word from the shell when it has to be killed
 	echo "$pid" >"$pid_file"
@@ -207,10 +216,7 @@ start_daemon() {
 }
 
 is_healthy() {
-	local pid
-
-	pid=$(daemon_pid) || return 1
-	[ "/proc/$pid/exe" -ef "$build/millraced" ] && is_ours "$pid" || return 1
+	[ -n "$(running_daemon)" ] || return 1
 	nsenter --net="/run/netns/$server_ns" ip link show "$server_if" >/dev/null 2>&1 || return 1
 	[ "$(serving_lanes)" -eq "$lanes" ] && ! lanes_get_nothing
 }
@@ -235,7 +241,18 @@ set_up() {
 	started=yes
 	"$root/scripts/veth.sh" up "$lanes"
 	write_config
+	: >"$log"
 	start_daemon
+}
+
+# The daemon was killed, and its lanes or their keeper live: it is started again as it was, takes
+# them up, and connections go on. What does not work out is left to set_up.
+take_up() {
+	[ -e "$demo/up" ] && [ -s "$config" ] && [ -n "$(our_processes)" ] &&
+		[ -z "$(running_daemon)" ] &&
+		nsenter --net="/run/netns/$server_ns" ip link show "$server_if" >/dev/null 2>&1 ||
+		return 1
+	(start_daemon) 2>/dev/null && is_healthy
 }
 
 on_exit() {
@@ -264,9 +281,7 @@ need() {
 
 up() {
 	need millraced millrace-worker millrace
-	if ! is_healthy; then
-		set_up
-	fi
+	is_healthy || take_up || set_up
 	touch "$demo/up"
 	started=no
 	echo "demo: up: 192.0.2.2 and 2001:db8::2 in $server_ns serve echo 7000, sink 7001," \
@@ -292,7 +307,7 @@ run() {
 	[[ $seconds =~ ^[1-9][0-9]{0,5}$ ]] ||
 		fail "DEMO_SECONDS=$seconds: a whole number of seconds from 1"
 	need millraced millrace-worker millrace bench/mr-load
-	if [ ! -e "$demo/up" ] || ! is_healthy; then
+	if [ ! -e "$demo/up" ] || ! { is_healthy || take_up; }; then
 		set_up
 	else
 		flock -u 9

@@ -155,16 +155,3 @@ def test_verdicts_name_what_the_kernel_gets():
             lib.connect(7999, timeout=2)
     with figures.rises("verdict.ICMP_OTHER"):
         ping(4)
-
-
-@pytest.mark.kills_workers
-@pytest.mark.limit(60)
-def test_demo_up_heals_a_program_taken_off():
-    """A set-up whose program somebody took off answers nobody, so `make demo-up` begins anew."""
-    lib.server.run("ip", "link", "set", "dev", lib.SERVER_IF, "xdp", "off")
-    lib.wait_for(lambda: {lane["attach"] for lane in figures.lanes()} == {"none"}, 5,
-                 lambda: f"lanes say so: {figures.lanes()}")
-    lib.demo("up")
-    assert {lane["attach"] for lane in figures.lanes()} == {"native"}
-    with lib.connect(lib.ECHO) as s:
-        lib.echo_once(s, 1, b"again")
