@@ -6,7 +6,7 @@
  * what they do not know.
  *
  *   daemon -> worker			worker -> daemon
- *   HELLO (first, with descriptors)	READY (serving)
+ *   HELLO (first, with descriptors)	MAPPED (only with MR_HELLO_GO), READY (serving)
  *   PATH_ANSWER			PATH_ASK
  *   LISTEN_ANSWER			LISTEN_ASK, UNLISTEN
  *   LISTENER, UNLISTENER (to every lane)
@@ -26,7 +26,7 @@
 
 enum {
 	MR_WORKER_FD = 3,
-	MR_WORKER_VERSION = 6,
+	MR_WORKER_VERSION = 7,
 	MR_WORKER_MAGIC = 0x4d52574b,
 	MR_MAX_LANES = 64,
 	MR_RULE_NAME_BYTES = 32,
@@ -61,6 +61,7 @@ enum mr_message_type {
 	MR_MSG_RULES_ANSWER,
 	MR_MSG_RULE_ENDED, /* one that leaves has no connection here any more */
 	MR_MSG_CAPTURE,	   /* copy what is sent (mr_sent.h), for a while */
+	MR_MSG_MAPPED,	   /* the rings are: the socket may be bound */
 };
 
 struct mr_message {
@@ -74,7 +75,7 @@ struct mr_message {
  * takes no place.
  */
 enum mr_hello_fd {
-	MR_HELLO_XSK,	   /* AF_XDP socket: bound, its rings made, not mapped */
+	MR_HELLO_XSK,	   /* AF_XDP socket, its rings made; bound, unless MR_HELLO_GO comes too */
 	MR_HELLO_ARENA,	   /* struct mr_arena_header, laid out by the daemon */
 	MR_HELLO_CONFIG,   /* struct mr_lane_config, read only */
 	MR_HELLO_MAILBOX,  /* struct mr_mailbox_header: shared by all lanes of an interface */
@@ -83,9 +84,20 @@ enum mr_hello_fd {
 	MR_HELLO_LANE_MAP, /* BPF map mr1_lane, to be mapped */
 	MR_HELLO_FULL_MAP, /* BPF map mr1_full, to be mapped */
 	MR_HELLO_CAPTURE,  /* pcapng file to append to, optional */
+	MR_HELLO_GO,	   /* eventfd, optional: the socket is bound once it reads enum mr_go */
 	MR_HELLO_DOORBELL, /* eventfd of lane 0; lane i at MR_HELLO_DOORBELL + i */
 	MR_HELLO_DIRECTORY = MR_HELLO_DOORBELL + MR_MAX_LANES,
 	MR_HELLO_FD_COUNT = MR_HELLO_DIRECTORY + MR_MAX_DIRECTORIES,
+};
+
+/*
+ * Where a bound socket cannot be mapped (Linux before 6.4) it is bound only when the worker has
+ * said MAPPED. It is a new one then, its rings empty. The worker touches neither rings nor arena
+ * before this comes.
+ */
+enum mr_go {
+	MR_GO_COPY = 1,
+	MR_GO_ZERO_COPY,
 };
 
 struct mr_hello {
@@ -97,7 +109,7 @@ struct mr_hello {
 	uint32_t ifindex;
 	uint32_t queue;
 	uint32_t epoch;	    /* worker generation of this lane, from 1 */
-	uint32_t zero_copy; /* 1: bound zero-copy */
+	uint32_t zero_copy; /* 1: bound zero-copy; 0 if it is bound later */
 	uint32_t fresh;	    /* 1: reset what an earlier worker left, do not go on with it */
 	uint32_t rx_size, tx_size, fill_size, completion_size; /* ring entries */
 	uint8_t fds[MR_HELLO_FD_COUNT];			       /* 1: sent */
@@ -454,7 +466,7 @@ struct mr_capture_message {
 	uint64_t until_ns; /* CLOCK_MONOTONIC; another message makes it longer */
 };
 
-/* READY, STOP, LEAVE, STOPPED, DRAIN, RESUME are a struct mr_message alone. */
+/* MAPPED, READY, STOP, LEAVE, STOPPED, DRAIN, RESUME are a struct mr_message alone. */
 
 /* ----- mailbox between the lanes of one interface ----- */
 

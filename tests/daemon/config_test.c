@@ -166,7 +166,7 @@ static void every_key_is_taken(void **state)
 	      "  half_open: 50, time_wait: 60, message_bytes: 100000, receive_buffer: 5000,\n"
 	      "  send_buffer: 6000, busy_poll_us: 0, coalesce_us: 70, cpus: [1, 3], "
 	      "capture_directory: /tmp,\n"
-	      "  ports: 40000-40999}\n"
+	      "  ports: 40000-40999, sockets: renew}\n"
 	      "tcp: {nagle: false, user_timeout_ms: 1, time_wait_ms: 2, fin_wait_ms: 3000,\n"
 	      "  delayed_ack_ms: 4, mtu_probing: on, keepalive: {enabled: true, idle_s: 5, "
 	      "interval_s: 6, count: "
@@ -188,6 +188,7 @@ static void every_key_is_taken(void **state)
 	assert_int_equal(s.lanes.message_bytes, 131072);
 	assert_int_equal(s.lanes.n_cpus, 2);
 	assert_int_equal(s.lanes.coalesce_us, 70);
+	assert_true(s.lanes.renew_sockets);
 	assert_int_equal(s.tcp.mtu_probing, MR_MTU_PROBING_ON);
 	assert_int_equal(s.lanes.cpus[1], 3);
 	assert_int_equal(s.rules[0].lane.addr[10], 0xff);
@@ -319,6 +320,7 @@ static void values_out_of_range(void **state)
 	refuses(TOP "lanes:\n  frames: 3\nrules: []\n", 5, "give 256 to 1048576");
 	refuses(TOP "lanes:\n  frame_bytes: 3000\nrules: []\n", 5, "neither 2048 nor 4096");
 	refuses(TOP "lanes:\n  huge_pages: always\nrules: []\n", 5, "none of never, auto");
+	refuses(TOP "lanes:\n  sockets: keep\nrules: []\n", 5, "none of auto, renew");
 	refuses(TOP "lanes:\n  cpus: [0, 5000]\nrules: []\n", 5, "give 0 to 1023");
 	refuses(TOP "lanes:\n  ports: 100-200\nrules: []\n", 5, "is no range");
 	refuses(TOP "lanes:\n  ports: 2000-1999\nrules: []\n", 5, "is no range");

@@ -21,7 +21,7 @@ static void fill_lane(struct control *k, uint32_t i)
 	bool huge;
 
 	*l = (struct mr_lane){
-		.index = i, .slot = i, .cpu = -1, .xsk = -1, .config = -1, .socket = -1
+		.index = i, .slot = i, .cpu = -1, .xsk = -1, .go = -1, .config = -1, .socket = -1
 	};
 	FUZZ_CHECK(!mr_arena_create("fuzz", &sizes, false, &l->arena_reader, &huge));
 	FUZZ_CHECK(!mr_arena_map(&k->arena[i], l->arena_reader, true));

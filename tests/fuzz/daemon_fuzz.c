@@ -249,7 +249,7 @@ static void worker_says(uint32_t lane, struct fuzz_in *in)
 	union {
 		struct mr_message head;
 		uint8_t bytes[600];
-	} m = { .head = { MR_WORKER_MAGIC, fuzz_u8(in) % (MR_MSG_RULE_ENDED + 2), 0 } };
+	} m = { .head = { MR_WORKER_MAGIC, fuzz_u8(in) % (MR_MSG_MAPPED + 2), 0 } };
 	uint8_t how = fuzz_u8(in);
 	size_t len = sizeof(m.head), got;
 	const uint8_t *body;
@@ -281,12 +281,14 @@ static void worker_says(uint32_t lane, struct fuzz_in *in)
 static void child_says(struct fuzz_in *in)
 {
 	uint8_t type = fuzz_u8(in) % (MR_REQUEST_FAILED + 7);
+	static const uint16_t late[] = { MR_REQUEST_RULES_AGREED, MR_REQUEST_RULES_REFUSED,
+					 MR_REQUEST_RULES_ENDED, MR_REQUEST_BIND };
 	struct mr_request q = { .type = type };
 	uint8_t how = fuzz_u8(in);
 	size_t len = sizeof(q);
 
-	if (type > MR_REQUEST_FAILED + 2) /* RULES_AGREED, _REFUSED, _ENDED */
-		q.type = (uint32_t)MR_REQUEST_RULES_AGREED + (type - MR_REQUEST_FAILED - 3) % 3;
+	if (type > MR_REQUEST_FAILED + 2)
+		q.type = late[(type - MR_REQUEST_FAILED - 3) % 4];
 	q.lane = how & 1 ? fuzz_u32(in) : how >> 7;
 	q.ifindex = how & 2 ? fuzz_u32(in) : 3;
 	q.port = fuzz_u16(in);

@@ -17,7 +17,7 @@
 
 enum {
 	FDS_MAX = 8,
-	TYPES = MR_MSG_RULE_ENDED + 2,
+	TYPES = MR_MSG_MAPPED + 1,
 };
 
 /* In place of main.c's: what a worker says of bad messages is for its own log. */

@@ -573,6 +573,35 @@ static void next_owner_goes_on_without_loss(void **state)
 	close_socket(&x);
 }
 
+/* As Linux before 6.4 wants it: mapped first, bound then; what comes before that is dropped. */
+static void socket_mapped_before_its_bind_serves(void **state)
+{
+	struct mr_xsk_setup s = setup(0, MR_XSK_COPY);
+	uint32_t key = 0;
+	struct fixture x;
+	bool again;
+
+	(void)state;
+	if (world.skip[0])
+		skip();
+	x.fd = mr_xsk_make(&s);
+	assert_true(x.fd >= 0);
+	x.port = attach(x.fd);
+	assert_int_equal(bpf_map_update_elem(world.map, &key, &x.fd, BPF_ANY), 0);
+	drain_packets();
+	fill(x.port, 0, 64);
+	peer_sends(100, 5);
+	assert_int_equal(mr_xsk_bind(x.fd, &s), 0);
+	mr_xsk_bound(x.port);
+	peer_sends(0, 20);
+	expect_received(x.port, 0, 20);
+	transmit(x.port, 0, 10);
+	x.port->ops->kick(x.port, &again);
+	expect_at_peer(0, 10);
+	expect_completed(x.port, 10);
+	close_socket(&x);
+}
+
 /* Given back by the next receive() or fill(), so that a frame never stands in two rings. */
 static void batch_in_hand_stands_in_the_ring_until_the_next_call(void **state)
 {
@@ -750,6 +779,7 @@ int main(void)
 		cmocka_unit_test(frames_wait_while_the_interface_is_down),
 		cmocka_unit_test(descriptors_outside_the_bounds_are_never_handed_up),
 		cmocka_unit_test(next_owner_goes_on_without_loss),
+		cmocka_unit_test(socket_mapped_before_its_bind_serves),
 		cmocka_unit_test(batch_in_hand_stands_in_the_ring_until_the_next_call),
 		cmocka_unit_test(queue_that_does_not_exist_is_named),
 		cmocka_unit_test(interface_that_does_not_exist_is_named),

@@ -208,6 +208,7 @@ static const struct {
 	{ "message bytes", "message_bytes" },
 	{ "listeners", "listeners" },
 	{ "arena bytes", "arena_bytes" },
+	{ "socket", "socket" },
 	{ "huge pages", "huge_pages" },
 	{ "frame bytes", "frame_bytes" },
 	{ "frames", "frame_count" },

@@ -60,6 +60,7 @@ static void note(struct mr_child *c, const struct mr_note *n, int fd)
 	switch ((enum mr_note_type)n->type) {
 	case MR_NOTE_SPAWNED:
 	case MR_NOTE_EXITED:
+	case MR_NOTE_BOUND:
 		mr_supervise_note(c, n, fd);
 		return;
 	case MR_NOTE_LISTENING:

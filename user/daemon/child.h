@@ -50,6 +50,7 @@ struct mr_ward {
 	uint32_t failures; /* ends before READY, in a row */
 	bool killed;	   /* for its silence; the exit is to come */
 	bool leaving;	   /* asked to, for another to go on */
+	bool ready;	   /* it said so before we heard of its socket that it is bound */
 	/* drain.c */
 	bool drain;		 /* asked to open nothing more, and to end */
 	uint64_t drain_until_ns; /* what is left then is reset; 0: never */

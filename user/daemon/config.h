@@ -44,6 +44,7 @@ struct mr_settings_lanes {
 	uint32_t frames;      /* power of two */
 	uint32_t frame_bytes; /* 0: by the MTU */
 	bool huge_pages;
+	bool renew_sockets; /* for each worker, also where it could have the last one's */
 	uint32_t connections;
 	uint32_t half_open;
 	uint32_t time_wait;

@@ -96,7 +96,8 @@ int mr_config_lanes(struct mr_config_file *f, const struct mr_raw_lanes *raw,
 		    struct mr_settings_lanes *out)
 {
 	static const char *const huge[] = { "never", "auto", NULL };
-	int choice, err;
+	static const char *const sockets[] = { "auto", "renew", NULL };
+	int choice, renew, err;
 
 	err = check_lane_sizes(f, raw, out);
 	if (!err)
@@ -104,6 +105,8 @@ int mr_config_lanes(struct mr_config_file *f, const struct mr_raw_lanes *raw,
 				       1 << 16, (uint64_t)1 << 36, &out->message_bytes);
 	if (!err)
 		err = mr_config_choice(f, "lanes.huge_pages", raw->huge_pages, huge, 1, &choice);
+	if (!err)
+		err = mr_config_choice(f, "lanes.sockets", raw->sockets, sockets, 0, &renew);
 	if (!err)
 		err = check_cpus(f, raw, out);
 	if (!err)
@@ -114,6 +117,7 @@ int mr_config_lanes(struct mr_config_file *f, const struct mr_raw_lanes *raw,
 	if (err)
 		return err;
 	out->huge_pages = choice == 1;
+	out->renew_sockets = renew == 1;
 	out->message_bytes = power_of_two(out->message_bytes);
 	return 0;
 }

@@ -53,6 +53,7 @@ static const cyaml_schema_field_t lanes_fields[] = {
 				   0, CYAML_UNLIMITED),
 	STRING(struct mr_raw_lanes, capture_directory),
 	STRING(struct mr_raw_lanes, ports),
+	STRING(struct mr_raw_lanes, sockets),
 	CYAML_FIELD_END
 };
 

@@ -43,6 +43,7 @@ struct mr_raw_lanes {
 	unsigned int n_cpus;
 	char *capture_directory;
 	char *ports;
+	char *sockets;
 };
 
 struct mr_raw_keepalive {

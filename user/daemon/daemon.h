@@ -148,6 +148,13 @@ struct mr_link {
 	struct mr_path_table *path_table;
 };
 
+/* Can the rings of a bound AF_XDP socket be mapped here? */
+enum mr_maps_bound {
+	MR_MAPS_BOUND_UNKNOWN,
+	MR_MAPS_BOUND,
+	MR_MAPS_BOUND_NOT, /* Linux before 6.4 */
+};
+
 /* One lane: everything that outlives its worker. */
 struct mr_lane {
 	uint32_t link;	/* index in mr_daemon.links */
@@ -161,6 +168,9 @@ struct mr_lane {
 	struct mr_arena_header layout; /* as made: what the arena says of itself is never asked */
 	bool huge;
 	int xsk;
+	bool bound;  /* the socket is; sockets.c */
+	bool spoilt; /* it could not be bound: the next worker gets another */
+	int go;	     /* eventfd: its worker waits for that, -1: it does not; parent */
 	struct mr_xsk_sizes rings;
 	bool zero_copy;
 	char bind_why[MR_WORDS];
@@ -218,6 +228,7 @@ struct mr_daemon {
 	uint32_t n_links;
 	struct mr_lane *lanes;
 	uint32_t n_lanes;
+	enum mr_maps_bound maps_bound; /* sockets.c */
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC];
 	int directories[MR_MAX_DIRECTORIES];
 	struct mr_guard_room *guard_room;	/* guard_keep.h; shared with the child */

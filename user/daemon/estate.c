@@ -426,6 +426,7 @@ static void take_facts(struct mr_lane *l, const struct mr_estate_lane *e)
 	l->drain = e->drain;
 	l->drain_until_ns = e->drain_until_ns;
 	l->drained = e->drained;
+	l->bound = e->bound;
 	l->port_lo = e->port_lo;
 	l->port_hi = e->port_hi;
 	memcpy(l->bind_why, e->bind_why, sizeof(l->bind_why));
@@ -545,6 +546,7 @@ static void write_lane(const struct mr_daemon *d, const struct mr_lane *l, struc
 		.drain = l->drain,
 		.drain_until_ns = l->drain_until_ns,
 		.drained = l->drained,
+		.bound = l->bound,
 		.port_lo = l->port_lo,
 		.port_hi = l->port_hi,
 		.queues = k->queues,

@@ -28,6 +28,7 @@ struct mr_estate_lane {
 	uint8_t absent; /* nothing is kept of it but the doorbell */
 	uint8_t drain;
 	uint8_t drained; /* it has no socket */
+	uint8_t bound;	 /* the socket is; else its worker has not begun */
 	uint16_t port_lo, port_hi;
 	uint32_t queues; /* that its interface had */
 	uint64_t drain_until_ns;

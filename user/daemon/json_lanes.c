@@ -10,6 +10,7 @@
 #include "user/daemon/api.h"
 #include "user/daemon/drain.h"
 #include "user/daemon/bpf.h"
+#include "user/daemon/sockets.h"
 
 static json_t *number(uint64_t v)
 {
@@ -146,6 +147,7 @@ static void put_mode(json_t *o, struct mr_child *c, uint32_t i)
 	json_object_set_new(o, "attach", json_string(mr_link_attach_text(k)));
 	json_object_set_new(o, "bind", json_string(mr_lane_bind_text(l)));
 	json_object_set_new(o, "why", json_string(mr_lane_why(c, i)));
+	json_object_set_new(o, "socket", json_string(mr_sockets_text(c->d)));
 	json_object_set_new(o, "need_wakeup", json_true()); /* mr_xsk_open() always asks for it */
 	json_object_set_new(o, "beat", json_string(beat));
 	json_object_set_new(o, "beat_age_ms",

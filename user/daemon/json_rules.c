@@ -303,19 +303,19 @@ static json_t *lanes(const struct mr_settings_lanes *l)
 {
 	char ports[16];
 
-	return json_pack("{s:I, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s}",
-			 "frames", (json_int_t)l->frames, "frame_bytes",
-			 l->frame_bytes ? json_integer(l->frame_bytes) : json_null(), "huge_pages",
-			 l->huge_pages ? "auto" : "never", "connections",
-			 (json_int_t)l->connections, "half_open", (json_int_t)l->half_open,
-			 "time_wait", (json_int_t)l->time_wait, "message_bytes",
-			 (json_int_t)l->message_bytes, "receive_buffer",
-			 (json_int_t)l->receive_buffer, "send_buffer", (json_int_t)l->send_buffer,
-			 "busy_poll_us", (json_int_t)l->busy_poll_us, "coalesce_us",
-			 (json_int_t)l->coalesce_us, "cpus", cpus(l), "capture_directory",
-			 l->capture_directory ? json_string(l->capture_directory) : json_null(),
-			 "ports",
-			 l->port_hi ? mr_ports_text(l->port_lo, l->port_hi, ports) : "none");
+	return json_pack(
+		"{s:I, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:s, s:s}",
+		"frames", (json_int_t)l->frames, "frame_bytes",
+		l->frame_bytes ? json_integer(l->frame_bytes) : json_null(), "huge_pages",
+		l->huge_pages ? "auto" : "never", "connections", (json_int_t)l->connections,
+		"half_open", (json_int_t)l->half_open, "time_wait", (json_int_t)l->time_wait,
+		"message_bytes", (json_int_t)l->message_bytes, "receive_buffer",
+		(json_int_t)l->receive_buffer, "send_buffer", (json_int_t)l->send_buffer,
+		"busy_poll_us", (json_int_t)l->busy_poll_us, "coalesce_us",
+		(json_int_t)l->coalesce_us, "cpus", cpus(l), "capture_directory",
+		l->capture_directory ? json_string(l->capture_directory) : json_null(), "ports",
+		l->port_hi ? mr_ports_text(l->port_lo, l->port_hi, ports) : "none", "sockets",
+		l->renew_sockets ? "renew" : "auto");
 }
 
 static json_t *opening(const struct mr_open_settings *s)

@@ -16,6 +16,7 @@
 #include "user/daemon/estate.h"
 #include "user/daemon/log.h"
 #include "user/daemon/queues.h"
+#include "user/daemon/sockets.h"
 #include "user/frame/arena.h"
 
 enum {
@@ -123,32 +124,6 @@ static void size_rings(const struct mr_daemon *d, struct mr_xsk_sizes *r)
 	};
 }
 
-static int open_socket(struct mr_daemon *d, struct mr_lane *l, const struct mr_arena *a)
-{
-	const struct mr_link *k = mr_lane_link(d, l);
-	const struct mr_arena_area_record *frames = &l->layout.area[MR_AREA_FRAMES];
-	struct mr_xsk_setup setup = {
-		.umem = a->base + frames->offset,
-		.umem_bytes = frames->bytes,
-		.frame_bytes = k->frame_bytes,
-		.ifindex = k->ifindex,
-		.queue = l->index,
-		.sizes = l->rings,
-		.bind = k->native ? k->settings->bind : MR_XSK_COPY,
-	};
-
-	l->xsk = mr_xsk_open(&setup);
-	if (l->xsk < 0)
-		return mr_fail(d, l->xsk, "%s queue %u: no AF_XDP socket: %s%s", k->name, l->index,
-			       setup.why[0] ? setup.why : strerror(-l->xsk),
-			       setup.bind == MR_XSK_ZERO_COPY ? "; allow copy with bind: auto"
-							      : "");
-	l->zero_copy = setup.zero_copy;
-	snprintf(l->bind_why, sizeof(l->bind_why), "%s",
-		 k->native ? setup.why : "zero-copy: needs a program in native mode");
-	return mr_bpf_socket(d, l);
-}
-
 static int open_arena(struct mr_daemon *d, struct mr_lane *l)
 {
 	const struct mr_link *k = mr_lane_link(d, l);
@@ -168,7 +143,9 @@ static int open_arena(struct mr_daemon *d, struct mr_lane *l)
 	memcpy(&l->layout, a.base, sizeof(l->layout));
 	l->arena_reader = mr_memory_reader(l->arena);
 	size_rings(d, &l->rings);
-	err = l->arena_reader < 0 ? l->arena_reader : open_socket(d, l, &a);
+	err = l->arena_reader < 0
+		      ? l->arena_reader
+		      : mr_socket_open(d, l, a.base + l->layout.area[MR_AREA_FRAMES].offset);
 	/* The kernel keeps the pages of the UMEM; the parent has no use for the bytes. */
 	mr_arena_unmap(&a);
 	return err;
@@ -410,6 +387,7 @@ static void prepare(struct mr_daemon *d, uint32_t link, uint32_t queue, uint32_t
 		.arena = -1,
 		.arena_reader = -1,
 		.xsk = -1,
+		.go = -1,
 		.config = -1,
 		.next_config = -1,
 		.doorbell = -1,
@@ -473,6 +451,8 @@ int mr_lanes_open(struct mr_daemon *d)
 		share_all_ports(d);
 	for (uint32_t i = 0; !err && i < d->n_lanes; i++)
 		err = open_lane(d, &d->lanes[i]);
+	if (d->adopting)
+		mr_sockets_look(d);
 	for (uint32_t i = 0; !err && d->adopting && i < d->n_links; i++)
 		mr_queues_look(d, &d->links[i]); /* they may have changed while nobody looked */
 	return err;
@@ -542,12 +522,15 @@ void mr_lane_header_restore(const struct mr_lane *l)
 	munmap(h, bytes);
 }
 
-/* The rings that held them are no more. */
+/* The rings that held them are no more, and no index of theirs says what was handed over. */
 static void forget_held(const struct mr_lane *l, const struct mr_arena *a)
 {
 	const struct mr_arena_area_record *area = &l->layout.area[MR_AREA_FRAME_RECORDS];
 	struct mr_frame *r = (struct mr_frame *)(void *)(a->base + area->offset);
+	struct mr_hand *h =
+		(struct mr_hand *)(void *)(a->base + l->layout.area[MR_AREA_HAND].offset);
 
+	h->n_out = 0;
 	for (uint32_t i = 0; i < area->count; i++) {
 		r[i].in_tx = 0;
 		if (r[i].state == MR_FRAME_FILL)
@@ -558,18 +541,28 @@ static void forget_held(const struct mr_lane *l, const struct mr_arena *a)
 int mr_lane_rebind(struct mr_daemon *d, struct mr_lane *l)
 {
 	struct mr_arena a = { .base = MAP_FAILED };
-	int err;
+	int old = -1, err;
 
-	mr_close_fd(&l->xsk);
+	/* It leaves mr1_xsk when the new one stands there: to an empty place the kernel would
+	 * answer what comes meanwhile, by RST. */
+	if (mr_socket_is_spent(d, l))
+		old = l->xsk;
+	else
+		mr_close_fd(&l->xsk);
 	a.base = mmap(NULL, l->layout.total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, l->arena, 0);
 	if (a.base == MAP_FAILED)
 		return mr_fail(d, -errno, "%s queue %u: arena: %s", mr_lane_link(d, l)->name,
 			       l->index, strerror(errno));
-	forget_held(l, &a);
-	err = open_socket(d, l, &a);
+	err = mr_socket_open(d, l, a.base + l->layout.area[MR_AREA_FRAMES].offset);
+	if (!err)
+		forget_held(l, &a);
 	munmap(a.base, l->layout.total_bytes);
-	if (err)
+	if (err) {
+		l->xsk = old;
+		l->spoilt = old >= 0;
 		return err;
+	}
+	mr_close_fd(&old);
 	l->drained = false;
 	mr_estate_lane_made(d, l);
 	return 0;
@@ -578,6 +571,7 @@ int mr_lane_rebind(struct mr_daemon *d, struct mr_lane *l)
 static void close_lane(struct mr_lane *l)
 {
 	mr_close_fd(&l->xsk);
+	mr_close_fd(&l->go);
 	mr_close_fd(&l->arena);
 	mr_close_fd(&l->arena_reader);
 	mr_close_fd(&l->config);

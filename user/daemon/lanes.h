@@ -44,8 +44,9 @@ int mr_lanes_add(struct mr_daemon *d, struct mr_link *l);
 /**
  * mr_lane_rebind() - another socket for a lane that has no worker, over the memory that it has
  *
- * Its queue or interface may be others than before. What connections hold stays; what the old
- * socket's rings held is free, so text on its way to the peer counts as lost.
+ * Where sockets are renewed it is bound later (sockets.h). Its queue or interface may be others
+ * than before. What connections hold stays; what the old socket's rings held is free, so text on
+ * its way to the peer counts as lost.
  *
  * Return: 0 or -errno with @d->error; to be called again
  */

@@ -174,6 +174,7 @@ static void worker_exited(struct mr_daemon *d, uint32_t lane, int status)
 	l->last_status = status;
 	l->has_exited = true;
 	mr_close_fd(&l->socket);
+	mr_close_fd(&l->go);
 	mr_dynamic_close_lane(d, lane, mr_note_unlistened);
 	mr_note_send(d, &n, -1);
 	mr_leftovers_note(d);

@@ -6,6 +6,7 @@
  *
  * request	checked against				answer
  * SPAWN	lane exists and has no worker		pid, epoch, and the worker's socket
+ * BIND		its worker waits for it		error, words, how it was bound
  * KILL		lane exists and has a worker		(the exit is told by EXITED)
  * LOCAL_ADD	address stands on that interface, a VLAN or bond of it	-
  * LOCAL_DELETE	address stands there no more		-
@@ -65,6 +66,7 @@ enum mr_request_type {
 	MR_REQUEST_RULES_AGREED,
 	MR_REQUEST_RULES_REFUSED, /* words: why */
 	MR_REQUEST_RULES_ENDED,
+	MR_REQUEST_BIND, /* the lane's worker has mapped its rings; sockets.h */
 };
 
 /* child -> parent */
@@ -81,7 +83,8 @@ struct mr_request {
 };
 
 enum mr_note_type {
-	MR_NOTE_SPAWNED = 1, /* error, pid, epoch; one descriptor when error is 0 */
+	MR_NOTE_SPAWNED = 1, /* error, pid, epoch, cookie: its socket is bound; one descriptor
+				when error is 0 */
 	MR_NOTE_EXITED,	     /* status; its dynamic listeners are gone */
 	MR_NOTE_LISTENING,   /* error, cookie, addr, port, rule_id */
 	MR_NOTE_UNLISTENED,  /* addr, port: removed */
@@ -92,6 +95,7 @@ enum mr_note_type {
 	MR_NOTE_RULES,	 /* error, words, generation; 0: those of the shared memory are in force */
 	MR_NOTE_GUARD,	 /* error, generation */
 	MR_NOTE_RULES_ASKED, /* cookie: the serial that every lane is to agree to */
+	MR_NOTE_BOUND,	     /* error, words, cookie: zero-copy */
 };
 
 /* parent -> child */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,6 +22,7 @@
 #include "user/daemon/request.h"
 #include "user/daemon/rule_change.h"
 #include "user/daemon/run_directory.h"
+#include "user/daemon/sockets.h"
 
 enum {
 	CHILD_READS_MS = 1000,
@@ -75,7 +77,7 @@ static void request_spawn(struct mr_daemon *d, const struct mr_request *q)
 	if (l->fresh && !l->pid)
 		mr_lane_header_restore(l);
 	d->error[0] = '\0';
-	if (l->drained && l->pid == 0 && !mr_lane_link(d, l)->gone)
+	if ((l->drained || mr_socket_is_spent(d, l)) && l->pid == 0 && !mr_lane_link(d, l)->gone)
 		n.error = mr_lane_rebind(d, l);
 	if (n.error)
 		mr_warn("%s", d->error);
@@ -85,11 +87,31 @@ static void request_spawn(struct mr_daemon *d, const struct mr_request *q)
 	if (!n.error) {
 		n.pid = l->pid;
 		n.epoch = l->epoch;
+		n.cookie = l->bound;
 		if (l->has_exited)
 			l->restarts++;
 		mr_leftovers_note(d);
 	}
 	mr_note_send(d, &n, n.error ? -1 : l->socket);
+}
+
+/* A record of a socket that is not bound yet says of its worker that it has not begun. */
+static void request_bind(struct mr_daemon *d, const struct mr_request *q)
+{
+	struct mr_lane *l = &d->lanes[q->lane];
+	struct mr_note n = { .type = MR_NOTE_BOUND, .lane = q->lane };
+
+	if (l->pid <= 0 || l->bound || l->go < 0)
+		return;
+	d->error[0] = '\0';
+	n.error = mr_socket_bind(d, l);
+	n.cookie = l->zero_copy;
+	snprintf(n.words, sizeof(n.words), "%.*s", MR_WORDS - 1, n.error ? d->error : l->bind_why);
+	mr_note_send(d, &n, -1);
+	if (n.error)
+		mr_worker_kill(l);
+	mr_estate_note(d);
+	d->error[0] = '\0';
 }
 
 static void request_kill(struct mr_daemon *d, const struct mr_request *q)
@@ -250,6 +272,9 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 	switch ((enum mr_request_type)q->type) {
 	case MR_REQUEST_SPAWN:
 		request_spawn(d, q);
+		return;
+	case MR_REQUEST_BIND:
+		request_bind(d, q);
 		return;
 	case MR_REQUEST_KILL:
 		request_kill(d, q);

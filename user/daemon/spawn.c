@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -70,6 +71,7 @@ static void pack(const struct mr_daemon *d, const struct mr_lane *l, struct parc
 	put(p, MR_HELLO_LANE_MAP, d->bpf.map[MR_MAP_LANE]);
 	put(p, MR_HELLO_FULL_MAP, d->bpf.map[MR_MAP_FULL]);
 	put(p, MR_HELLO_CAPTURE, l->capture);
+	put(p, MR_HELLO_GO, l->go);
 	for (uint32_t i = 0; i < k->n_queues; i++)
 		put(p, MR_HELLO_DOORBELL + i, d->lanes[k->first_lane + i].doorbell);
 	for (unsigned int i = 0; i < d->settings.n_directories; i++)
@@ -176,6 +178,13 @@ int mr_worker_spawn(struct mr_daemon *d, struct mr_lane *l)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		err = -errno;
 		goto undo_open;
+	}
+	mr_close_fd(&l->go);
+	if (!l->bound)
+		l->go = eventfd(0, EFD_CLOEXEC);
+	if (!l->bound && l->go < 0) {
+		err = -errno;
+		goto undo_pair;
 	}
 	l->epoch++;
 	snprintf(label, sizeof(label), "%s:%u", mr_lane_link(d, l)->name, l->index);

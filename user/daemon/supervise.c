@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One ward a lane: its worker is started, listened to, and replaced when it ends or hangs. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +124,9 @@ static void worker_is_ready(struct mr_child *c, struct mr_ward *w)
 
 	if (w->state != MR_WORKER_STARTING)
 		return;
+	w->ready = true;
+	if (!l->bound)
+		return; /* worker_bound() comes */
 	set_state(w, MR_WORKER_SERVING);
 	w->failures = 0;
 	mr_info("%s: worker %d serves, epoch %u, %s%s%s", name_of(c, w), (int)l->pid, l->epoch,
@@ -133,6 +137,32 @@ static void worker_is_ready(struct mr_child *c, struct mr_ward *w)
 		mr_drain_tell(c, w->lane, MR_MSG_DRAIN);
 	report_start(c);
 	mr_api_restart_ready(c, w->lane);
+}
+
+/* Its rings are mapped: the socket may be bound. */
+static void ask_bind(struct mr_child *c, struct mr_ward *w)
+{
+	struct mr_request q = { .type = MR_REQUEST_BIND, .lane = w->lane };
+
+	if (w->state == MR_WORKER_STARTING && !lane_of(c, w)->bound)
+		mr_child_ask(c, &q);
+}
+
+/* What the parent says of the bind; a worker whose socket cannot be bound it has killed. */
+static void worker_bound(struct mr_child *c, struct mr_ward *w, const struct mr_note *n)
+{
+	struct mr_lane *l = lane_of(c, w);
+
+	if (n->error) {
+		mr_warn("%s", n->words);
+		report_failure(c, w, n->words);
+		return;
+	}
+	l->bound = true;
+	l->zero_copy = n->cookie;
+	snprintf(l->bind_why, sizeof(l->bind_why), "%.*s", MR_WORDS - 1, n->words);
+	if (w->ready)
+		worker_is_ready(c, w);
 }
 
 /* A worker that talks nonsense must not fill the log with it. */
@@ -153,6 +183,9 @@ static void dispatch(struct mr_child *c, struct mr_ward *w, const union message 
 	switch (m->head.type) {
 	case MR_MSG_READY:
 		worker_is_ready(c, w);
+		return;
+	case MR_MSG_MAPPED:
+		ask_bind(c, w);
 		return;
 	case MR_MSG_PATH_ASK:
 		if (has_length(m, sizeof(m->path_ask)))
@@ -245,6 +278,19 @@ static void release_queue(struct mr_child *c, const struct mr_ward *w)
 	mr_child_ask(c, &q);
 }
 
+/*
+ * Is what the last worker left to be suspected? Not of one that somebody else killed, nor of one
+ * whose socket was not bound yet: it has not looked at it.
+ */
+static bool start_has_failed(const struct mr_child *c, const struct mr_ward *w,
+			     const struct mr_lane *l, int status)
+{
+	bool by_others = status != MR_STATUS_UNKNOWN && WIFSIGNALED(status) &&
+			 WTERMSIG(status) == SIGKILL && !w->killed;
+
+	return !c->start_reported || (l->bound && !by_others);
+}
+
 static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_note *n)
 {
 	struct mr_lane *l = lane_of(c, w);
@@ -281,10 +327,10 @@ static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_
 		mr_warn("%s: worker %d ended, %s%s; starting another in %u ms", name_of(c, w),
 			n->pid, words, w->killed ? ", after its silence" : "",
 			(unsigned int)((w->next_try_ns - mr_now_ns() + 500000) / 1000000));
+	if (!served && start_has_failed(c, w, l, n->status) && ++w->failures >= START_FAILURES)
+		report_failure(c, w, words);
 	w->killed = false;
 	w->leaving = false;
-	if (!served && ++w->failures >= START_FAILURES)
-		report_failure(c, w, words);
 	set_state(w, MR_WORKER_DEAD);
 	if (mr_now_ns() >= w->next_try_ns) /* its connections wait */
 		ask_spawn(c, w);
@@ -307,6 +353,8 @@ static void worker_spawned(struct mr_child *c, struct mr_ward *w, const struct m
 	l->pid = n->pid;
 	l->epoch = n->epoch;
 	l->drained = false;
+	l->bound = n->cookie;
+	w->ready = false;
 	w->bad = 0;
 	adopt_socket(c, w, fd);
 	set_state(w, MR_WORKER_STARTING);
@@ -316,6 +364,10 @@ void mr_supervise_note(struct mr_child *c, const struct mr_note *n, int fd)
 {
 	if (n->type == MR_NOTE_EXITED) {
 		worker_ended(c, &c->wards[n->lane], n);
+		return;
+	}
+	if (n->type == MR_NOTE_BOUND) {
+		worker_bound(c, &c->wards[n->lane], n);
 		return;
 	}
 	c->spawns_asked--;
@@ -378,6 +430,8 @@ int mr_supervise_init(struct mr_child *c)
 			adopt_socket(c, w, l->socket);
 			set_state(w, MR_WORKER_SERVING);
 			mr_guard_tell(c, i); /* the configuration may be another */
+			if (!l->bound)
+				hang_up(c, w); /* its word that it waits for that is lost */
 		} else if (l->drained && l->drain) {
 			set_state(w, MR_WORKER_DRAINED);
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A lane's side of an AF_XDP socket: four rings, mapped from a descriptor that somebody else opened
- * and bound (xsk_open.c).
+ * and bound, or binds then (xsk_open.c).
  *
  * Who a frame belongs to must be readable from the rings' own indexes, also after this process was
  * killed between any two instructions. So received entries are given back to the kernel one by one,
@@ -278,21 +278,32 @@ static const struct mr_port_ops xsk_ops = {
 
 /* ----- attaching ----- */
 
+static int ask_mode(struct mr_xsk *x)
+{
+	struct xdp_options options = { 0 };
+	socklen_t len = sizeof(options);
+
+	if (getsockopt(x->fd, SOL_XDP, XDP_OPTIONS, &options, &len) < 0)
+		return -errno;
+	x->zero_copy = options.flags & XDP_OPTIONS_ZEROCOPY;
+	return 0;
+}
+
+void mr_xsk_bound(struct mr_port *p)
+{
+	ask_mode(xsk_of(p)); /* it was answered before */
+}
+
 /* What the kernel says about the socket; offsets with ring flags came with Linux 5.4. */
 static int ask_kernel(struct mr_xsk *x, struct xdp_mmap_offsets *off)
 {
-	struct xdp_options options = { 0 };
 	socklen_t len = sizeof(*off);
 
 	if (getsockopt(x->fd, SOL_XDP, XDP_MMAP_OFFSETS, off, &len) < 0)
 		return -errno;
 	if (len < sizeof(*off))
 		return -EOPNOTSUPP;
-	len = sizeof(options);
-	if (getsockopt(x->fd, SOL_XDP, XDP_OPTIONS, &options, &len) < 0)
-		return -errno;
-	x->zero_copy = options.flags & XDP_OPTIONS_ZEROCOPY;
-	return 0;
+	return ask_mode(x);
 }
 
 static int map_ring(struct mr_xsk *x, enum mr_xsk_ring ring, const struct xdp_ring_offset *off,

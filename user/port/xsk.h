@@ -28,7 +28,7 @@ enum mr_xsk_bind {
 };
 
 /**
- * struct mr_xsk_setup - what mr_xsk_open() is asked and what it got
+ * struct mr_xsk_setup - what mr_xsk_open() and its two halves are asked and what they got
  * @umem, @umem_bytes, @frame_bytes: the arena's frame area as mapped in this process; page aligned
  * @bind:	which rungs of the ladder to try
  * @zero_copy:	out: bound zero-copy
@@ -57,11 +57,28 @@ struct mr_xsk_setup {
  */
 int mr_xsk_open(struct mr_xsk_setup *s);
 
+/** mr_xsk_make() - its first half: socket, UMEM and rings, to be bound later */
+int mr_xsk_make(struct mr_xsk_setup *s);
+
+/**
+ * mr_xsk_bind() - its second half; @s->umem and sizes are not looked at
+ *
+ * Return: 0, or -errno with words in @s->why; @fd stays the caller's and may be bound again
+ */
+int mr_xsk_bind(int fd, struct mr_xsk_setup *s);
+
+/**
+ * mr_xsk_can_map_bound() - can the rings of this bound socket be mapped?
+ *
+ * Linux before 6.4 refuses it (EBUSY): whoever is to map them must have done so before the bind.
+ */
+bool mr_xsk_can_map_bound(int fd);
+
 /** struct mr_xsk - a lane's view of the rings */
 struct mr_xsk;
 
 /**
- * mr_xsk_attach() - map the rings of a bound socket
+ * mr_xsk_attach() - map the rings of a socket; before Linux 6.4 of one that is not bound yet
  * @fd:		stays the caller's
  * @frame_bytes, @umem_bytes: bounds that every descriptor from the kernel is checked against
  *
@@ -76,6 +93,9 @@ struct mr_xsk;
  */
 struct mr_port *mr_xsk_attach(int fd, const struct mr_xsk_sizes *sizes, uint32_t frame_bytes,
 			      uint64_t umem_bytes);
+
+/** mr_xsk_bound() - the socket was bound after mr_xsk_attach(); before the port is used */
+void mr_xsk_bound(struct mr_port *p);
 
 /** What stands in a ring: for a new owner that must find out whose each frame is. */
 enum mr_xsk_ring {

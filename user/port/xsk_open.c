@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -198,7 +199,7 @@ static int bind_ladder(struct mr_xsk_setup *s, int fd)
 	return bind_rung(s, fd, false);
 }
 
-int mr_xsk_open(struct mr_xsk_setup *s)
+int mr_xsk_make(struct mr_xsk_setup *s)
 {
 	int fd, err;
 
@@ -213,11 +214,41 @@ int mr_xsk_open(struct mr_xsk_setup *s)
 	err = register_umem(s, fd);
 	if (err == 0)
 		err = make_rings(s, fd);
-	if (err == 0)
-		err = bind_ladder(s, fd);
 	if (err < 0) {
 		close(fd);
 		return err;
 	}
 	return fd;
+}
+
+int mr_xsk_bind(int fd, struct mr_xsk_setup *s)
+{
+	s->zero_copy = false;
+	s->why[0] = '\0';
+	return bind_ladder(s, fd);
+}
+
+int mr_xsk_open(struct mr_xsk_setup *s)
+{
+	int fd = mr_xsk_make(s), err;
+
+	if (fd < 0)
+		return fd;
+	err = mr_xsk_bind(fd, s);
+	if (err < 0) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+bool mr_xsk_can_map_bound(int fd)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, XDP_PGOFF_RX_RING);
+
+	if (p == MAP_FAILED)
+		return errno != EBUSY;
+	munmap(p, page);
+	return true;
 }

@@ -4,6 +4,7 @@
 #include "user/lane/ticks.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -173,10 +174,7 @@ static int attach_port(struct worker *w)
 	w->xsk = mr_xsk_attach(w->fd[MR_HELLO_XSK], &sizes, umem->record_bytes,
 			       (uint64_t)umem->count * umem->record_bytes);
 	if (!w->xsk) {
-		worker_say(w, "rings of the AF_XDP socket: %s%s", strerror(errno),
-			   errno == EBUSY ? "; kernels before 6.4 map no rings of a bound socket, "
-					    "boot a later one"
-					  : "");
+		worker_say(w, "rings of the AF_XDP socket: %s", strerror(errno));
 		return -1;
 	}
 	w->port = w->xsk;
@@ -188,6 +186,28 @@ static int attach_port(struct worker *w)
 		worker_say(w, "capture: %s; goes on without", strerror(errno));
 		w->port = w->xsk;
 	}
+	return 0;
+}
+
+/*
+ * Until the daemon has bound the socket, which it does when the rings are mapped. What else it
+ * says meanwhile waits in its socket. -1: it will not, or we are to end.
+ */
+static int wait_until_bound(struct worker *w)
+{
+	struct pollfd fds[2] = { { .fd = w->fd[MR_HELLO_GO], .events = POLLIN },
+				 { .fd = w->control } };
+	struct mr_message mapped = { 0 };
+	uint64_t how = 0;
+
+	worker_send(w, &mapped, MR_MSG_MAPPED, sizeof(mapped));
+	while (!fds[0].revents)
+		if (poll(fds, 2, -1) < 0 || (!fds[0].revents && fds[1].revents))
+			return -1;
+	if (read(w->fd[MR_HELLO_GO], &how, sizeof(how)) != sizeof(how))
+		return -1;
+	w->hello.zero_copy = how == MR_GO_ZERO_COPY;
+	mr_xsk_bound(w->xsk);
 	return 0;
 }
 
@@ -252,7 +272,6 @@ int worker_make_lane(struct worker *w)
 		.asks = &worker_asks,
 		.asks_arg = w,
 		.clock_ns = clock_ns,
-		.zero_copy = w->hello.zero_copy,
 		.fresh = w->hello.fresh,
 		.lane = w->hello.lane,
 		.n_lanes = w->hello.n_lanes,
@@ -262,8 +281,9 @@ int worker_make_lane(struct worker *w)
 	uint8_t *held;
 
 	mr_ticks_begin(&w->ticks);
-	if (attach_port(w) < 0)
+	if (attach_port(w) < 0 || (w->fd[MR_HELLO_GO] >= 0 && wait_until_bound(w) < 0))
 		return -1;
+	s.zero_copy = w->hello.zero_copy;
 	s.port = w->port;
 	s.apps = mr_builtin_apps(&s.n_apps);
 	held = w->hello.epoch > 1 ? find_held(w) : NULL;
