@@ -6,6 +6,7 @@
 #
 #   scripts/vm.sh run [SERIES...]	all stages on each kernel, 6.1 6.12 6.18 7.2 if none is named
 #   scripts/vm.sh shell SERIES		a shell in a guest; `exit` ends it
+#   scripts/vm.sh support [SERIES...]	README.md's table of kernels, made anew of build/vm's reports
 #
 # MR_VM_STAGES ("plain systemd"): which tests. MR_VM_PYTEST: more words for pytest, commas between
 # them and + for a blank: -k,nic+or+dispatcher. MR_VM_SECONDS (900): what a guest may take.
@@ -28,7 +29,7 @@ fail() {
 }
 
 usage() {
-	echo "usage: scripts/vm.sh run [SERIES...] | shell SERIES" >&2
+	echo "usage: scripts/vm.sh run [SERIES...] | shell SERIES | support [SERIES...]" >&2
 	exit 2
 }
 
@@ -130,6 +131,12 @@ shell() {
 	exec "$tools/bin/qemu" "${arguments[@]}" -serial stdio
 }
 
+# Kernels without a report have no row.
+support() {
+	[ $# -gt 0 ] || set -- "${all_series[@]}"
+	"$root/tests/vm/report.py" support "$root/README.md" "${@/#/$vm/}"
+}
+
 trap end_guest EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
@@ -137,6 +144,10 @@ case ${1-} in
 run)
 	shift
 	run "$@"
+	;;
+support)
+	shift
+	support "$@"
 	;;
 shell)
 	[ $# -eq 2 ] || usage

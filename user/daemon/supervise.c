@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One ward a lane: its worker is started, listened to, and replaced when it ends or hangs. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,6 +278,19 @@ static void release_queue(struct mr_child *c, const struct mr_ward *w)
 	mr_child_ask(c, &q);
 }
 
+/*
+ * Is what the last worker left to be suspected? Not of one that somebody else killed, nor of one
+ * whose socket was not bound yet: it has not looked at it.
+ */
+static bool start_has_failed(const struct mr_child *c, const struct mr_ward *w,
+			     const struct mr_lane *l, int status)
+{
+	bool by_others = status != MR_STATUS_UNKNOWN && WIFSIGNALED(status) &&
+			 WTERMSIG(status) == SIGKILL && !w->killed;
+
+	return !c->start_reported || (l->bound && !by_others);
+}
+
 static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_note *n)
 {
 	struct mr_lane *l = lane_of(c, w);
@@ -313,11 +327,10 @@ static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_
 		mr_warn("%s: worker %d ended, %s%s; starting another in %u ms", name_of(c, w),
 			n->pid, words, w->killed ? ", after its silence" : "",
 			(unsigned int)((w->next_try_ns - mr_now_ns() + 500000) / 1000000));
+	if (!served && start_has_failed(c, w, l, n->status) && ++w->failures >= START_FAILURES)
+		report_failure(c, w, words);
 	w->killed = false;
 	w->leaving = false;
-	/* One whose socket was not bound yet has not looked at what the last one left. */
-	if (!served && (l->bound || !c->start_reported) && ++w->failures >= START_FAILURES)
-		report_failure(c, w, words);
 	set_state(w, MR_WORKER_DEAD);
 	if (mr_now_ns() >= w->next_try_ns) /* its connections wait */
 		ask_spawn(c, w);

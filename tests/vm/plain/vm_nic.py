@@ -133,9 +133,23 @@ def test_down_and_up(wire, daemon):
 
 
 def test_unload_leaves_nothing(wire, daemon):
-    """Last of this file: SIGTERM; neither program nor pins are left, and the kernel has its NIC."""
+    """Last of this daemon: SIGTERM; neither program nor pins are left, and the kernel has its NIC."""
     assert daemon.terminate() == 0
     assert wire.program() == {}
     assert not os.path.exists(scratch.PINS) and not os.path.exists(scratch.RUN)
     with pytest.raises(ConnectionRefusedError):
         lib.connect(lib.ECHO, ns=wire.client)
+
+
+def test_renewed_sockets(wire, tmp_path, kernel):
+    """`sockets: renew`: the bind is the driver's best again for each worker, and connections go on."""
+    text = config(RULES, interface="eth0", more="  sockets: renew\n" + PATIENT)
+    with Daemon(wire, tmp_path, text.replace("queues: 2", "queues: 1")) as daemon:
+        before = lane(daemon)
+        assert before["socket"] == "renewed"
+        assert ("zero" in before["bind"]) == (kernel >= DRIVER_ZEROCOPY_SINCE), before
+        with scratch.connections(wire, 40) as made:
+            assert kill_worker(daemon, made) >= 39
+        hashes_both_ways(wire)
+        assert lane(daemon)["bind"] == before["bind"]
+        assert daemon.terminate() == 0
