@@ -149,3 +149,48 @@ def test_words_for_backends_that_are_not_there(image, tmp_path):
     assert said("kernels").startswith("backend kernels: there is none of this name;")
     assert said("kernel:x").startswith("backend kernel:x: nothing stands behind a colon;")
     assert said("wire") == "backend wire: this libmillrace was built without it; kernel is always there\n"
+
+
+# ----- what is written about it -----
+
+PAGES = sorted((ROOT / "docs").glob("mr_*.3"))
+
+
+def built_and_run(text, folder, *words):
+    """Build a program as its reader would, run it, and return what it prints."""
+    (folder / "program.c").write_text(text)
+    run("gcc", "-Wall", "-Wextra", "-Werror", "-Wno-sign-compare", "-I", ROOT / "include", "-o",
+        folder / "program", folder / "program.c", BUILD / "libmillrace.a")
+    return run(folder / "program", *words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_example_of_the_page_builds_and_runs(page, tmp_path):
+    examples = page.read_text().split(".Sh EXAMPLES")[1].split("\n.Sh ")[0]
+    literal = re.search(r"^\.Bd -literal\n(.*?)^\.Ed$", examples, re.M | re.S).group(1)
+    said = built_and_run(literal.replace("\\e", "\\"), tmp_path)
+    assert said == {"mr_context": "over kernel\n", "mr_sock": "you said hello\n",
+                    "mr_set": ""}[page.stem]
+
+
+def test_every_function_has_a_page():
+    named = {name for page in PAGES
+             for name in re.findall(r"^\.Nm (mr_\w+)", page.read_text(), re.M)}
+    wanted = {name for name in declared() if not name.startswith("mr_tlv_")}
+    assert named == wanted
+    for page in PAGES:
+        synopsis = page.read_text().split(".Sh SYNOPSIS")[1].split(".Sh DESCRIPTION")[0]
+        names = re.findall(r"^\.Nm (mr_\w+)", page.read_text(), re.M)
+        assert set(re.findall(r"^\.Fn (\w+)", synopsis, re.M)) == set(names), page
+
+
+def test_synopsis_is_the_headers():
+    """The same arguments in the same order."""
+    text = " ".join(re.sub(r"/\*.*?\*/", "", h.read_text(), flags=re.S) for h in FOR_PROGRAMS)
+    for page in PAGES:
+        for name, arguments in re.findall(r"^\.Fn (mr_\w+) (.*)$", page.read_text(), re.M):
+            if '"' not in arguments:
+                continue
+            wanted = re.search(rf"\b{name}\(([^)]*)\)", text).group(1)
+            assert re.findall(r'"([^"]*)"', arguments) == \
+                [" ".join(w.split()) for w in wanted.split(",")], name
