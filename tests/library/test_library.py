@@ -194,3 +194,39 @@ def test_synopsis_is_the_headers():
             wanted = re.search(rf"\b{name}\(([^)]*)\)", text).group(1)
             assert re.findall(r'"([^"]*)"', arguments) == \
                 [" ".join(w.split()) for w in wanted.split(",")], name
+
+
+# ----- README, "Write a server" -----
+
+TALK = r"""
+ip link set lo up
+"$1" 7000 &
+for i in $(seq 500); do
+	exec 3<>/dev/tcp/127.0.0.1/7000 && break
+	sleep 0.02
+done 2>/dev/null
+printf "$2" >&3
+head -c "$3" <&3 | od -An -c
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root: needs a network namespace")
+@pytest.mark.parametrize("nth, request_, response", [
+    (0, r"hello\n", b"hello\n"),
+    (1, r"\0\7\0\0\0\5hello\0\10\0\0\0\0", b"\0\7\0\0\0\5HELLO\0\10\0\0\0\0"),
+], ids=["echo", "request-response"])
+def test_servers_of_the_readme_serve(image, tmp_path, nth, request_, response):
+    """Built with what pkg-config says of an installed copy, as its reader would."""
+    section = (ROOT / "README.md").read_text().split("## Write a server")[1].split("\n## ")[0]
+    program = tmp_path / "server"
+    (tmp_path / "server.c").write_text(re.findall(r"^```c\n(.*?)^```$", section, re.M | re.S)[nth])
+    flags = run("pkg-config", "--cflags", "--libs", "millrace",
+                env=dict(os.environ, PKG_CONFIG_PATH=str(image / "opt/m/lib/pkgconfig"),
+                         PKG_CONFIG_SYSROOT_DIR=str(image))).split()
+    run("gcc", "-Wall", "-Werror", tmp_path / "server.c", "-o", program, *flags)
+    said = run("unshare", "--net", "--pid", "--fork", "--kill-child", "bash", "-c", TALK, "bash",
+               program, request_, len(response),
+               env=dict(os.environ, LD_LIBRARY_PATH=str(image / "opt/m/lib")))
+    wanted = subprocess.run(["od", "-An", "-c"], input=response, stdout=subprocess.PIPE,
+                            check=True).stdout.decode()
+    assert said == wanted
