@@ -114,7 +114,8 @@ ssize_t mr_sock_recvv(struct mr_context *x, int fd, const struct iovec *iov, int
  *
  * SHUT_WR: FIN behind what was sent; the other direction stays open. SHUT_RD: receiving gives 0.
  * Data that arrives afterwards is answered with RST on "lane" and "wire"; the kernel acknowledges
- * it and lets it be read. Only mr_sock_close() frees the descriptor.
+ * it and lets it be read, and answers with RST after SHUT_RDWR. Only mr_sock_close() frees the
+ * descriptor.
  *
  * Return: 0, or -ENOTCONN, -EINVAL, -EBADF
  */
