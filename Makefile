@@ -185,6 +185,8 @@ $(APPS): $(B)/tests/%: $(B)/asan/tests/%.o $(APPS_HELP) $(call asan,user/apps/*.
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) -lcmocka
 
 $(B)/tests/daemon/changes_test: LINK_FLAGS = -Wl,--wrap=mr_api_reply
+$(B)/tests/daemon/waits_test: LINK_FLAGS = $(foreach f,mr_api_reply mr_child_ask mr_client_of MHD_suspend_connection \
+	MHD_resume_connection MHD_run MHD_lookup_connection_value,-Wl,--wrap=$(f))
 $(B)/tests/daemon/log_test: LINK_FLAGS = -Wl,--wrap=clock_gettime
 $(B)/tests/daemon/maps_test: LINK_FLAGS = -Wl,--wrap=bpf_map_update_elem
 $(B)/tests/daemon/traces_test: LINK_FLAGS = -Wl,--wrap=pread

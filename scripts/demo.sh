@@ -81,14 +81,34 @@ holds() {
 		find "/proc/$1/fd" \( -lname "$2" -o -lname "$2/*" \) 2>/dev/null | grep -q .
 }
 
-# Daemons that are not of the demo and hold a directory that it needs. Others may run beside it.
+# Is $1 the keeper of $run_dir? It has nothing open there but the socket that it listens on.
+keeps() {
+	[ "/proc/$1/root$run_dir" -ef "$run_dir" ] && [ "$(cat "/proc/$1/comm" 2>/dev/null)" = millraced-keep ] &&
+		grep -q " $run_dir/keeper\$" "/proc/$1/net/unix" 2>/dev/null
+}
+
+# Workers that a daemon noted in $run_dir: pid, and when the process started.
+noted_workers() {
+	local pid started stat
+
+	while read -r pid started; do
+		stat=$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null) || continue
+		[[ $stat == Z* || $(cut -d ' ' -f 20 <<<"$stat") != "$started" ]] || echo "$pid"
+	done 2>/dev/null <"$run_dir/lanes" || true
+}
+
+# What is not of the demo and needs a directory that it needs: daemons, and what a killed one left
+# for the next to take up. Others may run beside it.
 foreign_daemons() {
 	local ours pid
 
 	ours=" $(our_processes | tr '\n' ' ') "
 	for pid in $(running '*/millraced'); do
 		[[ $ours != *" $pid "* ]] || continue
-		if holds "$pid" "$run_dir" || holds "$pid" "$pins"; then echo "$pid"; fi
+		if holds "$pid" "$run_dir" || holds "$pid" "$pins" || keeps "$pid"; then echo "$pid"; fi
+	done
+	for pid in $(noted_workers); do
+		[[ $ours == *" $pid "* ]] || echo "$pid"
 	done
 }
 
@@ -204,7 +224,8 @@ set_up() {
 	local foreign
 
 	foreign=$(foreign_daemons | tr '\n' ' ')
-	[ -z "$foreign" ] || fail "another millraced uses $run_dir or $pins (pid ${foreign% }); stop it first"
+	[ -z "$foreign" ] || fail "another millraced, or the lanes of one that was killed, use $run_dir or $pins" \
+		"(processes ${foreign% }); stop it first, or start it again and stop it then"
 	clean
 	started=yes
 	"$root/scripts/veth.sh" up "$lanes"

@@ -532,6 +532,7 @@ struct mr_active {
 	uint16_t mss_bad;    /* the smallest that did not pass; 0: none is known */
 	uint16_t mss_acked;  /* the largest that was acknowledged */
 	uint8_t probe_tries; /* probes that said nothing */
+	uint8_t leapt;	     /* after a timeout, the last ACK was for much more than it resent */
 	uint32_t big_end;
 	uint32_t claimed_seq;
 	uint32_t probe_seq;

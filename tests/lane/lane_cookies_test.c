@@ -34,6 +34,23 @@ static void start(struct pair *p, struct raw *r, struct pair_options o, uint32_t
 	raw_init(r, p);
 }
 
+/* A small table of half-open records, and a lane that tells the program in @beat. */
+static struct mr_lane *start_told(struct pair *p, struct raw *r, struct mr_beat *beat)
+{
+	struct pair_options o = PAIR_OPTIONS;
+
+	o.half_open = 16;
+	start(p, r, o, 100, MR_SYN_COOKIES_AUTO, MR_OVERFLOW_DROP);
+	p->end[PAIR_SERVER].lane->s.beat = beat;
+	return p->end[PAIR_SERVER].lane;
+}
+
+static void end_told(struct pair *p)
+{
+	p->end[PAIR_SERVER].lane->s.beat = NULL;
+	talk_end(p);
+}
+
 static void full_backlog_is_answered_by_cookies(void **state)
 {
 	struct pair p;
@@ -84,17 +101,15 @@ static void full_table_is_answered_by_cookies_and_evicts_nobody(void **state)
 /* From half of the table on, until it is calm; what is to be said stands beside the flag. */
 static void overrun_lane_lets_the_program_answer(void **state)
 {
-	struct pair_options o = PAIR_OPTIONS;
 	struct mr_beat beat = { .syn = MR_SYN_ANSWER };
+	struct mr_lane *l;
 	struct pair p;
 	struct raw r;
 
 	(void)state;
-	o.half_open = 16;
-	start(&p, &r, o, 100, MR_SYN_COOKIES_AUTO, MR_OVERFLOW_DROP);
+	l = start_told(&p, &r, &beat);
 	p.end[PAIR_SERVER].config.open.syn_answers = MR_SYN_ANSWERS_ON;
-	p.end[PAIR_SERVER].lane->s.beat = &beat;
-	lane_overrun_init(p.end[PAIR_SERVER].lane);
+	lane_overrun_init(l);
 	for (uint16_t i = 0; i < 9; i++) {
 		assert_false(beat.syn & MR_SYN_ANSWER);
 		assert_true(raw_syn(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN));
@@ -110,30 +125,25 @@ static void overrun_lane_lets_the_program_answer(void **state)
 	}
 	assert_int_equal(p.end[PAIR_SERVER].stats.half_open, 0);
 	assert_true(beat.syn & MR_SYN_ANSWER);
-	assert_true(lane_cookies_are_about(p.end[PAIR_SERVER].lane));
+	assert_true(lane_cookies_are_about(l));
 	raw_run(&r, 10000);
 	assert_false(beat.syn & MR_SYN_ANSWER);
 	assert_true(raw_syn(&r, RAW_PORTS + 9, 7000, ISN));
 	assert_int_equal(p.end[PAIR_SERVER].stats.half_open, 1);
 	raw_run(&r, 250000);
-	p.end[PAIR_SERVER].lane->s.beat = NULL;
-	talk_end(&p);
+	end_told(&p);
 }
 
 /* Changed while the lane serves: from another share of the table on, for another time, or never. */
 static void overrun_is_what_the_daemon_says_it_is(void **state)
 {
-	struct pair_options o = PAIR_OPTIONS;
 	struct mr_beat beat = { 0 };
 	struct mr_lane *l;
 	struct pair p;
 	struct raw r;
 
 	(void)state;
-	o.half_open = 16;
-	start(&p, &r, o, 100, MR_SYN_COOKIES_AUTO, MR_OVERFLOW_DROP);
-	l = p.end[PAIR_SERVER].lane;
-	l->s.beat = &beat;
+	l = start_told(&p, &r, &beat);
 	for (uint16_t i = 0; i < 4; i++)
 		assert_true(raw_syn(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN));
 	mr_lane_syn(l, true, 25, 20);
@@ -152,24 +162,19 @@ static void overrun_is_what_the_daemon_says_it_is(void **state)
 		assert_true(raw_syn(&r, (uint16_t)(RAW_PORTS + i), 7000, ISN));
 	assert_false(beat.syn & MR_SYN_ANSWER);
 	raw_run(&r, 250000);
-	l->s.beat = NULL;
-	talk_end(&p);
+	end_told(&p);
 }
 
 /* The time of calm counts from the look that found it. */
 static void calm_lasts_as_long_as_the_daemon_says(void **state)
 {
-	struct pair_options o = PAIR_OPTIONS;
 	struct mr_beat beat = { 0 };
 	struct mr_lane *l;
 	struct pair p;
 	struct raw r;
 
 	(void)state;
-	o.half_open = 16;
-	start(&p, &r, o, 100, MR_SYN_COOKIES_AUTO, MR_OVERFLOW_DROP);
-	l = p.end[PAIR_SERVER].lane;
-	l->s.beat = &beat;
+	l = start_told(&p, &r, &beat);
 	mr_lane_syn(l, true, 50, 20);
 	lane_overrun_begin(l);
 	assert_true(beat.syn & MR_SYN_ANSWER);
@@ -179,8 +184,7 @@ static void calm_lasts_as_long_as_the_daemon_says(void **state)
 	for (int i = 0; i < 4; i++)
 		raw_run(&r, 1000);
 	assert_false(beat.syn & MR_SYN_ANSWER);
-	l->s.beat = NULL;
-	talk_end(&p);
+	end_told(&p);
 }
 
 /* Nothing is kept, nothing is sent again, and the whole life goes on one cookie. */

@@ -304,6 +304,49 @@ static void established_dupacks_after_timeout_do_not_enter(void **state)
 	rfc_fini(&f);
 }
 
+/* Section 4.1: what the timeout sent again is lost again: no second timeout is waited for */
+static void established_dupacks_of_what_a_timeout_resent_enter(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = start(&f);
+
+	(void)state;
+	rfc_send(&f, c, text, 10 * RFC_MSS);
+	rfc_advance(&f, c, 1000);
+	ack(&f, c, segment(1)); /* cwnd 2: segments 1 and 2 */
+	ack(&f, c, segment(2)); /* cwnd 3: segments 3 and 4 */
+	acks(&f, c, segment(2), 2);
+	assert_int_equal(f.stats.fast_retransmits, 0);
+	rfc_forget(&f);
+	ack(&f, c, segment(2));
+	assert_int_equal(f.stats.fast_retransmits, 1);
+	assert_int_equal(f.sent[0].seq, segment(2));
+	assert_true(c->flags & MR_CONN_RECOVERY);
+	assert_false(c->flags & MR_CONN_RTO_RECOVERY);
+	/* partial: the next hole, whose copy was lost as well or has not left yet */
+	rfc_forget(&f);
+	ack(&f, c, segment(4));
+	assert_int_equal(f.sent[0].seq, segment(4));
+	ack(&f, c, segment(10));
+	assert_false(c->flags & MR_CONN_RECOVERY);
+	rfc_fini(&f);
+}
+
+/* Not while the timeout's own segment is waited for: duplicates answer what left before it */
+static void established_dupacks_before_a_timeouts_answer_do_not_enter(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = start(&f);
+
+	(void)state;
+	rfc_send(&f, c, text, 10 * RFC_MSS);
+	rfc_advance(&f, c, 1000);
+	acks(&f, c, segment(0), 8);
+	assert_int_equal(f.stats.fast_retransmits, 0);
+	assert_true(c->flags & MR_CONN_RTO_RECOVERY);
+	rfc_fini(&f);
+}
+
 /* Step 5: a timeout in recovery ends it */
 static void recovery_timeout_falls_back_to_slow_start(void **state)
 {
@@ -465,6 +508,8 @@ int main(void)
 		cmocka_unit_test(established_dupacks_right_after_recovery_do_not_enter_again),
 		cmocka_unit_test(established_dupacks_beyond_recover_enter_again),
 		cmocka_unit_test(established_dupacks_after_timeout_do_not_enter),
+		cmocka_unit_test(established_dupacks_of_what_a_timeout_resent_enter),
+		cmocka_unit_test(established_dupacks_before_a_timeouts_answer_do_not_enter),
 		cmocka_unit_test(recovery_timeout_falls_back_to_slow_start),
 		cmocka_unit_test(established_initial_window_is_ten_segments),
 		cmocka_unit_test(established_initial_window_of_large_segments_is_bounded),

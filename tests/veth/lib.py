@@ -9,8 +9,10 @@
     +-----------------------+                +--------------------------------+
 """
 import concurrent.futures
+import contextlib
 import ctypes
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -67,6 +69,19 @@ def wait_for(condition, seconds, what):
             words = what() if callable(what) else what
             raise AssertionError(f"after {seconds * SLOW} s still not: {words}")
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def stopped(pids):
+    """Processes stand still, SIGSTOP to SIGCONT."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def command(*args, check=True, timeout=20, stdin=None):

@@ -85,8 +85,9 @@ def refused(pair, path, *before, timeout=10):
 class Daemon:
     """millraced -f in the pair's server namespace, from a configuration text."""
 
-    def __init__(self, pair, directory, text, run=RUN, before=()):
+    def __init__(self, pair, directory, text, run=RUN, before=(), states=("serving",)):
         self.pair = pair
+        self.states = states  # of lanes, when it has started
         self.before = before  # of the command line
         self.socket = f"{run}/control.sock"
         self.path = directory / "millraced.yaml"
@@ -113,7 +114,7 @@ class Daemon:
     def _serves(self):
         assert self._process.poll() is None, f"millraced ended:\n{self.log.read_text()}"
         found = self.lanes()
-        return found and all(lane["state"] == "serving" for lane in found)
+        return found and all(lane["state"] in self.states for lane in found)
 
     def __enter__(self):
         with open(self.log, "w", encoding="utf-8") as log:

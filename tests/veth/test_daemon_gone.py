@@ -146,6 +146,26 @@ def test_child_killed(pair, tmp_path):
         nothing_left(pair)
 
 
+def test_child_stopped(pair, tmp_path):
+    """SIGSTOP to the child, then SIGKILL to a worker: the parent says so and starts another child,
+    which replaces the worker; the other one's connections go on, and the daemon ends as ever."""
+    with Daemon(pair, tmp_path, config(RULES, more="heartbeat:\n  grace_ms: 20000\n")) as daemon, \
+            connections(pair, 20) as made:
+        before, child = workers(daemon), named("millraced-child")
+        os.kill(child[0], signal.SIGSTOP)
+        os.kill(before[0][0], signal.SIGKILL)
+        lib.wait_for(lambda: named("millraced-child") not in ([], child), 10, "another child")
+        lib.wait_for(lambda: [epoch for _, epoch in workers(daemon)] ==
+                     [before[0][1] + 1, before[1][1]] and daemon.lanes()[0]["state"] == "serving",
+                     10, "another worker, and the other one as it was")
+        assert workers(daemon)[1] == before[1]
+        assert "stands still, it was stopped by a signal" in daemon.log.read_text()
+        all_echo(made, b"with it")
+        assert daemon.figure("gauges", "connections") == 20
+        assert daemon.terminate() == 0
+        nothing_left(pair)
+
+
 def test_keeper_killed(pair, tmp_path):
     """SIGKILL to the keeper: another one takes its place, and the daemon can be killed then."""
     with contextlib.ExitStack() as stack:
@@ -349,6 +369,32 @@ def test_keeper_that_stands_still(pair, tmp_path):
         os.kill(keeper, signal.SIGSTOP)
         assert second.terminate() == 0
         nothing_left(pair)
+
+
+def seen_by_the_demo():
+    """Processes that need what the demo would remove, were their directories its own."""
+    script = lib.ROOT / "scripts" / "demo.sh"
+    functions = script.read_text().split("\n[ $# -eq 1 ] || usage\n")[0]
+    told = f"run_dir={scratch.RUN} pins={scratch.PINS} server_ns=mr-none config=/none pid_file=/none"
+    done = lib.command("bash", "-c", f"{functions}\n{told}\nforeign_daemons", script)
+    return {int(pid) for pid in done.stdout.split()}
+
+
+def test_the_demo_leaves_lanes_of_a_killed_daemon(pair, tmp_path):
+    """scripts/demo.sh removes no directory that a daemon needs, nor what one that was killed left
+    for the next: keeper and workers, or workers alone."""
+    with contextlib.ExitStack() as stack:
+        first, _, before = serving(stack, pair, tmp_path, 2)
+        pids, keeper = {pid for pid, _ in before}, named("millraced-keep")
+        assert seen_by_the_demo() >= {first.pid, *keeper, *pids}
+        first.kill()
+        lib.wait_for(lambda: seen_by_the_demo() == {*keeper, *pids}, 5, seen_by_the_demo)
+        os.kill(keeper[0], signal.SIGKILL)
+        lib.wait_for(lambda: seen_by_the_demo() == pids, 5, seen_by_the_demo)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        lib.wait_for(lambda: not seen_by_the_demo(), 5, seen_by_the_demo)
+    scratch.leave_nothing()
 
 
 def test_lanes_of_another_version(pair, tmp_path):

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Settings that the demo leaves at their defaults: TLV formats, heartbeats, addresses, fallback."""
 import contextlib
-import os
-import signal
 import socket
 import struct
 import time
@@ -244,27 +242,13 @@ def test_nodelay_of_a_rule(daemon, family):
 
 # ----- workers that hang -----
 
-@contextlib.contextmanager
-def stopped(daemon):
-    """Both workers stand still."""
-    pids = [lane["pid"] for lane in daemon.lanes()]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
-
 def test_stale_lane_yields_new_connections(daemon, family):
     """fallback: kernel, workers stopped beyond 50 ms -> a new connection goes to a kernel listener
     and stays with the kernel after the worker goes on; an old one is the lane's as before."""
     with lib.listen(family, daemon.pair.server, 7108) as listener:
         with connect(daemon, 7108, family) as old:
             lib.echo_once(old, 1, b"by the lane")
-            with stopped(daemon):
+            with lib.stopped([lane["pid"] for lane in daemon.lanes()]):
                 time.sleep(0.15)
                 fresh = connect(daemon, 7108, family, timeout=1)
                 end, _ = listener.accept()
@@ -281,7 +265,7 @@ def test_hung_worker_is_no_black_hole(daemon, family):
     again or reset; it does not wait for ever."""
     with connect(daemon, 7103, family) as s:
         lib.echo_once(s, 1, b"before")
-        with stopped(daemon):
+        with lib.stopped([lane["pid"] for lane in daemon.lanes()]):
             s.settimeout(5)
             end = time.monotonic() + 5
             try:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -39,18 +38,6 @@ while time.monotonic() < end:
 """
 
 
-@contextlib.contextmanager
-def stopped(pids):
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
-
 def pids(daemon):
     return [lane["pid"] for lane in daemon.lanes()]
 
@@ -78,7 +65,7 @@ def test_stopped_and_gone_on(pair, tmp_path, seconds):
         with load(made) as running:
             running.more()
             begin = time.monotonic()
-            with stopped(before):
+            with lib.stopped(before):
                 lib.wait_for(lambda: all(lane["state"] == "stale" for lane in daemon.lanes()), 5,
                              "both lanes stale")
                 served_by_kernel(pair, listener)
@@ -114,7 +101,7 @@ def test_stopped_for_longer_than_the_grace_time(pair, tmp_path):
         queue = {c["remote_port"]: c["queue"]
                  for c in daemon.tool("conn", "list")["connections"]}
         old = pids(daemon)
-        with stopped(old[:1]):
+        with lib.stopped(old[:1]):
             lib.wait_for(lambda: pids(daemon)[0] not in (old[0], None) and
                          daemon.lanes()[0]["state"] == "serving", 10, "another worker")
         theirs = [s for s in made if queue[s.getsockname()[1]] == 0]
@@ -140,7 +127,7 @@ def test_stopped_without_a_daemon(pair, tmp_path):
             connections(pair, 10) as made:
         workers = pids(daemon)
         daemon.kill()
-        with stopped(workers):
+        with lib.stopped(workers):
             assert all(is_reset(s) for s in made)
         lib.wait_for(lambda: serves(pair), 10, "new connections after its first heartbeat")
 
@@ -156,7 +143,7 @@ def test_noisy_neighbour_resets_nobody(pair, tmp_path):
             running.more()
             spun = subprocess.run([sys.executable, "-c", SPIN, str(cpu)], timeout=20, check=False)
             if spun.returncode == 77:
-                with stopped(before[:1]):
+                with lib.stopped(before[:1]):
                     time.sleep(0.2)
             running.more()
         assert spun.returncode in (0, 77)

@@ -320,6 +320,8 @@ static void completed(void *arg, struct MHD_Connection *http, void **state,
 	struct mr_child *c = arg;
 
 	mr_change_completed(c, *state);
+	mr_api_wait_completed(&c->restart.wait, http);
+	mr_api_wait_completed(&c->program_wait, http);
 	mr_clients_completed(&c->clients, http, state, how);
 }
 

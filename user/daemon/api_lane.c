@@ -8,7 +8,6 @@
  * The client's connection is suspended meanwhile. One restart at a time.
  */
 #include <microhttpd.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -21,13 +20,7 @@ enum {
 
 static void finish(struct mr_child *c, unsigned int status, const char *words)
 {
-	struct mr_restart *r = &c->restart;
-
-	r->status = status;
-	snprintf(r->words, sizeof(r->words), "%s", words);
-	MHD_resume_connection(r->http);
-	r->http = NULL;
-	MHD_run(c->http);
+	mr_api_wait_end(c, &c->restart.wait, status, words);
 }
 
 /* The parent looks at the program; mr_api_restart_probed() follows. */
@@ -40,7 +33,8 @@ static void begin_lane(struct mr_child *c)
 	mr_child_ask(c, &q);
 }
 
-static const char *begin(struct mr_child *c, struct MHD_Connection *http, unsigned int *status)
+/* What is wrong with the request, with its status; NULL: the lanes are known. */
+static const char *choose(struct mr_child *c, struct MHD_Connection *http, unsigned int *status)
 {
 	const char *name = MHD_lookup_connection_value(http, MHD_GET_ARGUMENT_KIND, "lane");
 	struct mr_restart *r = &c->restart;
@@ -48,7 +42,7 @@ static const char *begin(struct mr_child *c, struct MHD_Connection *http, unsign
 	uint32_t lane = 0;
 
 	*status = MHD_HTTP_SERVICE_UNAVAILABLE;
-	if (r->http)
+	if (r->wait.http)
 		return "lanes are being restarted already; try again";
 	*status = MHD_HTTP_BAD_REQUEST;
 	wrong = name ? mr_api_lane_named(c, name, &lane) : NULL;
@@ -56,7 +50,7 @@ static const char *begin(struct mr_child *c, struct MHD_Connection *http, unsign
 		return wrong;
 	if (c->d->lanes[lane].absent)
 		return "lane: the interface has no such queue now";
-	*r = (struct mr_restart){ .http = http, .lane = lane, .last = lane };
+	*r = (struct mr_restart){ .lane = lane, .last = lane };
 	for (uint32_t i = lane; !name && i < c->d->n_lanes; i++)
 		if (!c->d->lanes[i].absent)
 			r->last = i;
@@ -70,15 +64,14 @@ enum mr_post mr_api_lane_post(struct mr_child *c, struct MHD_Connection *http, c
 
 	(void)url;
 	if (*state == &waiting) {
-		*status = c->restart.status;
-		*words = c->restart.status == MHD_HTTP_OK ? NULL : c->restart.words;
+		mr_api_wait_take(&c->restart.wait, http, status, words);
 		return MR_POST_ANSWER;
 	}
-	*words = begin(c, http, status);
+	*words = choose(c, http, status);
 	if (*words)
 		return MR_POST_ANSWER;
 	*state = &waiting;
-	MHD_suspend_connection(http);
+	mr_api_wait_begin(&c->restart.wait, http);
 	begin_lane(c);
 	return MR_POST_WAITS;
 }
@@ -88,7 +81,7 @@ void mr_api_restart_probed(struct mr_child *c, const struct mr_note *n)
 	struct mr_message leave = { MR_WORKER_MAGIC, MR_MSG_LEAVE, sizeof(leave) };
 	struct mr_restart *r = &c->restart;
 
-	if (!r->http || n->lane != r->lane || r->left)
+	if (!mr_api_wait_pending(&r->wait) || n->lane != r->lane || r->left)
 		return;
 	if (n->error) {
 		mr_warn("lane restart: %s", n->words);
@@ -108,7 +101,7 @@ void mr_api_restart_ready(struct mr_child *c, uint32_t lane)
 {
 	struct mr_restart *r = &c->restart;
 
-	if (!r->http || lane != r->lane || !r->left)
+	if (!mr_api_wait_pending(&r->wait) || lane != r->lane || !r->left)
 		return;
 	if (r->lane == r->last) {
 		finish(c, MHD_HTTP_OK, "");
@@ -122,14 +115,13 @@ void mr_api_restart_ready(struct mr_child *c, uint32_t lane)
 
 void mr_api_restart_abandon(struct mr_child *c)
 {
-	if (c->restart.http)
-		finish(c, MHD_HTTP_SERVICE_UNAVAILABLE,
-		       "the control process ends; see millrace lane list");
+	finish(c, MHD_HTTP_SERVICE_UNAVAILABLE, "the control process ends; see millrace lane list");
 }
 
 void mr_api_restart_tick(struct mr_child *c, uint64_t now)
 {
-	if (c->restart.http && now - c->restart.since_ns >= EACH_MS * 1000000ull)
+	if (mr_api_wait_pending(&c->restart.wait) &&
+	    now - c->restart.since_ns >= EACH_MS * 1000000ull)
 		finish(c, MHD_HTTP_GATEWAY_TIMEOUT,
 		       "no other worker serves after 5 s; see millrace lane list");
 }

@@ -3,7 +3,6 @@
  * GET /v1/programs, and the two changes: upgrade and rollback. The parent does them; the client's
  * connection is suspended until it has answered, so that everybody else is served meanwhile.
  */
-#include <errno.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <string.h>
@@ -117,33 +116,17 @@ enum mr_post mr_api_program_post(struct mr_child *c, struct MHD_Connection *http
 				 void **state, unsigned int *status, const char **words)
 {
 	static char waiting;
-	struct mr_program_wait *w = &c->program_wait;
 
 	if (*state == &waiting) {
-		*status = w->error ? MHD_HTTP_CONFLICT : MHD_HTTP_OK;
-		*words = w->error ? w->words : NULL;
+		mr_api_wait_take(&c->program_wait, http, status, words);
 		return MR_POST_ANSWER;
 	}
 	*words = ask(c, http, is_upgrade(url), status);
 	if (*words)
 		return MR_POST_ANSWER;
-	*w = (struct mr_program_wait){ .http = http };
 	*state = &waiting;
-	MHD_suspend_connection(http);
+	mr_api_wait_begin(&c->program_wait, http);
 	return MR_POST_WAITS;
-}
-
-static void finish(struct mr_child *c, int error, const char *words)
-{
-	struct mr_program_wait *w = &c->program_wait;
-
-	if (!w->http)
-		return;
-	w->error = error;
-	snprintf(w->words, sizeof(w->words), "%s", words);
-	MHD_resume_connection(w->http);
-	w->http = NULL;
-	MHD_run(c->http);
 }
 
 void mr_api_program_note(struct mr_child *c, const struct mr_note *n)
@@ -153,10 +136,11 @@ void mr_api_program_note(struct mr_child *c, const struct mr_note *n)
 	for (uint32_t i = 0; !n->error && i < c->d->n_links; i++)
 		if (c->d->links[i].program_id)
 			c->d->links[i].program_id = p->current.id[c->d->links[i].section];
-	finish(c, n->error, n->words);
+	mr_api_wait_end(c, &c->program_wait, n->error ? MHD_HTTP_CONFLICT : MHD_HTTP_OK, n->words);
 }
 
 void mr_api_program_abandon(struct mr_child *c)
 {
-	finish(c, -ECANCELED, "the control process ends; see millrace prog list");
+	mr_api_wait_end(c, &c->program_wait, MHD_HTTP_CONFLICT,
+			"the control process ends; see millrace prog list");
 }

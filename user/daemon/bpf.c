@@ -393,10 +393,14 @@ int mr_bpf_local(struct mr_daemon *d, const uint8_t addr[16], uint32_t ifindex, 
 {
 	struct mr_local v = { .ifindex = ifindex };
 	struct mr_local_key key;
+	struct mr_local now;
 
 	memcpy(key.addr, addr, sizeof(key.addr));
 	if (add)
 		return bpf_map_update_elem(d->bpf.map[MR_MAP_LOCAL], &key, &v, BPF_ANY);
+	/* It may have come to another interface before it left this one. */
+	if (bpf_map_lookup_elem(d->bpf.map[MR_MAP_LOCAL], &key, &now) < 0 || now.ifindex != ifindex)
+		return -ENOENT;
 	return bpf_map_delete_elem(d->bpf.map[MR_MAP_LOCAL], &key);
 }
 

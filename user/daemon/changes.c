@@ -364,28 +364,38 @@ void mr_change_rules(struct mr_child *c, const struct mr_note *n)
 		mr_change_note(c, n);
 }
 
+static void finish(struct mr_child *c, struct mr_change *g)
+{
+	c->change = NULL;
+	g->stage = MR_CHANGE_DONE;
+	MHD_resume_connection(g->http);
+	MHD_run(c->http); /* its descriptor does not say that somebody goes on */
+}
+
 void mr_change_note(struct mr_child *c, const struct mr_note *n)
 {
 	struct mr_change *g = c->change;
 
 	if (!g)
 		return;
-	c->change = NULL;
 	if (n->error)
 		fail(g, n->error == -EINVAL ? 500 : 409, "%s; nothing has changed",
 		     n->words[0] ? n->words : g->kind->why(n->error));
 	else
 		g->kind->adopt(c, g);
-	g->stage = MR_CHANGE_DONE;
-	MHD_resume_connection(g->http);
-	MHD_run(c->http); /* its descriptor does not say that somebody goes on */
+	finish(c, g);
 }
 
+/* The parent may have done it, or do it yet: that is not known here. */
 void mr_change_abandon(struct mr_child *c)
 {
-	const struct mr_note n = { .error = -ECANCELED };
+	struct mr_change *g = c->change;
 
-	mr_change_note(c, &n);
+	if (!g)
+		return;
+	fail(g, 503, "the control process ends before the outcome is known; see millrace %s list",
+	     g->kind == &rules ? "rule" : "guard");
+	finish(c, g);
 }
 
 void mr_change_completed(struct mr_child *c, const void *state)

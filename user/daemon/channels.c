@@ -53,6 +53,8 @@ int mr_channels_open(struct mr_child *c)
 	int fd = mr_genetlink_channels_socket();
 
 	c->channels = (struct mr_watch){ fd, ready };
+	if (c->start_reported)
+		changed(c, 0); /* the news of between two children were nobody's */
 	if (fd >= 0)
 		return mr_child_watch(c, &c->channels);
 	mr_warn("ethtool's news cannot be had: %s; when the number of an interface's queues "

@@ -20,6 +20,7 @@
 #include "user/daemon/log.h"
 #include "user/daemon/paths.h"
 #include "user/daemon/privileges.h"
+#include "user/daemon/pulse.h"
 #include "user/daemon/web.h"
 
 enum {
@@ -222,6 +223,7 @@ static void serve(struct mr_child *c)
 		int wait = mr_beats_wait_ms(c, mr_web_timeout(c, mr_api_timeout(c, TICK_MS)));
 		int n = epoll_wait(c->epoll, events, EVENTS, wait);
 
+		mr_pulse_beat(c->d->pulse);
 		for (int i = 0; i < n; i++) {
 			struct mr_watch *w = events[i].data.ptr;
 

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "user/daemon/api_wait.h"
 #include "user/daemon/clients.h"
 #include "user/daemon/daemon.h"
 #include "user/daemon/request.h"
@@ -70,23 +71,12 @@ struct mr_ward {
 	uint64_t ended[MR_RULE_WORDS]; /* rules that leave and have no connection there */
 };
 
-struct MHD_Connection;
-
-/* A client that waits for an exchange of the XDP program: one at a time. api_program.c */
-struct mr_program_wait {
-	struct MHD_Connection *http; /* suspended until the parent has answered; NULL: none */
-	int error;
-	char words[MR_WORDS];
-};
-
-/* A client that waits for lanes to get another worker: one at a time. api_lane.c */
+/* Lanes get another worker, one after the other. api_lane.c */
 struct mr_restart {
-	struct MHD_Connection *http; /* suspended meanwhile; NULL: none */
-	uint32_t lane, last;	     /* now, and at the end */
-	bool left;		     /* the old worker was asked to leave */
+	struct mr_api_wait wait;
+	uint32_t lane, last; /* now, and at the end */
+	bool left;	     /* the old worker was asked to leave */
 	uint64_t since_ns;
-	unsigned int status;
-	char words[MR_WORDS];
 };
 
 /* Lanes are asked about rules: agree.c */
@@ -110,8 +100,8 @@ struct mr_child {
 	struct MHD_Daemon *http;
 	struct MHD_Daemon *web_http; /* on loopback; NULL: off */
 	struct mr_clients web_clients;
-	struct mr_clients clients; /* of http */
-	struct mr_program_wait program_wait;
+	struct mr_clients clients;	 /* of http */
+	struct mr_api_wait program_wait; /* for an exchange of the XDP program: api_program.c */
 	struct mr_restart restart;
 	struct mr_dynamic dynamic[MR_MAX_DYNAMIC]; /* the child's list of listeners */
 	unsigned int spawns_asked;  /* requests that the parent has not answered yet: few at a */

@@ -181,7 +181,9 @@ struct mr_lane {
 	bool has_exited;
 	bool fresh;   /* the next worker resets what the last one left */
 	bool absent;  /* its queue is not there: nothing is open but the doorbell; queues.c */
+	bool drain;   /* it is to open nothing more, and to end: drain.h */
 	bool drained; /* its worker was, and its queue is given back */
+	uint64_t drain_until_ns; /* what is left then is reset; 0: never */
 };
 
 enum {
@@ -240,6 +242,7 @@ struct mr_daemon {
 	pid_t parent;
 	pid_t child;
 	int child_socket; /* SOCK_SEQPACKET, each side's own end */
+	uint64_t *pulse;  /* that the child counts up: pulse.h */
 	bool stopping;
 	bool renew_child; /* it has to know descriptors that are new; parent */
 	/* what outlives us, and what a daemon before us left; parent only, estate.c */

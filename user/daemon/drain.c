@@ -36,6 +36,16 @@ void mr_drain_tell(struct mr_child *c, uint32_t lane, enum mr_message_type type)
 	mr_ward_send(c, lane, &m, sizeof(m));
 }
 
+void mr_drain_go_on(struct mr_child *c, struct mr_ward *w)
+{
+	const struct mr_lane *l = lane_of(c, w);
+
+	w->drain = l->drain;
+	w->drain_until_ns = l->drain_until_ns;
+	if (w->drain)
+		mr_drain_tell(c, w->lane, MR_MSG_DRAIN);
+}
+
 void mr_drain_tick(struct mr_child *c, struct mr_ward *w, uint64_t now)
 {
 	if (!w->drain || !w->drain_until_ns || now < w->drain_until_ns)
@@ -69,6 +79,18 @@ json_t *mr_json_drain(const struct mr_ward *w)
 
 /* ----- what clients ask for ----- */
 
+static void tell_parent(struct mr_child *c, const struct mr_ward *w)
+{
+	struct mr_request q = {
+		.type = MR_REQUEST_DRAIN,
+		.lane = w->lane,
+		.drain = w->drain,
+		.cookie = w->drain_until_ns,
+	};
+
+	mr_child_ask(c, &q);
+}
+
 static void drain(struct mr_child *c, struct mr_ward *w, uint32_t deadline_s)
 {
 	if (w->state == MR_WORKER_DRAINED)
@@ -79,6 +101,7 @@ static void drain(struct mr_child *c, struct mr_ward *w, uint32_t deadline_s)
 	w->drain = true;
 	w->drain_reset = 0;
 	w->drain_until_ns = deadline_s ? mr_now_ns() + deadline_s * 1000000000ull : 0;
+	tell_parent(c, w);
 	mr_drain_tell(c, w->lane, MR_MSG_DRAIN);
 }
 
@@ -88,6 +111,7 @@ static void resume(struct mr_child *c, struct mr_ward *w)
 	w->drain = false;
 	w->drain_until_ns = 0;
 	w->drain_reset = 0;
+	tell_parent(c, w);
 	if (w->state == MR_WORKER_DRAINED) {
 		w->state = MR_WORKER_DEAD;
 		w->next_try_ns = w->backoff_ms = 0;

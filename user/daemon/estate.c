@@ -423,6 +423,8 @@ static void take_facts(struct mr_lane *l, const struct mr_estate_lane *e)
 	l->has_exited = e->has_exited;
 	l->last_status = e->last_status;
 	l->absent = e->absent;
+	l->drain = e->drain;
+	l->drain_until_ns = e->drain_until_ns;
 	l->drained = e->drained;
 	l->port_lo = e->port_lo;
 	l->port_hi = e->port_hi;
@@ -540,6 +542,8 @@ static void write_lane(const struct mr_daemon *d, const struct mr_lane *l, struc
 		.huge = l->huge,
 		.zero_copy = l->zero_copy,
 		.absent = l->absent,
+		.drain = l->drain,
+		.drain_until_ns = l->drain_until_ns,
 		.drained = l->drained,
 		.port_lo = l->port_lo,
 		.port_hi = l->port_hi,

@@ -8,7 +8,7 @@
 enum {
 	MR_ESTATE_MAGIC = 0x4d524553,
 	/* Raise it with any change of what stands here, or of what daemon and worker say. */
-	MR_ESTATE_VERSION = MR_WORKER_VERSION << 16 | MR_ARENA_LAYOUT << 8 | 4,
+	MR_ESTATE_VERSION = MR_WORKER_VERSION << 16 | MR_ARENA_LAYOUT << 8 | 5,
 	MR_ESTATE_HEAD_BYTES = 20,
 	MR_ESTATE_HANDED_OVER = 0x6f766572,
 };
@@ -25,10 +25,12 @@ struct mr_estate_lane {
 	uint8_t has_exited;
 	uint8_t huge;
 	uint8_t zero_copy;
-	uint8_t absent;	 /* nothing is kept of it but the doorbell */
+	uint8_t absent; /* nothing is kept of it but the doorbell */
+	uint8_t drain;
 	uint8_t drained; /* it has no socket */
 	uint16_t port_lo, port_hi;
 	uint32_t queues; /* that its interface had */
+	uint64_t drain_until_ns;
 	struct mr_xsk_sizes rings;
 	struct mr_arena_header layout;
 	char bind_why[MR_WORDS];

@@ -186,7 +186,19 @@ static int read_values(const char *what, const json_t *o, const struct field *fi
 	return 0;
 }
 
-/* As the configuration's own check has it, without the place in the file. */
+/* The words of the configuration's check, by the rule's name in place of a place in the file. */
+static int fail_as_the_file(char *words, const char *error, const struct mr_raw_rule *raw, int err)
+{
+	static const char path[] = "rules[0].";
+	const char *space = strchr(error, ' ');
+
+	if (!space)
+		return fail(words, "%s", strerror(-err));
+	if (strncmp(space + 1, path, sizeof(path) - 1) != 0)
+		return fail(words, "%s", space + 1);
+	return fail(words, "rule %.31s: %s", raw->name, space + sizeof(path));
+}
+
 static int check(struct mr_settings *s, const struct mr_raw_rule *raw, struct mr_settings_rule *out,
 		 char *words)
 {
@@ -194,7 +206,6 @@ static int check(struct mr_settings *s, const struct mr_raw_rule *raw, struct mr
 	struct mr_config_file f = { .name = "", .error = error };
 	struct mr_rule_entry e = { .f = &f, .raw = raw, .s = s, .out = out };
 	unsigned int directories = s->n_directories;
-	const char *space;
 	int err;
 
 	if (!raw->name || !raw->action)
@@ -213,8 +224,7 @@ static int check(struct mr_settings *s, const struct mr_raw_rule *raw, struct mr
 	}
 	if (!err)
 		return 0;
-	space = strchr(error, ' ');
-	return fail(words, "%s", space ? space + 1 : strerror(-err));
+	return fail_as_the_file(words, error, raw, err);
 }
 
 /* A rule as the file would have it, with all that it points to. */

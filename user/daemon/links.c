@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <ifaddrs.h>
+#include <linux/if_vlan.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ enum {
 	FRAME_LARGE = 4096,
 	HEADROOM = 256, /* XDP_PACKET_HEADROOM: the kernel leaves it in front of each frame */
 	LINK_HEADER = 14 + 2 * 4,
+	VLANS_MOST = 3, /* interfaces one on the other */
 };
 
 static int ask(int fd, const char *name, unsigned long what, struct ifreq *r)
@@ -221,7 +223,32 @@ int mr_links_locals(struct mr_daemon *d)
 	return 0;
 }
 
-bool mr_links_has_address(const uint8_t addr[16], uint32_t ifindex)
+/* One VLAN down: the interface below @ifindex, 0: it is no VLAN. */
+static uint32_t below(uint32_t ifindex)
+{
+	struct vlan_ioctl_args v = { .cmd = GET_VLAN_REALDEV_NAME_CMD };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint32_t lower = 0;
+
+	if (fd < 0)
+		return 0;
+	if (if_indextoname(ifindex, v.device1) && ioctl(fd, SIOCGIFVLAN, &v) == 0)
+		lower = if_nametoindex(v.u.device2);
+	close(fd);
+	return lower;
+}
+
+bool mr_links_carries(const struct mr_link *l, uint32_t ifindex)
+{
+	for (int depth = 0; ifindex && depth < VLANS_MOST; depth++) {
+		if (mr_link_is(l, ifindex))
+			return true;
+		ifindex = below(ifindex);
+	}
+	return false;
+}
+
+bool mr_links_has_address(const uint8_t addr[16], const struct mr_link *l)
 {
 	struct ifaddrs *all, *a;
 	uint8_t each[16];
@@ -231,7 +258,7 @@ bool mr_links_has_address(const uint8_t addr[16], uint32_t ifindex)
 		return false;
 	for (a = all; a && !found; a = a->ifa_next)
 		found = address_of(a->ifa_addr, each) && !memcmp(each, addr, sizeof(each)) &&
-			(!ifindex || if_nametoindex(a->ifa_name) == ifindex);
+			(!l || mr_links_carries(l, if_nametoindex(a->ifa_name)));
 	freeifaddrs(all);
 	return found;
 }

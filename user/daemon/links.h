@@ -30,7 +30,10 @@ int mr_links_find_again(struct mr_daemon *d, struct mr_link *l);
 /** mr_links_locals() - write the addresses that stand on our interfaces into mr1_local */
 int mr_links_locals(struct mr_daemon *d);
 
-/** mr_links_has_address() - does @addr stand on interface @ifindex (0: on any) now? */
-bool mr_links_has_address(const uint8_t addr[16], uint32_t ifindex);
+/** mr_links_carries() - is interface @ifindex that of @l, its bond's, or a VLAN on one of them? */
+bool mr_links_carries(const struct mr_link *l, uint32_t ifindex);
+
+/** mr_links_has_address() - does @addr stand on what @l carries (NULL: on any interface) now? */
+bool mr_links_has_address(const uint8_t addr[16], const struct mr_link *l);
 
 #endif

@@ -3,18 +3,14 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
-#include <linux/if_vlan.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
-#include <linux/sockios.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "user/daemon/daemon.h"
+#include "user/daemon/links.h"
 
 static bool is_v4(const uint8_t addr[16])
 {
@@ -29,31 +25,13 @@ static bool is_unicast(const uint8_t addr[16])
 	       !IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)addr);
 }
 
-/* One VLAN up: the interface below @ifindex, 0: it is no VLAN. */
-static uint32_t below(uint32_t ifindex)
-{
-	struct vlan_ioctl_args v = { .cmd = GET_VLAN_REALDEV_NAME_CMD };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	uint32_t lower = 0;
-
-	if (fd < 0)
-		return 0;
-	if (if_indextoname(ifindex, v.device1) && ioctl(fd, SIOCGIFVLAN, &v) == 0)
-		lower = if_nametoindex(v.u.device2);
-	close(fd);
-	return lower;
-}
-
 bool mr_neighbour_allowed(const struct mr_daemon *d, uint32_t ifindex, const uint8_t addr[16])
 {
 	if (!is_unicast(addr))
 		return false;
-	for (int depth = 0; ifindex && depth < 3; depth++) {
-		for (uint32_t i = 0; i < d->n_links; i++)
-			if (mr_link_is(&d->links[i], ifindex))
-				return true;
-		ifindex = below(ifindex);
-	}
+	for (uint32_t i = 0; i < d->n_links; i++)
+		if (mr_links_carries(&d->links[i], ifindex))
+			return true;
 	return false;
 }
 

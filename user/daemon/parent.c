@@ -17,6 +17,7 @@
 #include "user/daemon/estate.h"
 #include "user/daemon/lanes.h"
 #include "user/daemon/log.h"
+#include "user/daemon/pulse.h"
 #include "user/daemon/queues.h"
 #include "user/daemon/request.h"
 #include "user/daemon/rule_change.h"
@@ -36,8 +37,9 @@ struct parent {
 	uint64_t child_died_ns;
 	int adopted; /* epoll: ends of workers that are not our children */
 	int watchdog_ms;
-	int beat_ms; /* until the next mr_queues_beat(), -1: none is due */
-	int error;   /* the start has failed */
+	struct mr_pulse pulse; /* the child's */
+	int beat_ms;	       /* until the next mr_queues_beat(), -1: none is due */
+	int error;	       /* the start has failed */
 };
 
 static void report_ready(const struct mr_daemon *d)
@@ -135,6 +137,7 @@ static void start_child(struct parent *p)
 	}
 	mr_close_fd(&d->child_socket);
 	d->child_socket = pair[0];
+	mr_pulse_begin(&p->pulse, mr_now_ns());
 	mr_rules_child_started(d);
 	return;
 failed:
@@ -261,7 +264,8 @@ static void end_child(struct mr_daemon *d)
 /* Until the next thing that is due; -1: there is none. */
 static int wait_ms(const struct parent *p)
 {
-	int each[] = { p->watchdog_ms, p->beat_ms, p->child_died_ns ? CHILD_RESTART_MS : -1 };
+	int each[] = { p->watchdog_ms, p->beat_ms, p->child_died_ns ? CHILD_RESTART_MS : -1,
+		       p->d->child > 0 ? MR_PULSE_LOOK_MS : -1 };
 	int first = -1;
 
 	for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++)
@@ -277,6 +281,20 @@ static void renew_child(struct parent *p)
 	end_child(p->d);
 	mr_rules_child_ended(p->d);
 	start_child(p);
+}
+
+/* What a child that stands still was asked, its clients ask again; lanes lose nothing. */
+static void look_at_child(struct parent *p)
+{
+	struct mr_daemon *d = p->d;
+	const char *why = d->child > 0 ? mr_pulse_look(&p->pulse, d->child, mr_now_ns()) : NULL;
+
+	if (!why)
+		return;
+	mr_error("control process %d stands still, %s: another takes its place; lanes go on",
+		 (int)d->child, why);
+	kill(d->child, SIGKILL);
+	renew_child(p);
 }
 
 static void serve(struct parent *p)
@@ -301,6 +319,7 @@ static void serve(struct parent *p)
 			mr_estate_keeper_spoke(p->d);
 		if (p->d->renew_child)
 			renew_child(p);
+		look_at_child(p);
 		if (fds[0].revents && read_signal(p))
 			return;
 		if (!p->error && p->child_died_ns &&
@@ -318,6 +337,11 @@ int mr_parent_serve(struct mr_daemon *d, void (*started)(void *arg), void *arg)
 	p.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (p.signals < 0)
 		return mr_fail(d, -errno, "signals: %s", strerror(errno));
+	if (mr_pulse_make(&p.pulse) < 0) {
+		close(p.signals);
+		return mr_fail(d, -ENOMEM, "out of memory");
+	}
+	d->pulse = p.pulse.word;
 	p.watchdog_ms = mr_service_watchdog_ms();
 	p.beat_ms = mr_queues_beat(d);
 	d->renew_child = false; /* none has been started yet */
@@ -326,6 +350,8 @@ int mr_parent_serve(struct mr_daemon *d, void (*started)(void *arg), void *arg)
 	serve(&p);
 	end_child(d);
 	mr_close_fd(&p.adopted);
+	mr_pulse_free(&p.pulse);
+	d->pulse = NULL;
 	close(p.signals);
 	return p.error;
 }

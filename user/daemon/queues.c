@@ -168,9 +168,11 @@ static void leave_old(struct mr_daemon *d, struct mr_link *l)
 	for (uint32_t i = l->queues; i < l->n_queues; i++) {
 		struct mr_lane *lane = lane_at(d, l, i);
 
-		if (lane->drained)
+		if (lane->drained) { /* as it was meant: when the queue comes again, so does it */
 			lane->absent = true;
-		else if (!lane->absent)
+			lane->drain = false;
+		}
+		if (!lane->absent)
 			mr_warn("%s queue %u: is not there any more; its lane keeps the "
 				"connections "
 				"that it has, as the others hand them over; drain it",

@@ -55,6 +55,16 @@ void mr_link_leave(struct mr_daemon *d, struct mr_link *l)
 	mr_close_fd(&l->former_program);
 }
 
+/* One that is to open nothing has nothing to end: its connections went with the interface. */
+static int reopen(struct mr_daemon *d, struct mr_lane *lane)
+{
+	int err = lane->absent ? 0 : mr_lane_reopen(d, lane);
+
+	if (!err && lane->drain)
+		mr_queues_release(d, lane);
+	return err;
+}
+
 static bool any_worker(const struct mr_daemon *d, const struct mr_link *l)
 {
 	for (uint32_t i = 0; i < l->n_queues; i++)
@@ -73,8 +83,7 @@ static int take(struct mr_daemon *d, struct mr_link *l)
 	if (!err)
 		mr_queues_settle(d, l);
 	for (uint32_t i = 0; !err && i < l->n_queues; i++)
-		if (!d->lanes[l->first_lane + i].absent)
-			err = mr_lane_reopen(d, &d->lanes[l->first_lane + i]);
+		err = reopen(d, &d->lanes[l->first_lane + i]);
 	if (!err)
 		err = mr_links_locals(d);
 	return err ? err : mr_bpf_interface(d, l);

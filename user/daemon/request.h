@@ -7,7 +7,7 @@
  * request	checked against				answer
  * SPAWN	lane exists and has no worker		pid, epoch, and the worker's socket
  * KILL		lane exists and has a worker		(the exit is told by EXITED)
- * LOCAL_ADD	address stands on that interface	-
+ * LOCAL_ADD	address stands on that interface, a VLAN or bond of it	-
  * LOCAL_DELETE	address stands there no more		-
  * NEIGHBOUR	interface of ours or VLAN on it, unicast	-
  * LISTEN	a rule with drill, address local, port free	error
@@ -16,6 +16,7 @@
  * LINK_BACK	an interface has the link's name	(a new child)
  * QUEUES	the interface's queues are others now	(a new child)
  * BONDS	-					(a new child)
+ * DRAIN	lane exists				-
  * RELEASE	lane exists and has no worker		-
  * GUARD	each change of the shared memory	error
  * RULES	each rule of the shared memory	error, words; or the lanes are to be asked
@@ -59,6 +60,7 @@ enum mr_request_type {
 	MR_REQUEST_QUEUES,    /* those of the lane's interface may have changed */
 	MR_REQUEST_BONDS,     /* slaves may have come, gone, or another be active */
 	MR_REQUEST_RELEASE,   /* the lane was drained: its queue is not needed */
+	MR_REQUEST_DRAIN,     /* to be known after our end: drain.h */
 	MR_REQUEST_GUARD,     /* guard_keep.h */
 	MR_REQUEST_RULES_AGREED,
 	MR_REQUEST_RULES_REFUSED, /* words: why */
@@ -72,6 +74,7 @@ struct mr_request {
 	uint32_t ifindex; /* LOCAL_*, NEIGHBOUR */
 	uint16_t port;	  /* LISTEN, UNLISTEN */
 	uint16_t fresh;	  /* SPAWN: what the last worker left is not to be believed */
+	uint16_t drain;	  /* DRAIN: whether it is to, until @cookie (ns) or for ever */
 	uint8_t addr[16]; /* v4 mapped */
 	uint64_t cookie;  /* comes back */
 	char words[256];  /* FAILED, UPGRADE, RULES_REFUSED */

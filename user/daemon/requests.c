@@ -9,6 +9,7 @@
 
 #include "user/daemon/bonds.h"
 #include "user/daemon/bpf.h"
+#include "user/daemon/estate.h"
 #include "user/daemon/guard.h"
 #include "user/daemon/guard_keep.h"
 #include "user/daemon/lanes.h"
@@ -96,21 +97,28 @@ static void request_kill(struct mr_daemon *d, const struct mr_request *q)
 	mr_worker_kill(&d->lanes[q->lane]);
 }
 
-static bool is_our_link(const struct mr_daemon *d, uint32_t ifindex)
+static void request_drain(struct mr_daemon *d, const struct mr_request *q)
+{
+	d->lanes[q->lane].drain = q->drain;
+	d->lanes[q->lane].drain_until_ns = q->drain ? q->cookie : 0;
+	mr_estate_note(d);
+}
+
+static const struct mr_link *link_of(const struct mr_daemon *d, uint32_t ifindex)
 {
 	for (uint32_t i = 0; i < d->n_links; i++)
-		if (mr_link_is(&d->links[i], ifindex))
-			return true;
-	return false;
+		if (d->links[i].ifindex == ifindex)
+			return &d->links[i];
+	return NULL;
 }
 
 static void request_local(struct mr_daemon *d, const struct mr_request *q)
 {
+	const struct mr_link *l = link_of(d, q->ifindex);
 	bool add = q->type == MR_REQUEST_LOCAL_ADD;
 
-	if (!is_our_link(d, q->ifindex) || mr_links_has_address(q->addr, 0) != add)
-		return;
-	mr_bpf_local(d, q->addr, q->ifindex, add);
+	if (l && mr_links_has_address(q->addr, l) == add)
+		mr_bpf_local(d, q->addr, q->ifindex, add);
 }
 
 static void request_neighbour(struct mr_daemon *d, const struct mr_request *q)
@@ -137,7 +145,7 @@ static void request_listen(struct mr_daemon *d, const struct mr_request *q)
 	memcpy(n.addr, q->addr, sizeof(n.addr));
 	if (!has_drill(d) || q->port < 1024)
 		n.error = -EACCES;
-	else if (!mr_links_has_address(q->addr, 0))
+	else if (!mr_links_has_address(q->addr, NULL))
 		n.error = -EADDRNOTAVAIL;
 	else
 		n.error = mr_dynamic_open(d, q->lane, q->addr, q->port, &n.rule_id);
@@ -280,6 +288,9 @@ void mr_request_serve(struct mr_daemon *d, const struct mr_request *q)
 		return;
 	case MR_REQUEST_BONDS:
 		mr_bonds_look(d);
+		return;
+	case MR_REQUEST_DRAIN:
+		request_drain(d, q);
 		return;
 	case MR_REQUEST_RELEASE:
 		mr_queues_release(d, &d->lanes[q->lane]);

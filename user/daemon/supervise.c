@@ -378,10 +378,10 @@ int mr_supervise_init(struct mr_child *c)
 			adopt_socket(c, w, l->socket);
 			set_state(w, MR_WORKER_SERVING);
 			mr_guard_tell(c, i); /* the configuration may be another */
-		} else if (l->drained) {
-			w->drain = true;
+		} else if (l->drained && l->drain) {
 			set_state(w, MR_WORKER_DRAINED);
 		}
+		mr_drain_go_on(c, w);
 		l->socket = -1;
 	}
 	report_start(c); /* of lanes that ran before the daemon, it may be complete */

@@ -6,6 +6,10 @@
  */
 #include "user/tcp/internal.h"
 
+enum {
+	LEAP_SEGMENTS = 4, /* RFC 6582 4.1 */
+};
+
 /* RFC 7323 4.1 where both sides carry timestamps, else one timed segment (Karn). */
 static void sample_rtt(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
@@ -36,10 +40,27 @@ static void enter_recovery(struct mr_tcp *t, struct mr_conn *c)
 		return;
 	}
 	mr_recovery_begin(t, c, a, min_u32(mr_conn_flight(t, c), a->dup_flight));
+	c->flags &= ~MR_CONN_RTO_RECOVERY;
+	a->frto = MR_FRTO_OFF;
 	mr_recovery_sent(t, c, a, head_bytes, true);
 	if (!mr_cc_of(c)->rules_recovery)
 		c->cwnd = c->ssthresh + MR_DUPACKS * c->snd_mss;
 	mr_tcp_want_output(t, c);
+}
+
+/*
+ * RFC 6582 3.2, step 2: the third duplicate is not of losses of an earlier window: at `recover`
+ * itself duplicates answer what was sent again without need. After a timeout it says that what was
+ * sent again was lost again (4.1, 4.2.1), when the timeout's first segment has made progress, and
+ * the text missing now has left since: an acknowledgment that leapt shows that most of the rest
+ * arrives for the second time.
+ */
+static bool shows_loss(const struct mr_tcp *t, const struct mr_conn *c, const struct mr_active *a)
+{
+	if (!(c->flags & MR_CONN_RTO_RECOVERY))
+		return c->snd_una != c->recover;
+	return c->cwnd > c->snd_mss && !a->leapt && c->tx_head != MR_NONE &&
+	       !(t->frames->record[c->tx_head].marks & MR_FRAME_LOST);
 }
 
 /* RFC 5681 2, DUPLICATE ACKNOWLEDGMENT: (a) to (e). */
@@ -66,12 +87,7 @@ static void duplicate_ack(struct mr_tcp *t, struct mr_conn *c)
 		mr_tcp_want_output(t, c);
 		return;
 	}
-	/*
-	 * RFC 6582 3.2, step 2: not for the losses of an earlier window: at `recover` itself the
-	 * duplicates answer what was sent again without need
-	 */
-	if (c->dupacks == MR_DUPACKS && !(c->flags & MR_CONN_RTO_RECOVERY) &&
-	    c->snd_una != c->recover)
+	if (c->dupacks == MR_DUPACKS && shows_loss(t, c, a))
 		enter_recovery(t, c);
 	mr_tcp_want_output(t, c); /* RFC 3042 */
 }
@@ -105,8 +121,9 @@ static void after_new_ack(struct mr_tcp *t, struct mr_conn *c)
 
 /* The end of what a timeout resent, or that it was for nothing (peers without SACK). */
 static void ack_after_timeout(struct mr_tcp *t, struct mr_conn *c, struct mr_active *a,
-			      const struct mr_delivery *d)
+			      const struct mr_delivery *d, uint32_t bytes)
 {
+	a->leapt = bytes > LEAP_SEGMENTS * (uint32_t)c->snd_mss;
 	/* what filled a gap shows nothing about what was sent behind it */
 	mr_recovery_frto(t, c, a, d->original && !d->resent, false, true);
 	if (!(c->flags & MR_CONN_RTO_RECOVERY))
@@ -150,7 +167,7 @@ static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment
 	if (!in_recovery || mr_cc_of(c)->rules_recovery)
 		mr_cc_of(c)->acked(t, c, a, &ack);
 	if (c->flags & MR_CONN_RTO_RECOVERY)
-		ack_after_timeout(t, c, a, &d);
+		ack_after_timeout(t, c, a, &d, ack.acked);
 	mr_timer_data_acked(t, c);
 	after_new_ack(t, c);
 }
