@@ -57,8 +57,10 @@ BENCH    := $(addprefix $(B)/bench/,mr-load mr-bench-wire mr-bench-xdp mr-bench-
 	mr-bench-wake mr-bench-conns epoll-echo epoll-bulk uring-echo xsk-reflect)
 BPF_OBJ  := $(B)/millrace.bpf.o $(addprefix $(B)/bench/,parse_pass.bpf.o pass.bpf.o steer.bpf.o)
 
+EXAMPLES := $(patsubst %.c,$(B)/%,$(filter-out %/common.c,$(wildcard examples/*.c)))
+
 .PHONY: all programs
-all: programs $(BENCH) $(BPF_OBJ)
+all: programs $(BENCH) $(BPF_OBJ) $(EXAMPLES)
 
 programs: $(PROGRAMS) $(LIB) $(MAN)
 
@@ -106,6 +108,11 @@ $(B)/lib/%.o: %.c Makefile
 	$(say) LIB $<
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -c $< -o $@
+
+$(EXAMPLES): $(B)/examples/%: $(B)/obj/examples/%.o $(B)/obj/examples/common.o $(B)/libmillrace.a
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $(filter %.o %.a,$^)
 
 $(B)/millrace.bpf.o: bpf/millrace.bpf.c
 $(B)/bench/parse_pass.bpf.o: bench/peers/parse_pass.bpf.c

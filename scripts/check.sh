@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 c_files() {
-	find include user bench tests bpf -name '*.[ch]'
+	find include user bench tests bpf examples -name '*.[ch]'
 }
 
 check_includes() {

@@ -95,7 +95,7 @@ everything() {
 	for file in share/sysusers.d/*.conf; do
 		put 0644 "$file" "$SYSUSERS_DIR"
 	done
-	for file in share/examples/*; do
+	for file in share/examples/* examples/*.[ch]; do
 		put 0644 "$file" "$doc/examples"
 	done
 	for folder in wireshark grafana; do

@@ -149,3 +149,84 @@ def test_words_for_backends_that_are_not_there(image, tmp_path):
     assert said("kernels").startswith("backend kernels: there is none of this name;")
     assert said("kernel:x").startswith("backend kernel:x: nothing stands behind a colon;")
     assert said("wire") == "backend wire: this libmillrace was built without it; kernel is always there\n"
+
+
+# ----- what is written about it -----
+
+PAGES = sorted((ROOT / "docs").glob("mr_*.3"))
+
+
+def built_and_run(text, folder, *words):
+    """Build a program as its reader would, run it, and return what it prints."""
+    (folder / "program.c").write_text(text)
+    run("gcc", "-Wall", "-Wextra", "-Werror", "-Wno-sign-compare", "-I", ROOT / "include", "-o",
+        folder / "program", folder / "program.c", BUILD / "libmillrace.a")
+    return run(folder / "program", *words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_example_of_the_page_builds_and_runs(page, tmp_path):
+    examples = page.read_text().split(".Sh EXAMPLES")[1].split("\n.Sh ")[0]
+    literal = re.search(r"^\.Bd -literal\n(.*?)^\.Ed$", examples, re.M | re.S).group(1)
+    said = built_and_run(literal.replace("\\e", "\\"), tmp_path)
+    assert said == {"mr_context": "over kernel\n", "mr_sock": "you said hello\n",
+                    "mr_set": ""}[page.stem]
+
+
+def test_every_function_has_a_page():
+    named = {name for page in PAGES
+             for name in re.findall(r"^\.Nm (mr_\w+)", page.read_text(), re.M)}
+    wanted = {name for name in declared() if not name.startswith("mr_tlv_")}
+    assert named == wanted
+    for page in PAGES:
+        synopsis = page.read_text().split(".Sh SYNOPSIS")[1].split(".Sh DESCRIPTION")[0]
+        names = re.findall(r"^\.Nm (mr_\w+)", page.read_text(), re.M)
+        assert set(re.findall(r"^\.Fn (\w+)", synopsis, re.M)) == set(names), page
+
+
+def test_synopsis_is_the_headers():
+    """The same arguments in the same order."""
+    text = " ".join(re.sub(r"/\*.*?\*/", "", h.read_text(), flags=re.S) for h in FOR_PROGRAMS)
+    for page in PAGES:
+        for name, arguments in re.findall(r"^\.Fn (mr_\w+) (.*)$", page.read_text(), re.M):
+            if '"' not in arguments:
+                continue
+            wanted = re.search(rf"\b{name}\(([^)]*)\)", text).group(1)
+            assert re.findall(r'"([^"]*)"', arguments) == \
+                [" ".join(w.split()) for w in wanted.split(",")], name
+
+
+# ----- README, "Write a server" -----
+
+TALK = r"""
+ip link set lo up
+"$1" 7000 &
+for i in $(seq 500); do
+	exec 3<>/dev/tcp/127.0.0.1/7000 && break
+	sleep 0.02
+done 2>/dev/null
+printf "$2" >&3
+head -c "$3" <&3 | od -An -c
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root: needs a network namespace")
+@pytest.mark.parametrize("nth, request_, response", [
+    (0, r"hello\n", b"hello\n"),
+    (1, r"\0\7\0\0\0\5hello\0\10\0\0\0\0", b"\0\7\0\0\0\5HELLO\0\10\0\0\0\0"),
+], ids=["echo", "request-response"])
+def test_servers_of_the_readme_serve(image, tmp_path, nth, request_, response):
+    """Built with what pkg-config says of an installed copy, as its reader would."""
+    section = (ROOT / "README.md").read_text().split("## Write a server")[1].split("\n## ")[0]
+    program = tmp_path / "server"
+    (tmp_path / "server.c").write_text(re.findall(r"^```c\n(.*?)^```$", section, re.M | re.S)[nth])
+    flags = run("pkg-config", "--cflags", "--libs", "millrace",
+                env=dict(os.environ, PKG_CONFIG_PATH=str(image / "opt/m/lib/pkgconfig"),
+                         PKG_CONFIG_SYSROOT_DIR=str(image))).split()
+    run("gcc", "-Wall", "-Werror", tmp_path / "server.c", "-o", program, *flags)
+    said = run("unshare", "--net", "--pid", "--fork", "--kill-child", "bash", "-c", TALK, "bash",
+               program, request_, len(response),
+               env=dict(os.environ, LD_LIBRARY_PATH=str(image / "opt/m/lib")))
+    wanted = subprocess.run(["od", "-An", "-c"], input=response, stdout=subprocess.PIPE,
+                            check=True).stdout.decode()
+    assert said == wanted
