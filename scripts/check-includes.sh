@@ -17,7 +17,7 @@ user/tlv         : include/millrace
 user/port        : include/shared user/frame user/wire
 user/attach      : include/shared
 user/lane        : include/shared include/millrace user/tcp user/tlv user/port user/frame user/wire user/attach
-user/api         : include/shared include/millrace user/attach user/tlv
+user/api         : include/shared include/millrace user/attach user/tlv user/lane user/port user/frame
 user/tls         : include/millrace
 user/apps        : include/millrace
 user/worker      : include/shared include/millrace user/lane user/apps user/port user/frame

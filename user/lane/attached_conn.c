@@ -349,7 +349,7 @@ static bool listens(const struct attached_listener *x, uint32_t rule, const uint
 
 static bool may_wait_more(const struct attached_listener *x)
 {
-	return x->waiting + x->promised <= x->backlog &&
+	return x->waiting + x->promised < x->backlog &&
 	       attached_has_room(x->channel, (x->promised + 1) * (1 + ATTACHED_EVENTS_KEPT));
 }
 
