@@ -122,10 +122,12 @@ $(B)/lib/%.o: %.c Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -c $< -o $@
 
+$(B)/examples/tls_server: $(TLS_OBJ)
+$(B)/examples/tls_server: EXAMPLE_LIBS = -lssl -lcrypto
 $(EXAMPLES): $(B)/examples/%: $(B)/obj/examples/%.o $(B)/obj/examples/common.o $(B)/libmillrace.a
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $(filter %.o %.a,$^)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $(filter %.o %.a,$^) $(EXAMPLE_LIBS)
 
 $(B)/millrace.bpf.o: bpf/millrace.bpf.c
 $(B)/bench/parse_pass.bpf.o: bench/peers/parse_pass.bpf.c
