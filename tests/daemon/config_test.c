@@ -265,6 +265,8 @@ static void file_that_is_not_there(void **state)
 	(void)state;
 	assert_int_equal(mr_settings_load("/nowhere/x.yaml", &s, error), -ENOENT);
 	assert_non_null(strstr(error, "/nowhere/x.yaml: No such file"));
+	assert_int_equal(mr_settings_load("/", &s, error), -EISDIR);
+	assert_string_equal(error, "/: Is a directory; name a file with -c");
 }
 
 static void yaml_that_is_broken(void **state)

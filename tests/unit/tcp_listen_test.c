@@ -129,6 +129,59 @@ static void half_open_syn_ack_again_backs_off(void **state)
 	assert_int_equal(f->stats.retransmits, 6);
 }
 
+/*
+ * Where other lanes may have the flow, what is not acceptable is answered by the SYN-ACK once more
+ * (3.10.7.4, first): no peer of a standing connection believes that one, and a client that
+ * begins anew gets an acknowledgement to reset (3.5.1).
+ */
+static void half_open_beside_other_lanes_answers_by_its_syn_ack(void **state)
+{
+	static const struct rfc_in bad[] = {
+		{ .flags = MR_ACK, .seq = RFC_IRS - 5000 },
+		{ .flags = MR_ACK, .seq = RFC_IRS },
+		{ .flags = MR_RST, .seq = RFC_IRS + 100 },
+		{ .flags = MR_SYN, .seq = RFC_IRS + 1000 },
+		{ .flags = MR_SYN, .seq = RFC_IRS - 100000 },
+		{ .flags = MR_SYN | MR_ACK, .seq = RFC_IRS },
+	};
+	struct rfc *f = *state;
+	struct mr_segment seg = segment(MR_SYN);
+	struct mr_half_open h = half_of(f, &seg);
+
+	f->config.quiet_half_open = true;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct mr_conn *c = &f->conn;
+		struct rfc_in in = bad[i];
+
+		in.ack = h.iss + 1;
+		mr_half_open_expand(&f->tcp, &h, c);
+		rfc_forget(f);
+		rfc_arrives(f, c, &in);
+		assert_int_equal(c->state, MR_SYN_RECEIVED);
+		assert_int_equal(f->n_sent, 1);
+		assert_int_equal(rfc_last(f)->flags, MR_SYN | MR_ACK);
+		assert_int_equal(rfc_last(f)->seq, h.iss);
+		assert_int_equal(rfc_last(f)->ack, RFC_IRS + 1);
+		assert_int_equal(rfc_last(f)->options.mss, 1460);
+		mr_active_give(f->tcp.actives, c);
+	}
+}
+
+/* Only who opened actively waits for a SYN-ACK (3.5, figure 8). */
+static void half_open_is_not_opened_by_a_syn_ack(void **state)
+{
+	struct rfc *f = *state;
+	struct mr_conn *c = &f->conn;
+	struct mr_segment seg = segment(MR_SYN);
+	struct mr_half_open h = half_of(f, &seg);
+
+	mr_half_open_expand(&f->tcp, &h, c);
+	arrives(f, c, .flags = MR_SYN | MR_ACK, .seq = RFC_IRS, .ack = h.iss + 1);
+	assert_int_equal(c->state, MR_SYN_RECEIVED);
+	assert_int_equal(rfc_last(f)->flags, MR_ACK);
+	assert_int_equal(rfc_last(f)->ack, RFC_IRS + 1);
+}
+
 /* The final ACK, with text: the block that the record expands to takes both. */
 static void half_open_ack_with_text_establishes(void **state)
 {
@@ -223,6 +276,8 @@ int main(void)
 		TEST(listen_bare_syn_gets_mss_only),
 		TEST(listen_text_in_the_syn_is_left_to_the_peer),
 		TEST(half_open_syn_ack_again_backs_off),
+		TEST(half_open_beside_other_lanes_answers_by_its_syn_ack),
+		TEST(half_open_is_not_opened_by_a_syn_ack),
 		TEST(half_open_ack_with_text_establishes),
 		TEST(half_open_lost_syn_ack_starts_slowly),
 		TEST(syn_received_segment_size_follows_the_peers_mss),

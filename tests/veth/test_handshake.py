@@ -131,6 +131,24 @@ def test_rst_in_syn_received_frees_the_half_open(family):
         peer.silence(1.5)
 
 
+@pytest.mark.parametrize("distance", [1000, -1_000_000], ids=["in the window", "outside"])
+def test_client_that_begins_anew_in_syn_received(family, distance):
+    """The client crashed behind its SYN and opens again from its port: what answers the new SYN is not
+    acceptable to it, its RST frees the half-open, and its SYN, once more, is served (3.5.1)."""
+    with Peer(family, lib.PORTS["echo-bytes"]) as peer:
+        peer.syn()
+        first = peer.expect(SYN | ACK)
+        peer.snd_nxt = (first.ack + distance) & 0xffffffff
+        again = peer.snd_nxt
+        peer.syn()
+        answer = peer.expect(ACK, what="an answer to the new SYN")
+        assert answer.ack == first.ack and answer.seq == first.seq
+        peer.send(RST, seq=answer.ack, ack=0)
+        peer.snd_nxt = again
+        peer.open()
+        peer.echo(b"served")
+
+
 def test_initial_sequence_numbers_differ():
     """Ten connections from ten ports -> ten initial sequence numbers, far apart (RFC 6528)."""
     numbers = []

@@ -46,16 +46,18 @@ static int read_file(const char *name, char **data, size_t *len, char *error)
 		return -ENOMEM;
 	}
 	*len = fread(*data, 1, FILE_BYTES_MOST + 1, in);
-	if (ferror(in))
-		err = -EIO;
-	else if (*len > FILE_BYTES_MOST)
+	if (ferror(in)) {
+		err = errno ? -errno : -EIO;
+		snprintf(error, MR_CONFIG_ERROR_BYTES, "%s: %s; name a file with -c", name,
+			 strerror(-err));
+	} else if (*len > FILE_BYTES_MOST) {
 		err = -EFBIG;
-	if (err) {
 		snprintf(error, MR_CONFIG_ERROR_BYTES,
 			 "%s: %s; a configuration has at most %d bytes", name, strerror(-err),
 			 FILE_BYTES_MOST);
-		free(*data);
 	}
+	if (err)
+		free(*data);
 	fclose(in);
 	return err;
 }

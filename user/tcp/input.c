@@ -169,8 +169,8 @@ static bool is_ack_at_edge(const struct mr_conn *c, const struct mr_segment *seg
  */
 static bool is_answer_to_both_syns(const struct mr_conn *c, const struct mr_segment *seg)
 {
-	return c->state == MR_SYN_RECEIVED && seg->seq == c->irs && seg->flags & MR_SYN &&
-	       seg->flags & MR_ACK;
+	return c->state == MR_SYN_RECEIVED && !(c->flags & MR_CONN_PASSIVE) && seg->seq == c->irs &&
+	       seg->flags & MR_SYN && seg->flags & MR_ACK;
 }
 
 static void answer_unacceptable(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)

@@ -144,12 +144,24 @@ static uint32_t control_seq(const struct mr_conn *c)
 /*
  * A half-open connection may stand for a SYN that somebody forged into a flow of another lane: its
  * peer would believe an ACK and free text that nobody received. Where there are other lanes it says
- * SYN-ACK and nothing else.
+ * SYN-ACK and nothing else: that acknowledges as well, and a standing connection takes it for a SYN
+ * (RFC 5961 4), while a client that crashed and opens anew resets it (RFC 9293 3.5.1).
  */
 static bool must_be_quiet(const struct mr_tcp *t, const struct mr_conn *c)
 {
 	return t->config->quiet_half_open && c->state == MR_SYN_RECEIVED &&
 	       c->flags & MR_CONN_PASSIVE && !mr_conn_is_early(c);
+}
+
+/* Not by the block: it is gone again before a frame of its own would be. */
+static void reply_syn_ack(struct mr_tcp *t, struct mr_conn *c)
+{
+	struct mr_link link = mr_conn_link(c);
+	struct mr_segment_out out;
+
+	mr_tcp_syn_ack(t, c, &out);
+	t->ops->reply(t, mr_conn_tuple(c), &link, &out);
+	t->stats->segments_out++;
 }
 
 /* The runs that the ACK which follows has no room for. False: no room to send. */
@@ -177,6 +189,7 @@ void mr_tcp_send_ack(struct mr_tcp *t, struct mr_conn *c)
 
 	if (must_be_quiet(t, c)) {
 		c->flags &= ~MR_CONN_ACK_NOW;
+		reply_syn_ack(t, c);
 		return;
 	}
 	if (a && a->n_untold > SACKS_LEAST && !send_older_sacks(t, c, a)) {
