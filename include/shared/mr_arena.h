@@ -18,7 +18,7 @@
 #include "mr_trace.h"
 
 enum {
-	MR_ARENA_LAYOUT = 11,	    /* raise it with any change of a record below */
+	MR_ARENA_LAYOUT = 12,	    /* raise it with any change of a record below */
 	MR_ARENA_PAGE = 4096,	    /* areas start on pages */
 	MR_SACK_RUNS = 16,	    /* runs out of order that are remembered to be reported */
 	MR_NONE = 0xffffffffu >> 1, /* no index; indexes are below it */
@@ -283,9 +283,17 @@ struct mr_half_open {
 	uint16_t rule;
 	uint8_t snd_shift;
 	uint8_t flags;
-	uint8_t sends; /* SYN-ACKs sent */
-	uint8_t cc;    /* enum mr_cc_algorithm */
-	uint8_t pad[2];
+	uint8_t sends;	  /* SYN-ACKs sent */
+	uint8_t cc;	  /* enum mr_cc_algorithm */
+	uint8_t accurate; /* MR_HALF_ACCURATE, ...; 0: it is not */
+	uint8_t pad;
+};
+
+/* mr_half_open.accurate (RFC 9768) */
+enum {
+	MR_HALF_SYN_FIELD = 3,	   /* IP's ECN field of the last SYN */
+	MR_HALF_ACCURATE = 1 << 2, /* the SYN asked, and the SYN-ACK agrees */
+	MR_HALF_NO_ECT = 1 << 3,   /* a later SYN did not ask */
 };
 
 _Static_assert(sizeof(struct mr_half_open) == 80, "half-open record");
@@ -360,6 +368,34 @@ struct mr_dctcp {
 	uint32_t bytes_acked;
 	uint32_t bytes_marked;
 	uint8_t begun;
+};
+
+/*
+ * Accurate ECN feedback (RFC 9768) of a connection that agreed on it, which keeps its mr_active for
+ * its life. Bytes by IP's field less one: ECT(1), ECT(0), CE.
+ */
+struct mr_accurate {
+	uint8_t on;	    /* agreed on; 0: all else means nothing */
+	uint8_t flags;	    /* MR_ACCURATE_NO_ECT, ... */
+	uint8_t syn_answer; /* ACE of the next segment without text: of the peer's SYN-ACK; 0: none
+			     */
+	uint8_t news;	    /* counters that an option must have to tell what changed; 0: nothing */
+	uint8_t ce_untold;  /* marks since the last ACK left */
+	uint8_t last_field; /* of the last text */
+	uint16_t acked_average; /* segments that an ACK delivers, times 64; 0: unknown */
+	uint32_t received_ce;	/* packets */
+	uint32_t delivered_ce;	/* packets, as the peer tells */
+	uint32_t received[3];	/* bytes of text */
+	uint32_t delivered[3];
+	uint32_t ts_seen;     /* the newest timestamp of a segment that was looked at */
+	struct mr_block told; /* the last duplicate that was told together with the option */
+};
+
+/* mr_accurate.flags */
+enum {
+	MR_ACCURATE_NO_ECT = 1 << 0,	  /* the path does not carry ECN whole: none is sent */
+	MR_ACCURATE_OPTION_SEEN = 1 << 1, /* the peer's option came: ours may be sent */
+	MR_ACCURATE_OPTION_OFF = 1 << 2,  /* ours does not get through */
 };
 
 /* Delivery rate (draft-cheng-iccrg-delivery-rate-estimation): the connection's half; mr_frame's. */
@@ -546,6 +582,8 @@ struct mr_active {
 	uint32_t taken;	       /* by the application since taken_us */
 	uint32_t taken_us;     /* 0: nothing was yet */
 	uint32_t taken_before; /* most of a round trip so far */
+
+	struct mr_accurate accurate;
 
 	/* trace: the last events, a ring */
 	uint32_t n_traced;     /* events so far */

@@ -13,11 +13,18 @@
 	A(DCTCP, dctcp)                                                                            \
 	A(BBR, bbr)
 
-/* RFC 3168: off: never; passive: when the peer asks; on: active opens ask too. */
+/*
+ * RFC 3168: off: never; passive: when the peer asks; on: active opens ask too. RFC 9768: accurate:
+ * asks for accurate feedback; accurate_on, accurate_passive: agrees to it, and asks as those words
+ * say. Append only.
+ */
 #define MR_ECN_MODES(E)                                                                            \
 	E(PASSIVE, passive)                                                                        \
 	E(OFF, off)                                                                                \
-	E(ON, on)
+	E(ON, on)                                                                                  \
+	E(ACCURATE, accurate)                                                                      \
+	E(ACCURATE_ON, accurate_on)                                                                \
+	E(ACCURATE_PASSIVE, accurate_passive)
 
 enum mr_cc_algorithm {
 #define A(name, word) MR_CC_##name,

@@ -187,7 +187,7 @@ static uint8_t *put_tcp(uint8_t *p, const struct frame_segment *s)
 
 	p = put16(put16(p, s->from), s->to);
 	p = put32(put32(p, s->seq), s->ack);
-	*p++ = (uint8_t)((20 + s->options_len + padding) / 4 << 4);
+	*p++ = (uint8_t)((20 + s->options_len + padding) / 4 << 4 | (s->ecn >> 2 & 1));
 	*p++ = s->flags;
 	p = put16(put16(put16(p, s->wnd), 0), s->urgent);
 	p = put(p, s->options, s->options_len);

@@ -26,7 +26,7 @@ struct frame_segment {
 	bool back;
 	uint16_t vlan;	   /* TCI, 0: no tag */
 	uint8_t ip_extras; /* IPv4: words of options (NOPs); IPv6: hop-by-hop headers; 0 to 3 */
-	uint8_t ecn;
+	uint8_t ecn;	   /* IP's two bits, and TCP's AE above them */
 	uint16_t from, to;
 	uint32_t seq, ack;
 	uint16_t wnd;

@@ -93,6 +93,7 @@ static void play_syn(struct net *n, unsigned int i, struct fuzz_in *in)
 		p = (uint8_t *)memcpy(p, (uint8_t[]){ 1, 1, 34, 2 }, 4) + 4;
 	s = net_segment(n, i);
 	s.flags = port & 8 ? MR_SYN | MR_ECE | MR_CWR : MR_SYN; /* RFC 3168 */
+	s.ecn = port & 8 && i & 1 ? MR_AE : 0;			/* RFC 9768 */
 	s.ack = 0;
 	s.options = options;
 	s.options_len = (uint8_t)(p - options);
@@ -472,6 +473,7 @@ void play_open(struct net *n, struct fuzz_in *in, uint32_t n_lanes)
 	for (unsigned int i = 0; i < sizeof(apps) / sizeof(apps[0]); i++) {
 		struct mr_lane_rule *r = net_rule(n, apps[i], (uint16_t)(PLAY_ECHO + i));
 
+		r->ecn = MR_ECN_ACCURATE;
 		if (how & 8 && i < 2)
 			r->heartbeat = (struct mr_heartbeat_settings){
 				.has_ping = 1,

@@ -62,6 +62,8 @@ def lane():
         op(ACKS, 4, 2),
         "ecn": syn(4, SOURCE | 8) + op(SEGMENT, 4, 0x62, 0x50, 0, 0, 0, 0) + op(ACKS, 4, 3) +
         syn(0, ECHO_BYTES | 8) + op(SEGMENT, 0, 0x60, 0x98, 0, 0, 0, 3, b"abc"),
+        "accurate-ecn": syn(5, SOURCE | 8) + op(SEGMENT, 5, 0xe2, 0x50, 0, 0, 0, 0) + op(ACKS, 5, 3) +
+        syn(1, ECHO_BYTES | 8) + op(SEGMENT, 1, 0xe0, 0x58, 0, 0, 0, 3, b"abc") + op(ACKS, 1, 2),
         "fast-open": syn(0, ECHO_BYTES | 128) + text(0, b"data"),
         "source-loss": syn(4, SOURCE) + op(SEGMENT, 4, 2, 0x10, 0, 0, 0, 0) * 4 +
         op(TIME, 0, MS_1000) + op(ACKS, 4, 7),

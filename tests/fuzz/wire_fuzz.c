@@ -15,6 +15,9 @@ static bool same_options(const struct mr_tcp_options *a, const struct mr_tcp_opt
 	    a->has_timestamps != b->has_timestamps || a->ts_val != b->ts_val ||
 	    a->ts_ecr != b->ts_ecr || a->n_sack != b->n_sack)
 		return false;
+	if (a->has_ecn && (!b->has_ecn || a->n_ecn != b->n_ecn || a->ecn_kind != b->ecn_kind ||
+			   memcmp(a->ecn_bytes, b->ecn_bytes, a->n_ecn * sizeof(a->ecn_bytes[0]))))
+		return false;
 	return !memcmp(a->sack, b->sack, a->n_sack * sizeof(a->sack[0]));
 }
 
@@ -22,6 +25,7 @@ static void check_options(const struct mr_tcp_options *o)
 {
 	FUZZ_CHECK(o->window_shift <= 14);
 	FUZZ_CHECK(o->n_sack <= sizeof(o->sack) / sizeof(o->sack[0]));
+	FUZZ_CHECK(o->n_ecn <= sizeof(o->ecn_bytes) / sizeof(o->ecn_bytes[0]));
 	FUZZ_CHECK(mr_tcp_options_bytes(o) <= MR_TCP_OPTIONS_MAX);
 	FUZZ_CHECK(mr_tcp_options_bytes(o) % 4 == 0);
 }
@@ -48,7 +52,7 @@ static void push_and_parse(const struct mr_tuple *tuple, const struct mr_link *l
 	FUZZ_CHECK(seg.tuple.local_port.raw == tuple->remote_port.raw);
 	FUZZ_CHECK(seg.tuple.remote_port.raw == tuple->local_port.raw);
 	FUZZ_CHECK(seg.seq == out->seq && seg.ack == out->ack && seg.wnd == out->wnd);
-	FUZZ_CHECK(seg.flags == out->flags && seg.ecn == (out->ecn & 3));
+	FUZZ_CHECK(seg.flags == out->flags && seg.ecn == (out->ecn & 7));
 	FUZZ_CHECK(seg.payload == headers && seg.len == len);
 	FUZZ_CHECK(seg.options.n_sack <= out->options.n_sack);
 	seg.options.n_sack = out->options.n_sack;
@@ -130,6 +134,11 @@ static struct mr_tcp_options read_options(struct fuzz_in *in)
 		o.sack[i].left = fuzz_u32(in);
 		o.sack[i].right = fuzz_u32(in);
 	}
+	o.n_ecn = fuzz_u8(in) & 3; /* nothing is left of an old input: no option */
+	o.has_ecn = o.n_ecn;
+	o.ecn_kind = fuzz_u8(in) & 1 ? 172 : 174;
+	for (unsigned int i = 0; i < o.n_ecn; i++)
+		o.ecn_bytes[i] = fuzz_u32(in) & 0xffffff;
 	return o;
 }
 
@@ -141,7 +150,7 @@ static void push_segment(struct fuzz_in *in)
 				      .ack = fuzz_u32(in),
 				      .wnd = fuzz_u16(in),
 				      .flags = fuzz_u8(in),
-				      .ecn = fuzz_u8(in) & 3,
+				      .ecn = fuzz_u8(in) & 7,
 				      .ttl = fuzz_u8(in) };
 	struct mr_tuple tuple = { .local_port = mr_to_be16(fuzz_u16(in)),
 				  .remote_port = mr_to_be16(fuzz_u16(in)) };
@@ -170,7 +179,7 @@ static void parse_good(struct fuzz_in *in)
 	struct frame_segment s = { .ipv6 = shape & 1,
 				   .vlan = shape & 2 ? fuzz_u16(in) : 0,
 				   .ip_extras = shape >> 2 & 3,
-				   .ecn = fuzz_u8(in) & 3,
+				   .ecn = fuzz_u8(in) & 7,
 				   .from = fuzz_u16(in),
 				   .to = fuzz_u16(in),
 				   .seq = fuzz_u32(in),

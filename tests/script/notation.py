@@ -43,7 +43,7 @@ class Script:
 
 
 NUMBER = r"\d*\.?\d+"
-TIME = re.compile(r"(?P<plus>\+)?(?:(?P<start>%s)|(?P<any>\*))(?:~(?P<plus2>\+)?(?P<end>%s))?"
+TIME = re.compile(r"(?P<plus>\+)?(?:(?P<start>%s)|(?P<any>\*))(?:\s*~\s*(?P<plus2>\+)?(?P<end>%s))?"
                   r"(?:\s*\.\.\.\s*(?P<blocks>%s))?(?=\s|<|>|%%|`)" % (NUMBER, NUMBER, NUMBER))
 TCP = re.compile(r"(?P<dir>[<>])\s*(?:[\[(](?P<ip>[^\])]*)[\])]\s*)?(?P<flags>[SFRPEWUA.0-7]+|-)\s+"
                  r"(?P<seq>\d+):(?P<end>\d+)\((?P<len>\d+)\)"

@@ -38,13 +38,13 @@ static bool has_read(const struct sim_end *e, uint32_t at)
 
 static bool is_agreed(const struct sim_end *e)
 {
-	return e->wire.said.flags & e->wire.heard.flags & ECE;
+	return e->wire.said.flags & e->wire.heard.flags & ECE || sim_is_accurate(e);
 }
 
 /* Whoever opened at the same time asked as well, and may not have agreed. */
 static bool is_sure_of_ecn(const struct sim_end *e)
 {
-	return is_agreed(e) && e->sim->scenario.class != SIM_BOTH;
+	return is_agreed(e) && !sim_is_accurate(e) && e->sim->scenario.class != SIM_BOTH;
 }
 
 static bool is_probe(const struct sim_end *e, const struct sim_seg *seg)
@@ -86,9 +86,9 @@ static void law_of_ip(struct sim_end *e, const struct sim_seg *seg)
 			       seg->tos >> 2);
 	if (ect == CE)
 		sim_wire_wrong(e, seg, "CE was sent by a host");
-	if ((ect || seg->flags & (ECE | CWR)) && !is_agreed(e))
+	if ((ect || seg->ace) && !is_agreed(e))
 		sim_wire_wrong(e, seg, "ECN is used that was not agreed on");
-	if (ect && h->cc != MR_CC_DCTCP && !is_new_text(e, seg))
+	if (ect && h->cc != MR_CC_DCTCP && !sim_is_accurate(e) && !is_new_text(e, seg))
 		sim_wire_wrong(e, seg, "ECT on what is not new text");
 }
 
@@ -117,6 +117,41 @@ static void law_of_echo(struct sim_end *e, const struct sim_seg *seg)
 	    e->sim->scenario.lanes == 1)
 		m->echoing = true;
 	e->sim->result->seen[SIM_SEEN_ECE] += ece;
+}
+
+/*
+ * RFC 9768: ACE is the count of packets that came with CE, or at the handshake's end what the
+ * SYN-ACK had; neither it nor the option's bytes say more than came, nor does what an end believes
+ * of the other.
+ */
+static void law_of_accurate(struct sim_end *e, const struct mr_conn *c, const struct sim_seg *seg)
+{
+	static const uint8_t field[] = { 0, 2, 1 };
+	struct sim_marks *m = &e->wire.marks;
+	const struct mr_active *a = c ? mr_active_peek(&e->lane->lane->actives, c) : NULL;
+
+	if (!a || !a->accurate.on || seg->flags & SYN)
+		return;
+	e->sim->result->seen[SIM_SEEN_ACE] += a->accurate.delivered_ce > 0;
+	e->sim->result->seen[SIM_SEEN_COUNTERS] += seg->n_counters > 0;
+	if (e->sim->scenario.link[0].forge || e->sim->scenario.link[1].forge)
+		return; /* what a stranger repeats is counted, too */
+	if (a->accurate.received_ce > m->n_ce)
+		sim_wire_wrong(e, seg, "%u marks were counted, and %u came",
+			       a->accurate.received_ce, m->n_ce);
+	if (((seg->ace - 5 - m->counted) & 7) > a->accurate.received_ce - m->counted &&
+	    seg->ace != 2 && seg->ace != 3 && seg->ace != 4 && seg->ace != 6 &&
+	    c->state != MR_TIME_WAIT)
+		sim_wire_wrong(e, seg, "ACE %u after %u to %u marks", seg->ace, m->counted,
+			       a->accurate.received_ce);
+	m->counted = a->accurate.received_ce;
+	for (uint8_t i = 0; i < seg->n_counters; i++)
+		if (seg->counter[i] - (i != 1) > m->bytes[field[i]])
+			sim_wire_wrong(e, seg, "counter %u says %u, and %llu bytes came", i,
+				       seg->counter[i], (unsigned long long)m->bytes[field[i]]);
+	for (uint8_t i = 0; i < 3; i++)
+		if (a->accurate.delivered[i] > sim_peer(e)->wire.marks.bytes[i])
+			sim_wire_wrong(e, seg, "bytes with a mark were believed that never came");
 }
 
 /* Echoes of what is on its way now, and the one that acknowledges all of it, change nothing. */
@@ -197,6 +232,10 @@ void sim_marks_arrived(struct sim_end *from, struct sim_end *to, const struct si
 		w->marks.owes = w->marks.echoing = false;
 		w->marks.cwr_at = at;
 	}
+	if (seg->tos & 3)
+		to->wire.marks.bytes[(seg->tos & 3) - 1] += seg->text_len;
+	if ((seg->tos & 3) == CE)
+		to->wire.marks.n_ce++;
 	if ((seg->tos & 3) == CE)
 		mark_arrived(from, to, seg, at);
 	if (fresh && w->has_edge && to->lane && to->sim->scenario.lanes == 1 && !seg->text_len &&
@@ -331,8 +370,11 @@ const char *sim_timeout_laws(const struct mr_lane *l, const struct mr_conn *c)
 void sim_marks_sent(struct sim_end *e, const struct mr_conn *c, const struct sim_seg *seg)
 {
 	law_of_ip(e, seg);
-	law_of_echo(e, seg);
-	law_of_cwr(e, seg);
+	law_of_accurate(e, c, seg);
+	if (!sim_is_accurate(e)) {
+		law_of_echo(e, seg);
+		law_of_cwr(e, seg);
+	}
 	law_of_pacing(e, c, seg);
 	law_of_urgent(e, c, seg);
 }

@@ -27,7 +27,33 @@ static struct sim_syn read_syn(const struct sim_seg *seg)
 				 .has_shift = seg->has_shift,
 				 .shift = seg->shift,
 				 .flags = seg->flags,
+				 .ace = seg->ace,
 				 .mss = seg->mss };
+}
+
+/* RFC 9768 3.1.2: the ones that a SYN-ACK agrees by. */
+static bool is_agreement(uint8_t ace)
+{
+	return ace == 2 || ace == 3 || ace == 4 || ace == 6;
+}
+
+static void note_accurate(struct sim_end *e, const struct sim_seg *seg)
+{
+	if (seg->flags & ACK)
+		e->wire.agreed_accurate |= is_agreement(seg->ace);
+	else
+		e->wire.asked_accurate |= seg->ace == 7;
+}
+
+/* Or a server's first SYN-ACKs found no frame, and those that left have no bits any more (3.1.4).
+ */
+bool sim_is_accurate(const struct sim_end *e)
+{
+	const struct sim_wire *w = &e->wire;
+
+	return w->asked_accurate &&
+	       (w->agreed_accurate || (e->side == SIM_SERVER && w->said.is && !w->said.ace &&
+				       host_of(e)->ecn >= MR_ECN_ACCURATE));
 }
 
 /* ----- SYNs ----- */
@@ -57,9 +83,13 @@ static void law_of_answer(struct sim_end *e, const struct sim_seg *seg)
 		sim_wire_wrong(e, seg, "the SYN-ACK's SACK is not as asked");
 	if (seg->has_shift ? !asked->has_shift : asked->has_shift && keeps)
 		sim_wire_wrong(e, seg, "the SYN-ACK's window scale is not as asked");
-	if (seg->flags & ECE && (asked->flags & (ECE | CWR)) != (ECE | CWR))
+	if (seg->flags & ECE && !is_agreement(seg->ace) &&
+	    (asked->flags & (ECE | CWR)) != (ECE | CWR))
 		sim_wire_wrong(e, seg, "the SYN-ACK agrees on ECN that nobody asked for");
-	if (seg->flags & ECE &&
+	if (is_agreement(seg->ace) &&
+	    (!e->wire.asked_accurate || host_of(e)->ecn < MR_ECN_ACCURATE))
+		sim_wire_wrong(e, seg, "the SYN-ACK agrees on accurate ECN that nobody asked for");
+	if (seg->ace &&
 	    (host_of(e)->ecn == MR_ECN_OFF || host_of(e)->cookies == MR_SYN_COOKIES_ALWAYS))
 		sim_wire_wrong(e, seg, "the SYN-ACK agrees on ECN that it may not use");
 	if (++e->wire.n_syn_acks > e->wire.n_syns_heard * (1 + host_of(e)->syn_ack_retries))
@@ -79,6 +109,7 @@ static void note_given(uint64_t *given, uint64_t cookie)
 void sim_open_syn_sent(struct sim_lane *l, struct sim_end *e, const struct sim_seg *seg)
 {
 	e->wire.said = read_syn(seg);
+	note_accurate(e, seg);
 	if (seg->flags & ACK && seg->fast_open)
 		note_given(l->sim->fast_open[seg->ipv6], seg->fast_open);
 	if (l->sim->header_altered || e->flow->odd)
@@ -100,6 +131,7 @@ void sim_open_syn_arrived(struct sim_end *from, struct sim_end *to, const struct
 
 	(void)from;
 	to->wire.heard = read_syn(seg);
+	note_accurate(to, seg);
 	to->wire.heard.flags |= before; /* one that is sent again may not ask for ECN any more */
 	to->wire.n_syns_heard++;
 	to->wire.n_syn_texts_heard += seg->text_len > 0;
@@ -122,7 +154,7 @@ static const char *options_laws(const struct sim_end *e, const struct mr_conn *c
 		return "window scale is not as both said";
 	if (c->flags & MR_CONN_WINDOW_SCALE && c->snd_shift != b->shift)
 		return "the window scale is another one than the peer's";
-	if (c->flags & MR_CONN_ECN && !(flags & ECE))
+	if (c->flags & MR_CONN_ECN && !(flags & ECE) && !sim_is_accurate(e))
 		return "ECN is used that was not agreed on";
 	return NULL;
 }

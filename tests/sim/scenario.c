@@ -298,6 +298,17 @@ static void draw_cc(struct sim_scenario *s)
 	}
 }
 
+/* RFC 9768: two hosts in five know accurate feedback. */
+static void draw_accurate(struct sim_scenario *s)
+{
+	struct sim_rng r = sim_rng_split(s->seed, SIM_RNG_ACCURATE);
+
+	for (unsigned int i = 0; i < 2; i++)
+		if (sim_chance(&r, 400000))
+			s->host[i].ecn = (uint8_t)PICK(&r, MR_ECN_ACCURATE, MR_ECN_ACCURATE,
+						       MR_ECN_ACCURATE_ON, MR_ECN_ACCURATE_PASSIVE);
+}
+
 static void draw_marks(struct sim_scenario *s)
 {
 	struct sim_rng r = sim_rng_split(s->seed, SIM_RNG_MARKS);
@@ -420,6 +431,7 @@ void sim_scenario_draw(struct sim_scenario *s, uint64_t seed)
 	if (s->class != SIM_CALM && s->class != SIM_SINGLE)
 		draw_events(s, r);
 	draw_cc(s);
+	draw_accurate(s);
 	draw_marks(s);
 	draw_open(s);
 	draw_ip(s);

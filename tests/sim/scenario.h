@@ -35,6 +35,7 @@ enum sim_stream {
 	SIM_RNG_FAST_OPEN = 5 << 24, /* behind these, too, one for each connection */
 	SIM_RNG_TIMEOUT = 6 << 24,
 	SIM_RNG_URGENT = 7 << 24,
+	SIM_RNG_ACCURATE = 8 << 24,
 };
 
 enum sim_class {

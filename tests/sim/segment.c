@@ -14,6 +14,7 @@ enum {
 	KIND_FAST_OPEN = 34,
 	URG = 0x20,
 	CWR = 0x80,
+	ACC_ECN1 = 174,
 };
 
 static uint32_t add_up(const uint8_t *p, uint32_t len, uint32_t sum)
@@ -42,6 +43,11 @@ static uint16_t tcp_sum(const struct sim_seg *s)
 
 static bool read_option(struct sim_seg *s, uint8_t *p, uint32_t len)
 {
+	if (p[0] == ACC_ECN1)
+		for (s->n_counters = 0; s->n_counters < 3 && 5u + 3 * s->n_counters <= len;
+		     s->n_counters++)
+			s->counter[s->n_counters] = sim_load32(p + 1 + 3 * s->n_counters) &
+						    0xffffff;
 	if (p[0] == KIND_MSS && len == 4) {
 		s->mss = sim_load16(p + 2);
 	} else if (p[0] == KIND_SHIFT && len == 3) {
@@ -128,6 +134,7 @@ bool sim_seg_parse(struct sim_seg *s, uint8_t *frame, uint32_t len)
 	s->seq = sim_load32(s->tcp + 4);
 	s->ack = sim_load32(s->tcp + 8);
 	s->flags = s->tcp[13];
+	s->ace = (uint8_t)((s->tcp[12] & 1) << 2 | s->flags >> 6);
 	s->wnd = sim_load16(s->tcp + 14);
 	s->urgent = sim_load16(s->tcp + 18);
 	s->text = s->tcp + offset;

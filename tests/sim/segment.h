@@ -29,6 +29,9 @@ struct sim_seg {
 	uint8_t tos, ttl; /* of either family */
 	uint8_t fast_open_bytes;
 	bool has_ts, has_shift, sack;
+	uint8_t ace;	    /* AE, CWR and ECE (RFC 9768) */
+	uint8_t n_counters; /* of an AccECN1 option */
+	uint32_t counter[3];
 	uint64_t fast_open; /* the cookie's first eight bytes, 0: none */
 };
 

@@ -36,7 +36,7 @@ struct sim_sent {
 /* A SYN or SYN-ACK. */
 struct sim_syn {
 	bool is, ts, sack, has_shift;
-	uint8_t shift, flags;
+	uint8_t shift, flags, ace;
 	uint16_t mss;
 };
 
@@ -48,6 +48,9 @@ struct sim_marks {
 	bool must_reduce; /* ECE stands at @ece_at of the ring: CWR on the next new text */
 	bool has_calm, resent;
 	uint32_t ce_end, ce_at, ece_at, cwr_at;
+	uint32_t n_ce;	   /* CE on segments that arrived */
+	uint32_t counted;  /* of them by the lane, when it last sent */
+	uint64_t bytes[3]; /* of their text: ECT(1), ECT(0), CE */
 	uint32_t calm_seq; /* what was sent with the last CWR, or before text was sent again */
 };
 
@@ -74,6 +77,8 @@ struct sim_wire {
 	uint8_t shift;
 	uint16_t mss;
 	struct sim_syn said, heard; /* the SYN that it sent, that came */
+	bool asked_accurate,
+		agreed_accurate; /* by a SYN and a SYN-ACK that it sent, or that came */
 	uint32_t n_syns_heard, n_syn_acks, n_syn_texts_heard;
 	uint64_t cookie; /* Fast Open: of the last SYN with text that came */
 	uint32_t heard_ack;
@@ -210,6 +215,8 @@ enum sim_seen {
 	SIM_SEEN_URGENT,
 	SIM_SEEN_TIMEOUT,
 	SIM_SEEN_PACED,
+	SIM_SEEN_ACE,
+	SIM_SEEN_COUNTERS,
 	SIM_SEEN_COUNT
 };
 
@@ -246,6 +253,9 @@ struct sim {
  * Return: true when every law held; else @r->why says what did not
  */
 bool sim_run(uint64_t seed, const char *dir, struct sim_result *r);
+
+/** sim_is_accurate() - have both said that they use accurate ECN feedback (RFC 9768)? */
+bool sim_is_accurate(const struct sim_end *e);
 
 /** sim_describe() - what a seed stands for, to standard output */
 void sim_describe(uint64_t seed);

@@ -534,6 +534,24 @@ static void dctcp_echo_of_text_out_of_order_is_exact(void **state)
 }
 
 /* 3.5 */
+/* Without room the ACK that would tell of the mark does not leave: a later one tells */
+static void dctcp_echo_without_room_is_told_later(void **state)
+{
+	struct rfc f;
+	struct mr_conn *c = start(&f, MR_CC_DCTCP);
+
+	(void)state;
+	text_arrives(&f, c, ECT_0, 0);
+	f.no_room = true;
+	text_arrives(&f, c, CE, 0);
+	text_arrives(&f, c, ECT_0, 0);
+	f.no_room = false;
+	assert_true(flags_of_next_ack(&f, c) & MR_ECE);
+	text_arrives(&f, c, ECT_0, 0);
+	assert_false(flags_of_next_ack(&f, c) & MR_ECE);
+	rfc_fini(&f);
+}
+
 static void dctcp_marks_every_segment(void **state)
 {
 	struct rfc f;
@@ -571,6 +589,7 @@ int main(void)
 		cmocka_unit_test(dctcp_loss_halves),
 		cmocka_unit_test(dctcp_echo_is_exact),
 		cmocka_unit_test(dctcp_echo_of_text_out_of_order_is_exact),
+		cmocka_unit_test(dctcp_echo_without_room_is_told_later),
 		cmocka_unit_test(dctcp_marks_every_segment),
 	};
 

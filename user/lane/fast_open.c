@@ -43,6 +43,7 @@ bool lane_fast_open(struct mr_lane *l, const struct mr_segment *seg, uint64_t ha
 	half.rule = (uint16_t)(rule - l->rules);
 	mr_half_open_choose_cc(&half, seg, rule->config->cc, rule->config->ecn);
 	half.flags &= (uint8_t) ~(MR_HALF_FAST_OPEN | MR_HALF_FAST_OPEN_EXP);
+	half.accurate = 0; /* text may leave before the handshake is done: RFC 3168's will do */
 	lane_flow_insert(l, hash, mr_entry(MR_ENTRY_CONN, conn_index(l, c)));
 	l->fast_open_pending++;
 	mr_fast_open_accept(&l->tcp, seg, &half, cookie, c, frame, kept);

@@ -143,7 +143,7 @@ static inline void fill_ack(struct mr_cc_ack *ack, const struct mr_conn *c, stru
 {
 	ack->rtt_us = d->rtt_us;
 	ack->limited = mr_cwv_is_limited(c, a, ack->flight);
-	ack->ece = mr_ecn_is_echo(c, seg);
+	ack->ece = mr_ecn_is_echo(c, a, seg);
 }
 
 static void new_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
@@ -218,13 +218,8 @@ void mr_tcp_update_send_window(struct mr_tcp *t, struct mr_conn *c, const struct
 	}
 }
 
-/* snd_una - max_snd_wnd <= seg->ack <= snd_nxt was checked (RFC 5961 5.2). */
-void mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
+static inline void take_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
-	if (mr_seq_lt(seg->ack, c->snd_una))
-		return; /* old duplicate: its text is still read */
-	if (c->flags & MR_CONN_ECN)
-		mr_ecn_ack_arrives(t, c, seg);
 	if (c->flags & MR_CONN_SACK)
 		selective_ack(t, c, seg);
 	else if (is_duplicate(t, c, seg))
@@ -232,4 +227,20 @@ void mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_seg
 	else if (seg->ack != c->snd_una)
 		new_ack(t, c, seg);
 	mr_tcp_update_send_window(t, c, seg);
+}
+
+/* snd_una - max_snd_wnd <= seg->ack <= snd_nxt was checked (RFC 5961 5.2). */
+void mr_tcp_process_ack(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
+{
+	struct mr_ecn_before before;
+
+	if (mr_seq_lt(seg->ack, c->snd_una))
+		return; /* old duplicate: its text is still read */
+	if (!(c->flags & MR_CONN_ECN)) {
+		take_ack(t, c, seg);
+		return;
+	}
+	before = mr_ecn_ack_arrives(t, c, seg);
+	take_ack(t, c, seg);
+	mr_ecn_acked(t, c, seg, &before);
 }

@@ -21,8 +21,9 @@ uint32_t mr_tcp_user_timeout(const struct mr_tcp *t, const struct mr_active *a)
 
 static bool is_idle(struct mr_tcp *t, const struct mr_conn *c, const struct mr_active *a)
 {
-	return !a->user_timeout_ms && t->now_ms - a->used_ms >= MR_ACTIVE_IDLE_MS &&
-	       c->snd_una == c->snd_nxt && !c->tx_bytes && !a->mss_most && c->ooo_head == MR_NONE &&
+	return !a->user_timeout_ms && !a->accurate.on &&
+	       t->now_ms - a->used_ms >= MR_ACTIVE_IDLE_MS && c->snd_una == c->snd_nxt &&
+	       !c->tx_bytes && !a->mss_most && c->ooo_head == MR_NONE &&
 	       !(c->flags & (MR_CONN_RECOVERY | MR_CONN_RTO_RECOVERY)) && !mr_tcp_urgent(t, c);
 }
 

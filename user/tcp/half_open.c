@@ -75,6 +75,9 @@ void mr_half_open_expand(struct mr_tcp *t, const struct mr_half_open *h, struct 
 	c->cc = h->cc;
 	if (h->flags & MR_HALF_ECN)
 		c->flags |= MR_CONN_ECN;
+	if (h->accurate & MR_HALF_ACCURATE) /* see accurate.c */
+		c->flags |= MR_CONN_CWR_OWED |
+			    (h->accurate & MR_HALF_NO_ECT ? MR_CONN_ECE_OWED : 0);
 	if (!(h->flags & MR_HALF_TIMESTAMPS))
 		c->flags &= ~MR_CONN_TIMESTAMPS;
 	if (!(h->flags & MR_HALF_SACK))
@@ -100,6 +103,7 @@ void mr_half_open_send(struct mr_tcp *t, struct mr_half_open *h)
 	mr_half_open_expand(t, h, &c);
 	mr_tcp_syn_ack(t, &c, &out);
 	mr_fast_open_offer(t, h, &out);
+	mr_accurate_offer(t, h, &out);
 	memcpy(link.peer_mac, h->peer_mac, sizeof(link.peer_mac));
 	t->ops->reply(t, mr_conn_tuple(&c), &link, &out);
 	t->stats->segments_out++;

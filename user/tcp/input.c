@@ -99,7 +99,7 @@ static int syn_sent_state(struct mr_tcp *t, struct mr_conn *c, const struct mr_s
 	c->rcv_nxt = seg->seq + 1;
 	c->last_ack_sent = c->rcv_nxt;
 	read_syn_options(t, c, seg);
-	mr_ecn_syn_arrives(c, seg);
+	mr_ecn_syn_arrives(t, c, seg);
 	if (acceptable) {
 		syn_sent_established(t, c, seg);
 		return MR_DROP_NONE;
@@ -173,12 +173,22 @@ static bool is_answer_to_both_syns(const struct mr_conn *c, const struct mr_segm
 	       seg->flags & MR_SYN && seg->flags & MR_ACK;
 }
 
+/* RFC 5961 4.2; with accurate ECN the ACK says how the SYN-ACK came that is there again. */
+static void answer_syn(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
+{
+	if (c->flags & MR_CONN_ECN)
+		mr_accurate_syn_again(t, c, seg, true);
+	mr_tcp_send_challenge(t, c);
+	if (c->flags & MR_CONN_ECN)
+		mr_accurate_syn_again(t, c, seg, false);
+}
+
 static void answer_unacceptable(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg)
 {
 	if (seg->flags & MR_RST)
 		return;
 	if (seg->flags & MR_SYN) { /* RFC 5961 4.2, irrespective of the sequence number */
-		mr_tcp_send_challenge(t, c);
+		answer_syn(t, c, seg);
 		return;
 	}
 	/* text is no part of a loop of ACKs, and its sender waits */
@@ -209,6 +219,8 @@ static enum step first_check_sequence_number(struct mr_tcp *t, struct mr_conn *c
 		*drop = MR_DROP_TCP_SEQUENCE;
 		if (seg->len && mr_seq_le(seg->seq + seg->len, c->rcv_nxt)) {
 			t->stats->duplicates++;
+			if (c->flags & MR_CONN_ECN)
+				mr_accurate_arrives(t, c, seg);
 			mr_sack_duplicate(t, c, seg->seq, seg->seq + seg->len);
 		}
 		return STEP_DONE;
@@ -290,7 +302,7 @@ static enum step fourth_check_syn_bit(struct mr_tcp *t, struct mr_conn *c,
 	if (is_answer_to_both_syns(c, seg))
 		return STEP_NEXT;
 	*drop = MR_DROP_TCP_SEQUENCE;
-	mr_tcp_send_challenge(t, c);
+	answer_syn(t, c, seg);
 	return STEP_DONE;
 }
 
@@ -319,6 +331,7 @@ static enum step ack_in_syn_received(struct mr_tcp *t, struct mr_conn *c,
 	mr_path_established(t, c);
 	mr_cc_of(c)->init(c, syn_lost);
 	mr_tcp_set_state(t, c, MR_ESTABLISHED);
+	mr_ecn_established(t, c, seg);
 	mr_fast_open_established(t, c);
 	return c->state == MR_CLOSED ? STEP_DONE : STEP_NEXT;
 }
@@ -368,6 +381,8 @@ static enum step fifth_check_ack_field(struct mr_tcp *t, struct mr_conn *c,
 		mr_tcp_send_challenge(t, c);
 		return STEP_DONE;
 	}
+	if (c->flags & MR_CONN_ECN)
+		mr_accurate_arrives(t, c, seg);
 	mr_tcp_process_ack(t, c, seg);
 	return ack_of_fin(t, c);
 }

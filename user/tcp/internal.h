@@ -213,16 +213,52 @@ void mr_fast_open_answered(struct mr_tcp *t, struct mr_conn *c, const struct mr_
 void mr_fast_open_acked(struct mr_tcp *t, struct mr_conn *c, uint32_t ack);
 void mr_fast_open_established(struct mr_tcp *t, struct mr_conn *c);
 void mr_fast_open_lost(struct mr_tcp *t, struct mr_conn *c);
+
+/* As it was before an ACK was processed. */
+struct mr_ecn_before {
+	uint32_t una;
+	uint32_t sacked;
+	uint32_t flight;
+};
+
 /* ecn.c (RFC 3168, RFC 8257) */
-uint8_t mr_ecn_syn_flags(const struct mr_conn *c, uint8_t flags);
-void mr_ecn_syn_arrives(struct mr_conn *c, const struct mr_segment *seg);
-void mr_ecn_fill(const struct mr_conn *c, struct mr_segment_out *out);
-void mr_ecn_fill_new_text(const struct mr_conn *c, struct mr_segment_out *out);
+void mr_ecn_fill_syn(const struct mr_conn *c, struct mr_segment_out *out);
+void mr_ecn_syn_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+void mr_ecn_syn_lost(struct mr_conn *c);
+void mr_ecn_established(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+void mr_ecn_fill(const struct mr_tcp *t, const struct mr_conn *c, struct mr_segment_out *out);
+void mr_ecn_fill_new_text(const struct mr_tcp *t, const struct mr_conn *c,
+			  struct mr_segment_out *out);
 void mr_ecn_window_reduced(struct mr_conn *c);
 void mr_ecn_text_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
 bool mr_ecn_answered_window(const struct mr_conn *c, const struct mr_active *a);
-bool mr_ecn_is_echo(const struct mr_conn *c, const struct mr_segment *seg);
-void mr_ecn_ack_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+bool mr_ecn_is_echo(const struct mr_conn *c, const struct mr_active *a,
+		    const struct mr_segment *seg);
+struct mr_ecn_before mr_ecn_ack_arrives(struct mr_tcp *t, struct mr_conn *c,
+					const struct mr_segment *seg);
+void mr_ecn_acked(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+		  const struct mr_ecn_before *before);
+
+/* accurate.c (RFC 9768) */
+struct mr_accurate *mr_accurate_of(const struct mr_tcp *t, const struct mr_conn *c);
+void mr_accurate_fill_syn(const struct mr_conn *c, struct mr_segment_out *out);
+bool mr_accurate_syn_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+void mr_accurate_syn_again(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg,
+			   bool before);
+bool mr_accurate_listen(struct mr_half_open *h, const struct mr_segment *syn);
+void mr_accurate_listen_again(struct mr_half_open *h, const struct mr_segment *syn);
+void mr_accurate_offer(struct mr_tcp *t, const struct mr_half_open *h, struct mr_segment_out *out);
+void mr_accurate_established(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+void mr_accurate_fill(const struct mr_conn *c, struct mr_accurate *k, struct mr_segment_out *out);
+void mr_accurate_fill_text(const struct mr_accurate *k, struct mr_segment_out *out);
+void mr_accurate_fill_option(const struct mr_tcp *t, const struct mr_conn *c, struct mr_active *a,
+			     uint32_t len, struct mr_segment_out *out);
+void mr_accurate_option_arrives(struct mr_accurate *k, const struct mr_segment *seg);
+void mr_accurate_duplicate(struct mr_accurate *k, uint32_t left, uint32_t right);
+void mr_accurate_timed_out(const struct mr_conn *c, struct mr_accurate *k);
+void mr_accurate_arrives(struct mr_tcp *t, struct mr_conn *c, const struct mr_segment *seg);
+uint32_t mr_accurate_acked(struct mr_conn *c, struct mr_accurate *k, const struct mr_segment *seg,
+			   uint32_t bytes);
 
 /* pmtu.c: sizes by the word of routers and of our own host */
 uint32_t mr_path_overhead(const struct mr_conn *c);

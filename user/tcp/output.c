@@ -101,7 +101,7 @@ static void fill_segment(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_
 	if (c->flags & MR_CONN_TIMESTAMPS)
 		fill_timestamps(t, c, out);
 	if (c->flags & MR_CONN_ECN)
-		mr_ecn_fill(c, out);
+		mr_ecn_fill(t, c, out);
 }
 
 /* SACK blocks beside @len bytes of text. False: no room for them, an ACK of its own follows. */
@@ -120,6 +120,8 @@ static bool send_control(struct mr_tcp *t, struct mr_conn *c, uint32_t seq, uint
 
 	fill_segment(t, c, &out, seq, flags);
 	all = fill_sack(c, a, &out, 0);
+	if (c->flags & MR_CONN_ECN && a)
+		mr_accurate_fill_option(t, c, a, 0, &out);
 	if (!t->ops->transmit(t, c, MR_NONE, &out)) {
 		c->flags |= MR_CONN_SEND_LIMITED;
 		return false;
@@ -277,7 +279,8 @@ static void fill_syn(struct mr_tcp *t, struct mr_conn *c, struct mr_segment_out 
 {
 	uint32_t offered = c->rcv_wnd; /* by a segment behind the SYN-ACK: Fast Open */
 
-	fill_segment(t, c, out, c->iss, flags | mr_ecn_syn_flags(c, flags));
+	fill_segment(t, c, out, c->iss, flags);
+	mr_ecn_fill_syn(c, out);
 	c->rcv_wnd = min_u32(mr_tcp_select_window(t, c), 65535); /* never scaled (RFC 7323 2.2) */
 	out->wnd = (uint16_t)c->rcv_wnd;
 	c->rcv_wnd = max_u32(c->rcv_wnd, offered);
@@ -357,8 +360,10 @@ bool mr_tcp_send_frame(struct mr_tcp *t, struct mr_conn *c, uint32_t frame)
 	if (a->urgent & MR_URGENT_OUT)
 		mr_tcp_fill_urgent(t, c, &out);
 	all = fill_sack(c, a, &out, r->len);
+	if (c->flags & MR_CONN_ECN)
+		mr_accurate_fill_option(t, c, a, r->len, &out);
 	if (c->flags & MR_CONN_ECN && !r->sends)
-		mr_ecn_fill_new_text(c, &out);
+		mr_ecn_fill_new_text(t, c, &out);
 	if (r->in_tx)
 		sent = t->ops->copy(t, c, mr_frame_payload(t->frames, frame), r->len, &out);
 	else

@@ -96,6 +96,7 @@ void mr_sack_duplicate(struct mr_tcp *t, struct mr_conn *c, uint32_t left, uint3
 	if (!(c->flags & MR_CONN_SACK) || !mr_seq_lt(left, right))
 		return;
 	a = mr_active_of(t, c);
+	mr_accurate_duplicate(&a->accurate, left, right);
 	if (a->dsack.left == a->dsack.right)
 		a->dsack = (struct mr_block){ left, right };
 }

@@ -94,6 +94,9 @@ struct mr_tcp_config {
 	uint8_t fast_open;	 /* MR_FAST_OPEN_SERVER, MR_FAST_OPEN_CLIENT */
 	/* MR_CONN_TIMESTAMPS, _SACK, _WINDOW_SCALE: not offered nor taken; tests alone set it */
 	uint32_t options_off;
+	bool no_ecn_option;  /* RFC 9768's is not sent */
+	uint32_t syn_linear; /* SYNs sent again before the time-out doubles; tests alone set it */
+	bool keep_ect;	     /* ECT although the SYN-ACK's came back changed; tests alone set it */
 	struct mr_siphash_key fast_open_key;
 };
 

@@ -337,11 +337,13 @@ static void syn_timeout(struct mr_tcp *t, struct mr_conn *c)
 		t->ops->event(t, c, MR_EVENT_PATH_DOUBT);
 	c->deadline[MR_DEADLINE_RETRANSMIT] = 0;
 	c->flags &= ~MR_CONN_RTT_RUNNING;
-	if (c->state == MR_SYN_SENT)
-		c->flags &=
-			~MR_CONN_ECN; /* RFC 3168 6.1.1.1: it may be what does not get through */
+	mr_ecn_syn_lost(c);
 	t->stats->retransmits++;
 	mr_tcp_send_syn(t, c);
+	if (c->state == MR_SYN_SENT && t->config->syn_linear)
+		arm(t, c, MR_DEADLINE_RETRANSMIT,
+		    c->rto_ms << (max_u32(c->backoff, t->config->syn_linear) -
+				  t->config->syn_linear));
 }
 
 /*
@@ -405,6 +407,7 @@ static void retransmission_timeout(struct mr_tcp *t, struct mr_conn *c)
 	c->cwnd = c->snd_mss;
 	a->cc_acked = 0;
 	mr_ecn_window_reduced(c);
+	mr_accurate_timed_out(c, &a->accurate);
 	c->dupacks = 0;
 	c->recover = c->snd_nxt;
 	c->flags = (c->flags & ~(MR_CONN_RECOVERY | MR_CONN_RTT_RUNNING)) | MR_CONN_RTO_RECOVERY;

@@ -328,7 +328,7 @@ static inline int parse_tcp(const struct packet *p, const uint8_t *frame, struct
 	store_address(seg->tuple.local, p->destination, p->ipv6);
 	store_address(seg->tuple.remote, p->source, p->ipv6);
 	read_tcp_fields(tcp, seg);
-	seg->ecn = p->ecn;
+	seg->ecn = (uint8_t)(p->ecn | (tcp[12] & 1 ? MR_AE : 0));
 	seg->payload = (uint16_t)(c.pos - frame);
 	seg->len = (uint16_t)left(&c);
 	return MR_DROP_NONE;

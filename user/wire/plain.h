@@ -35,10 +35,11 @@ static inline bool plain_is(const uint8_t *p, uint64_t mask, uint64_t want)
 		 word_of((uint32_t)(mask >> 32), (uint32_t)mask));
 }
 
-/* Data offset 8, and behind the header the layout of RFC 7323 appendix A; to a single host. */
+/* Data offset 8, reserved bits and AE 0, and behind the header the layout of RFC 7323 appendix A;
+ * to a single host. */
 static inline bool plain_has_timestamps(const uint8_t *f, const uint8_t *tcp)
 {
-	return tcp[12] >> 4 == MR_PLAIN_TCP_BYTES / 4 &&
+	return tcp[12] == MR_PLAIN_TCP_BYTES / 4 << 4 &&
 	       load_be32(tcp + MR_TCP_BYTES) == MR_OPT_TS_BLOCK && !(f[0] & 1);
 }
 

@@ -15,7 +15,8 @@ _Static_assert(offsetof(struct mr_link, own_mac) == 6, "copied as twelve bytes")
 /* Nothing but timestamps: what nearly every segment carries. */
 static inline bool is_timestamps_alone(const struct mr_tcp_options *o)
 {
-	return o->has_timestamps && !(o->mss | o->has_window_scale | o->sack_permitted | o->n_sack);
+	return o->has_timestamps &&
+	       !(o->mss | o->has_window_scale | o->sack_permitted | o->n_sack | o->has_ecn);
 }
 
 /* Timestamps behind two NOPs: in registers, as the rest of the header. */
@@ -50,7 +51,8 @@ static INLINE uint8_t *push_tcp(uint8_t *payload, size_t len, const struct mr_tu
 			       mr_be16(tuple->remote_port);
 	const uint64_t first = word_of(ports, out->seq);
 	const uint64_t second =
-		word_of(out->ack, (uint32_t)header << 26 | (uint32_t)out->flags << 16 | out->wnd);
+		word_of(out->ack, (uint32_t)header << 26 | (uint32_t)(out->ecn & MR_AE) << 22 |
+					  (uint32_t)out->flags << 16 | out->wnd);
 	uint8_t *p = payload - header;
 	struct mr_be16 urgent;
 	uint16_t checksum;
@@ -73,7 +75,7 @@ static INLINE uint8_t *push_tcp(uint8_t *payload, size_t len, const struct mr_tu
 /* RFC 2474 3, RFC 3168 5: six bits of DSCP, two of ECN. */
 static inline uint32_t traffic_class(const struct mr_segment_out *out)
 {
-	return (out->dscp & 0x3fu) << 2 | (out->ecn & 3u);
+	return (out->dscp & 0x3fu) << 2 | (out->ecn & MR_ECN_IP);
 }
 
 /* RFC 791 3.1, without options, DF set (RFC 1191). */

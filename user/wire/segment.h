@@ -24,6 +24,12 @@ enum {
 	MR_CWR = 0x80,
 };
 
+/* Beside IP's two bits in mr_segment.ecn: TCP's AE bit (RFC 9768), which is no part of `flags`. */
+enum {
+	MR_ECN_IP = 0x03,
+	MR_AE = 0x04,
+};
+
 enum {
 	MR_ETH_BYTES = 14,
 	MR_VLAN_BYTES = 4,
@@ -65,6 +71,8 @@ struct mr_tcp_options {
 	bool has_fast_open; /* RFC 7413; for SYNs only */
 	bool fast_open_experimental;
 	uint8_t fast_open_bytes; /* 0: asks for a cookie; else 4 to 16 */
+	bool has_ecn;		 /* RFC 9768 3.2.3 */
+	uint8_t n_ecn;		 /* counters in `ecn_bytes`: the first ones of the option */
 	uint32_t ts_val;
 	uint32_t ts_ecr;
 	/* what follows is undefined as far as the counts above do not say that it is there */
@@ -73,6 +81,9 @@ struct mr_tcp_options {
 		uint32_t left;
 		uint32_t right;
 	} sack[4];
+	/* 24 bits each; 0xac, AccECN0: ECT(0), CE, ECT(1); 0xae, AccECN1: ECT(1), CE, ECT(0) */
+	uint32_t ecn_bytes[3];
+	uint8_t ecn_kind;
 };
 
 /** mr_tcp_options_clear() - none is there */
@@ -93,7 +104,7 @@ struct mr_segment {
 	uint16_t wnd;	 /* as in the header, not scaled */
 	uint16_t urgent; /* the pointer, meant with MR_URG */
 	uint8_t flags;
-	uint8_t ecn; /* IP's two ECN bits */
+	uint8_t ecn; /* IP's two ECN bits, MR_AE */
 	uint16_t payload;
 	uint16_t len;
 	struct mr_tcp_options options;
@@ -173,7 +184,8 @@ bool mr_tcp_options_parse(struct mr_tcp_options *o, const uint8_t *p, size_t len
 /**
  * struct mr_segment_out - what to write in front of a payload
  * @options:	written in Linux's order: mss, sackOK, TS, nop wscale, fast open on SYN; nop nop TS;
- *		nop nop SACK. Absent ones by mss 0, has_* false, n_sack 0
+ *		AccECN (behind TS); nop nop SACK. Absent ones by mss 0, has_* false, n_sack 0
+ * @ecn:	IP's two ECN bits, MR_AE
  * @wnd:	the header's field, already scaled
  * @urgent:	the pointer, with MR_URG; else 0
  */

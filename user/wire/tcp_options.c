@@ -52,6 +52,19 @@ static void read_experimental(struct mr_tcp_options *o, const uint8_t *body, siz
 	o->fast_open_experimental = o->has_fast_open;
 }
 
+/* RFC 9768 3.2.3: another length is ignored as far as it is no whole number of counters. */
+static void read_acc_ecn(struct mr_tcp_options *o, uint8_t kind, const uint8_t *body, size_t len)
+{
+	if (len % MR_OPT_ACC_ECN_FIELD_BYTES ||
+	    len > MR_ACC_ECN_FIELDS * MR_OPT_ACC_ECN_FIELD_BYTES)
+		return;
+	o->has_ecn = true;
+	o->ecn_kind = kind;
+	o->n_ecn = (uint8_t)(len / MR_OPT_ACC_ECN_FIELD_BYTES);
+	for (unsigned int i = 0; i < o->n_ecn; i++, body += MR_OPT_ACC_ECN_FIELD_BYTES)
+		o->ecn_bytes[i] = (uint32_t)body[0] << 16 | load_be16(body + 1);
+}
+
 /*
  * One option body. A kind we do not know is skipped (RFC 9293 3.1, MUST-6); a known kind of the
  * wrong length is malformed (MUST-7).
@@ -80,6 +93,10 @@ static bool read_option(struct mr_tcp_options *o, uint8_t kind, const uint8_t *b
 	case MR_OPT_FAST_OPEN:
 		o->fast_open_experimental = false;
 		read_fast_open(o, body, len);
+		return true;
+	case MR_OPT_ACC_ECN0:
+	case MR_OPT_ACC_ECN1:
+		read_acc_ecn(o, kind, body, len);
 		return true;
 	case MR_OPT_EXPERIMENTAL:
 		read_experimental(o, body, len);
@@ -116,8 +133,20 @@ static inline size_t fast_open_bytes(const struct mr_tcp_options *o)
 	return 2 + (o->fast_open_experimental ? 2u : 0) + o->fast_open_bytes;
 }
 
-/* Bytes of all options but SACK blocks. */
-static inline size_t plain_bytes(const struct mr_tcp_options *o)
+/* With NOPs to a multiple of four. */
+static inline size_t acc_ecn_bytes(const struct mr_tcp_options *o)
+{
+	return (2 + (size_t)o->n_ecn * MR_OPT_ACC_ECN_FIELD_BYTES + 3) & ~(size_t)3;
+}
+
+/* It is the one that stays away when the others leave no room. */
+static inline bool has_room_for_ecn(const struct mr_tcp_options *o, size_t others)
+{
+	return o->has_ecn && others + acc_ecn_bytes(o) <= MR_TCP_OPTIONS_MAX;
+}
+
+/* Bytes of all options but AccECN and SACK blocks. */
+static inline size_t other_bytes(const struct mr_tcp_options *o)
 {
 	size_t bytes = 0;
 
@@ -134,11 +163,20 @@ static inline size_t plain_bytes(const struct mr_tcp_options *o)
 	return bytes;
 }
 
+/* Bytes of all options but SACK blocks. */
+static inline size_t plain_bytes(const struct mr_tcp_options *o)
+{
+	size_t bytes = other_bytes(o);
+
+	return has_room_for_ecn(o, bytes) ? bytes + acc_ecn_bytes(o) : bytes;
+}
+
 /* SACK blocks that fit behind @used bytes: three beside timestamps (RFC 2018 3). */
 static inline unsigned int sack_blocks(const struct mr_tcp_options *o, size_t used)
 {
-	size_t room = (MR_TCP_OPTIONS_MAX - used - 4) / MR_OPT_SACK_BLOCK_BYTES;
+	size_t room = (MR_TCP_OPTIONS_MAX - used) / 4 * 4;
 
+	room = room < 4 ? 0 : (room - 4) / MR_OPT_SACK_BLOCK_BYTES;
 	return o->n_sack < room ? o->n_sack : (unsigned int)room;
 }
 
@@ -179,6 +217,21 @@ static uint8_t *write_fast_open(const struct mr_tcp_options *o, uint8_t *p)
 	return p + len;
 }
 
+static uint8_t *write_acc_ecn(const struct mr_tcp_options *o, uint8_t *p)
+{
+	size_t len = 2;
+
+	p[0] = o->ecn_kind;
+	p[1] = (uint8_t)(2 + o->n_ecn * MR_OPT_ACC_ECN_FIELD_BYTES);
+	for (unsigned int i = 0; i < o->n_ecn; i++, len += MR_OPT_ACC_ECN_FIELD_BYTES) {
+		p[len] = (uint8_t)(o->ecn_bytes[i] >> 16);
+		store_be16(p + len + 1, o->ecn_bytes[i]);
+	}
+	while (len % 4)
+		p[len++] = MR_OPT_NOP;
+	return p + len;
+}
+
 static void write_sack(const struct mr_tcp_options *o, unsigned int n, uint8_t *p)
 {
 	p = put(p, MR_OPT_NOP, MR_OPT_NOP, MR_OPT_SACK,
@@ -189,13 +242,9 @@ static void write_sack(const struct mr_tcp_options *o, unsigned int n, uint8_t *
 	}
 }
 
-void mr_tcp_options_write(const struct mr_tcp_options *o, uint8_t *p)
+/* Timestamps, SACK-permitted in the place of their NOPs or alone; AccECN behind the former. */
+static uint8_t *write_middle(const struct mr_tcp_options *o, bool ecn, uint8_t *p)
 {
-	uint8_t *start = p;
-	unsigned int n;
-
-	if (o->mss)
-		p = put(p, MR_OPT_MSS, MR_OPT_MSS_BYTES, (uint8_t)(o->mss >> 8), (uint8_t)o->mss);
 	if (o->has_timestamps) {
 		if (o->sack_permitted)
 			p = put(p, MR_OPT_SACK_PERMITTED, MR_OPT_SACK_PERMITTED_BYTES,
@@ -206,10 +255,24 @@ void mr_tcp_options_write(const struct mr_tcp_options *o, uint8_t *p)
 		store_be32(p, o->ts_val);
 		store_be32(p + 4, o->ts_ecr);
 		p += 8;
-	} else if (o->sack_permitted) {
+	}
+	if (ecn)
+		p = write_acc_ecn(o, p);
+	if (o->sack_permitted && !o->has_timestamps)
 		p = put(p, MR_OPT_NOP, MR_OPT_NOP, MR_OPT_SACK_PERMITTED,
 			MR_OPT_SACK_PERMITTED_BYTES);
-	}
+	return p;
+}
+
+void mr_tcp_options_write(const struct mr_tcp_options *o, uint8_t *p)
+{
+	bool ecn = o->has_ecn && has_room_for_ecn(o, other_bytes(o));
+	uint8_t *start = p;
+	unsigned int n;
+
+	if (o->mss)
+		p = put(p, MR_OPT_MSS, MR_OPT_MSS_BYTES, (uint8_t)(o->mss >> 8), (uint8_t)o->mss);
+	p = write_middle(o, ecn, p);
 	if (o->has_window_scale)
 		p = put(p, MR_OPT_NOP, MR_OPT_WINDOW_SCALE, MR_OPT_WINDOW_SCALE_BYTES,
 			o->window_shift);

@@ -15,7 +15,9 @@ enum {
 	MR_OPT_SACK = 5,	   /* RFC 2018 3 */
 	MR_OPT_TIMESTAMPS = 8,	   /* RFC 7323 3.2 */
 
-	MR_OPT_FAST_OPEN = 34,	   /* RFC 7413 4.1.1 */
+	MR_OPT_FAST_OPEN = 34, /* RFC 7413 4.1.1 */
+	MR_OPT_ACC_ECN0 = 172, /* RFC 9768 3.2.3 */
+	MR_OPT_ACC_ECN1 = 174,
 	MR_OPT_EXPERIMENTAL = 254, /* RFC 6994, with 16 bits that say whose */
 
 	MR_OPT_FAST_OPEN_MAGIC = 0xf989, /* RFC 7413 1.1: Fast Open before it had a number */
@@ -32,6 +34,9 @@ enum {
 	/* NOP, NOP, timestamps, length 10: the layout of RFC 7323 appendix A */
 	MR_OPT_TS_BLOCK = MR_OPT_NOP << 24 | MR_OPT_NOP << 16 | MR_OPT_TIMESTAMPS << 8 |
 			  MR_OPT_TIMESTAMPS_BYTES,
+
+	MR_OPT_ACC_ECN_FIELD_BYTES = 3, /* up to MR_ACC_ECN_FIELDS of them */
+	MR_ACC_ECN_FIELDS = 3,
 
 	MR_WINDOW_SHIFT_MAX = 14, /* RFC 7323 2.3 */
 	MR_SACK_BLOCKS_MAX = 4,

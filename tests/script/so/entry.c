@@ -76,6 +76,18 @@ static bool set_number(struct so *s, const char *name, const char *value)
 		s->answer_ms = (uint32_t)n;
 		return true;
 	}
+	if (strcmp(name, "syn_linear") == 0) {
+		s->syn_linear = (uint32_t)n;
+		return true;
+	}
+	if (strcmp(name, "ecn_option") == 0) {
+		s->no_ecn_option = !n;
+		return true;
+	}
+	if (strcmp(name, "ecn_fallback") == 0) {
+		s->keep_ect = !n;
+		return true;
+	}
 	if (option_flag(name)) {
 		s->options_off = n ? s->options_off & ~option_flag(name)
 				   : s->options_off | option_flag(name);
@@ -181,6 +193,7 @@ static void default_config(struct so *s)
 	};
 	s->sndbuf = 4 << 20;
 	s->answer_ms = MR_ANSWER_MS;
+	s->syn_linear = 4; /* tcp_syn_linear_timeouts */
 	s->sysctls = true;
 	memcpy(s->local4, (uint8_t[16]){ [10] = 0xff, 0xff, 192, 168, 0, 2 }, 16);
 	memcpy(s->local6, (uint8_t[16]){ 0xfd, 0x3d, 0xfa, 0x7b, 0xd1, 0x7d, [15] = 2 }, 16);
@@ -255,8 +268,7 @@ static int make_lane(struct so *s, char *error, size_t error_bytes)
 	s->lane = mr_lane_new(&s->setup, error, error_bytes);
 	if (!s->lane)
 		return -1;
-	s->lane->tcp_config.options_off = s->options_off;
-	s->lane->tcp_config.answer_ms = s->answer_ms;
+	so_configure_tcp(s);
 	return 0;
 }
 

@@ -128,13 +128,25 @@ void so_info_look(struct so *s, struct so_sock *k, struct mr_conn *c)
 	k->seen_snd_una = c->snd_una;
 }
 
-void so_info(struct so *s, const struct so_sock *k, struct tcp_info *info)
+/* RFC 9768: as long as the connection lives. */
+static void info_accurate(const struct so *s, const struct mr_conn *c, struct so_tcp_info *info)
+{
+	const struct mr_accurate *a = mr_accurate_of(&s->lane->tcp, c);
+
+	if (!a)
+		return;
+	info->known.tcpi_delivered_ce = a->delivered_ce;
+	info->received_ce = a->received_ce;
+	memcpy(info->delivered_bytes, a->delivered, sizeof(info->delivered_bytes));
+	memcpy(info->received_bytes, a->received, sizeof(info->received_bytes));
+}
+
+static void info_known(struct so *s, const struct so_sock *k, struct tcp_info *info)
 {
 	struct mr_conn *c = so_conn_of(s, k);
 	const struct mr_conn *b = c ? c : &k->last;
 	uint32_t flight = c ? mr_conn_flight(&s->lane->tcp, c) : 0;
 
-	memset(info, 0, sizeof(*info));
 	info->tcpi_state = linux_state(k, c);
 	if (k->kind == SO_LISTENING) {
 		info->tcpi_unacked = k->n_queue;
@@ -177,4 +189,16 @@ void so_info(struct so *s, const struct so_sock *k, struct tcp_info *info)
 	info->tcpi_snd_wnd = c->snd_wnd;
 	info->tcpi_notsent_bytes = c->tx_bytes > flight ? c->tx_bytes - flight : 0;
 	info->tcpi_rcv_ooopack = queued_frames(s, c->ooo_head);
+}
+
+void so_info(struct so *s, const struct so_sock *k, struct so_tcp_info *info)
+{
+	const struct mr_conn *c = so_conn_of(s, k);
+
+	memset(info, 0, sizeof(*info));
+	info_known(s, k, &info->known);
+	if (!c)
+		return;
+	info->rcv_wnd = c->rcv_wnd;
+	info_accurate(s, c, info);
 }

@@ -310,7 +310,7 @@ static int give(void *value, socklen_t *len, const void *from, size_t n)
 }
 
 /* Programs know records that are longer than this system's: what it does not know is zero. */
-static int give_info(void *value, socklen_t len, const struct tcp_info *info)
+static int give_info(void *value, socklen_t len, const struct so_tcp_info *info)
 {
 	memset(value, 0, len);
 	memcpy(value, info, len < sizeof(*info) ? len : sizeof(*info));
@@ -377,7 +377,7 @@ static int get_locked(struct so *s, struct so_sock *k, int level, int name, void
 {
 	const struct option *o = option_of(level, name);
 	const struct mr_conn *c = so_conn_of(s, k);
-	struct tcp_info info;
+	struct so_tcp_info info;
 	int v;
 
 	if (level == IPPROTO_TCP && name == TCP_INFO) {

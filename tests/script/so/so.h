@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <linux/tcp.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -167,6 +168,8 @@ struct so {
 	uint32_t sndbuf;		/* bytes that a socket takes, unless SO_SNDBUF says else */
 	uint32_t options_off;		/* of TCP: struct mr_tcp_config */
 	uint32_t answer_ms;		/* the same */
+	uint32_t syn_linear;		/* the same */
+	bool no_ecn_option, keep_ect;	/* the same */
 	bool sysctls;			/* to be taken over with the first socket */
 
 	uint8_t *inject; /* frames of the wire's other end */
@@ -227,6 +230,9 @@ bool so_set(struct so *s, const char *name, const char *value);
 
 /** so_take_sysctls() - what the kernel is set to, for the lane; once */
 void so_take_sysctls(struct so *s);
+
+/** so_configure_tcp() - settings of the lane that no configuration has */
+void so_configure_tcp(struct so *s);
 
 /** so_set_sysctl() - one of net.ipv4.*, known or not, for the lane to come; false: none of them */
 bool so_set_sysctl(struct so *s, const char *name, const char *value);
@@ -316,10 +322,21 @@ void so_apply_options(struct so *s, struct so_sock *k);
 
 /* ----- info.c ----- */
 
-struct tcp_info;
+/*
+ * TCP_INFO as kernels of today give it: behind what the headers of Debian 12 know.
+ */
+struct so_tcp_info {
+	struct tcp_info known;
+	uint32_t rcv_wnd, rehash;
+	uint16_t total_rto, total_rto_recoveries;
+	uint32_t total_rto_time;
+	uint32_t received_ce;
+	uint32_t delivered_bytes[3]; /* ECT(1), ECT(0), CE */
+	uint32_t received_bytes[3];
+};
 
 /** so_info() - what TCP_INFO says */
-void so_info(struct so *s, const struct so_sock *k, struct tcp_info *info);
+void so_info(struct so *s, const struct so_sock *k, struct so_tcp_info *info);
 
 /** so_info_look() - note when what came and left, and what the time went into, after a turn */
 void so_info_look(struct so *s, struct so_sock *k, struct mr_conn *c);

@@ -25,18 +25,21 @@ struct sysctl {
 	const char *usual;
 	unsigned int word;	     /* of the value, from 0: the one that counts */
 	unsigned int factor;	     /* numbers, not 0: the flag's unit */
-	const char *const values[4]; /* what 0, 1, 2 are called; more is left alone */
+	const char *const values[7]; /* what 0, 1, 2 are called; more is left alone */
 };
 
 /* clang-format off */
 static const struct sysctl table[] = {
 	{ "tcp_rmem", "rcvbuf", "6291456", .word = 2 },
 	{ "tcp_wmem", "sndbuf", "4194304", .word = 2 },
-	{ "tcp_ecn", "ecn", "2", .values = { "off", "on", "passive" } },
+	{ "tcp_ecn", "ecn", "2", .values = { "off", "on", "passive", "accurate", "accurate_on", "accurate_passive" } },
 	{ "tcp_congestion_control", "cc", "cubic", .word = 0 },
 	{ "tcp_syncookies", "syn_cookies", "1", .values = { "off", "auto", "always" } },
 	{ "tcp_fin_timeout", "fin_wait_ms", "60", .factor = 1000 },
 	{ "tcp_invalid_ratelimit", "answer_ms", "500", .word = 0 },
+	{ "tcp_syn_linear_timeouts", "syn_linear", "4", .word = 0 },
+	{ "tcp_ecn_option", "ecn_option", "2", .word = 0 },
+	{ "tcp_ecn_fallback", "ecn_fallback", "1", .word = 0 },
 	{ "tcp_timestamps", "timestamps", "1", .word = 0 },
 	{ "tcp_sack", "sack", "1", .word = 0 },
 	{ "tcp_window_scaling", "wscale", "1", .word = 0 },
@@ -80,7 +83,7 @@ static void take(struct so *s, const struct sysctl *y, const char *word)
 	unsigned long n = strtoul(word, &end, 10);
 
 	if (y->values[0]) {
-		if (*end || n >= 4 || !y->values[n])
+		if (*end || n >= 7 || !y->values[n])
 			return;
 		word = y->values[n];
 	} else if (y->factor) {
@@ -114,6 +117,16 @@ bool so_set_sysctl(struct so *s, const char *name, const char *value)
 	return true;
 }
 
+/* What is the lane's alone, and no configuration's. */
+void so_configure_tcp(struct so *s)
+{
+	s->lane->tcp_config.options_off = s->options_off;
+	s->lane->tcp_config.answer_ms = s->answer_ms;
+	s->lane->tcp_config.syn_linear = s->syn_linear;
+	s->lane->tcp_config.no_ecn_option = s->no_ecn_option;
+	s->lane->tcp_config.keep_ect = s->keep_ect;
+}
+
 void so_take_sysctls(struct so *s)
 {
 	char text[TEXT_BYTES];
@@ -129,8 +142,7 @@ void so_take_sysctls(struct so *s)
 	}
 	s->lane->tcp_config.receive_buffer = s->config.receive_buffer;
 	s->lane->tcp_config.fin_wait_ms = s->config.fin_wait_ms;
-	s->lane->tcp_config.options_off = s->options_off;
-	s->lane->tcp_config.answer_ms = s->answer_ms;
+	so_configure_tcp(s);
 	for (unsigned int i = 0; i < SO_LISTENERS; i++) {
 		s->rule[i].cc = s->cc;
 		s->rule[i].ecn = s->ecn;
