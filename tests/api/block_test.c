@@ -276,9 +276,47 @@ static void signals_end_no_call(struct world *w)
 	free(in);
 }
 
+static void *send_slowly(void *arg)
+{
+	const size_t piece = 4096;
+	struct call *c = arg;
+	sigset_t all;
+	size_t at;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	for (at = 0; at < c->len; at += piece) {
+		c->result += mr_sock_send(c->x, c->fd, (char *)c->buf + at, piece, 0);
+		usleep(1000);
+	}
+	return NULL;
+}
+
+static void signals_do_not_cut_what_waits_for_all(struct world *w)
+{
+	enum { LEN = 64 * 4096 };
+	unsigned char *out = malloc(LEN), *in = calloc(1, LEN);
+	int i, client, server;
+	struct call c = { .x = w->peer, .buf = out, .len = LEN };
+
+	for (i = 0; i < LEN; i++)
+		out[i] = (unsigned char)(i * 5 + i / 256);
+	open_pair(w, &client, &server);
+	c.fd = client;
+	assert_int_equal(mr_sock_blocking(w->x, server, true), 0);
+	assert_int_equal(pthread_create(&c.thread, NULL, send_slowly, &c), 0);
+	disturb(true);
+	assert_int_equal(mr_sock_recv(w->x, server, in, LEN, MSG_WAITALL), LEN);
+	disturb(false);
+	assert_int_equal(end_of(&c), LEN);
+	assert_memory_equal(in, out, LEN);
+	free(out);
+	free(in);
+}
+
 static void signals_do_not_make_a_timeout_endless(struct world *w)
 {
-	struct timeval limit = { .tv_usec = 20000 };
+	struct timeval limit = { .tv_usec = 150000 };
 	int client, server;
 	char byte;
 
@@ -431,6 +469,7 @@ static const struct scenario rows[] = {
 	S(waitall_waits_for_all),
 	S(timeout_ends_recv),
 	S(signals_end_no_call),
+	S(signals_do_not_cut_what_waits_for_all),
 	S(signals_do_not_make_a_timeout_endless),
 };
 
