@@ -35,6 +35,7 @@ enum sim_stream {
 	SIM_RNG_FAST_OPEN = 5 << 24, /* behind these, too, one for each connection */
 	SIM_RNG_TIMEOUT = 6 << 24,
 	SIM_RNG_URGENT = 7 << 24,
+	SIM_RNG_KILL = 8 << 24,
 };
 
 enum sim_class {
@@ -75,6 +76,7 @@ enum sim_event_kind {
 	SIM_EVENT_JUMP,	   /* the clock of @side jumps by @arg ns */
 	SIM_EVENT_RSS,	   /* frames to @side come to other queues */
 	SIM_EVENT_KEY,	   /* the server makes other Fast Open cookies */
+	SIM_EVENT_KILL,	   /* a lane of @side is killed, another goes on */
 };
 
 struct sim_event {
