@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "tests/lane/killed.h"
 #include "tests/lane/pair.h"
 
 #include <errno.h>
@@ -301,11 +302,7 @@ void pair_kill(struct pair *p, int end)
 {
 	struct pair_end *e = &p->end[end];
 
-	lane_attached_fini(e->lane);
-	lane_rules_fini(e->lane);
-	mr_sources_fini(&e->lane->sources);
-	mr_table_fini(&e->lane->table);
-	free(e->lane);
+	killed_lane_forget(e->lane);
 	e->lane = NULL;
 }
 

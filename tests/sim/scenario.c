@@ -388,6 +388,14 @@ static void draw_timeouts(struct sim_scenario *s)
 		s->host[i].user_timeout_ms = (uint32_t)PICK(&r, 0, 1000, 5000, 30000, 120000);
 }
 
+static void draw_kills(struct sim_scenario *s)
+{
+	struct sim_rng r = sim_rng_split(s->seed, SIM_RNG_KILL);
+
+	for (uint32_t i = sim_chance(&r, 300000) ? (uint32_t)sim_between(&r, 1, 6) : 0; i; i--)
+		add_event(s, &r, SIM_EVENT_KILL, sim_draw(&r));
+}
+
 static void draw_urgent(struct sim_scenario *s)
 {
 	struct sim_rng r = sim_rng_split(s->seed, SIM_RNG_URGENT);
@@ -438,4 +446,6 @@ void sim_scenario_draw(struct sim_scenario *s, uint64_t seed)
 	draw_fast_open(s);
 	draw_timeouts(s);
 	draw_urgent(s);
+	if (!is_calm(s))
+		draw_kills(s);
 }

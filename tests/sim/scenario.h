@@ -36,6 +36,7 @@ enum sim_stream {
 	SIM_RNG_TIMEOUT = 6 << 24,
 	SIM_RNG_URGENT = 7 << 24,
 	SIM_RNG_ACCURATE = 8 << 24,
+	SIM_RNG_KILL = 9 << 24,
 };
 
 enum sim_class {
@@ -76,6 +77,7 @@ enum sim_event_kind {
 	SIM_EVENT_JUMP,	   /* the clock of @side jumps by @arg ns */
 	SIM_EVENT_RSS,	   /* frames to @side come to other queues */
 	SIM_EVENT_KEY,	   /* the server makes other Fast Open cookies */
+	SIM_EVENT_KILL,	   /* a lane of @side is killed, another goes on */
 };
 
 struct sim_event {

@@ -300,6 +300,9 @@ static void happen(struct sim *s, const struct sim_event *e)
 	case SIM_EVENT_RSS:
 		s->net.rss++;
 		break;
+	case SIM_EVENT_KILL:
+		sim_kill(l);
+		break;
 	case SIM_EVENT_KEY:
 		memset(s->fast_open, 0, sizeof(s->fast_open));
 		for (uint32_t i = 0; i < s->scenario.lanes; i++)
@@ -331,6 +334,7 @@ static void run_events(struct sim *s)
 static bool turn(struct sim_lane *l)
 {
 	struct sim *s = l->sim;
+	bool killed = l->killed;
 	unsigned int n;
 
 	if (s->now_ns < l->stalled_ns || s->now_ns < l->turned_ns + s->scenario.turn_ns)
@@ -338,9 +342,13 @@ static bool turn(struct sim_lane *l)
 	sim_laws_before(l);
 	n = sim_lane_turn(l);
 	l->turned_ns = s->now_ns;
-	if (n) {
+	/* what was overdue when a wheel began is in its first tick, which is the next one */
+	l->killed = killed && sim_lane_ns(l) / SIM_MS == l->killed_ms;
+	if (l->killed)
+		return n > 0;
+	if (n || killed) {
 		s->result->events++;
-		sim_laws(l, false);
+		sim_laws(l, killed);
 	}
 	return n > 0;
 }
@@ -592,7 +600,8 @@ static void describe_link(const char *name, const struct sim_link *l)
 
 void sim_describe(uint64_t seed)
 {
-	static const char *const kinds[] = { "outage", "address", "stall", "jump", "rss", "key" };
+	static const char *const kinds[] = { "outage", "address", "stall", "jump",
+					     "rss",    "key",	  "kill" };
 	struct sim_scenario s;
 
 	sim_scenario_draw(&s, seed);

@@ -173,6 +173,8 @@ struct sim_lane {
 	uint64_t checks;
 	uint8_t asked[16];
 	bool has_asked;
+	bool killed; /* since its last turn, at */
+	uint64_t killed_ms;
 	struct sim_end **end_of; /* by connection block */
 	uint32_t *generation;
 	uint8_t *mark;	    /* laws: a byte a frame */
@@ -217,6 +219,7 @@ enum sim_seen {
 	SIM_SEEN_PACED,
 	SIM_SEEN_ACE,
 	SIM_SEEN_COUNTERS,
+	SIM_SEEN_KILL,
 	SIM_SEEN_COUNT
 };
 
@@ -277,6 +280,9 @@ void sim_net_arrive(struct sim *s);
 uint64_t sim_net_next(const struct sim *s);
 void sim_net_move(struct sim *s, unsigned int side, uint64_t arg);
 void sim_fifo_init(struct sim_fifo *f, uint32_t size);
+
+/* kill.c */
+void sim_kill(struct sim_lane *l);
 
 /* impair.c */
 void sim_net_send(struct sim *s, unsigned int from, const uint8_t *bytes, uint32_t len);
