@@ -4,6 +4,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/if_xdp.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -111,9 +112,14 @@ void fixture_open(void)
 	if (fx.n_cpus < 1 || fx.n_cpus > MAX_CPUS)
 		die("number of CPUs", ERANGE);
 	for (int i = 0; i < N_LANES; i++) {
+		const int entries = 16;
+
 		fx.sockets[i] = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 		if (fx.sockets[i] < 0)
 			die("AF_XDP socket", errno);
+		/* Without one Linux 7.2 lets it into no map (ENOBUFS). */
+		if (setsockopt(fx.sockets[i], SOL_XDP, XDP_RX_RING, &entries, sizeof(entries)) < 0)
+			die("receive ring", errno);
 	}
 }
 

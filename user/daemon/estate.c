@@ -152,6 +152,8 @@ static int fetch(struct mr_daemon *d)
 	}
 	if (n <= 0)
 		n = mr_service_held(d->held);
+	else
+		mr_service_held(NULL); /* the same once more: a queue would never be given back */
 	d->n_held = n;
 	return n;
 }

@@ -73,7 +73,7 @@ int mr_service_held(struct mr_held *held)
 
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 		note_stored(names[i]);
-		if (kept == MR_HELD_MOST || strlen(names[i]) >= MR_HELD_NAME) {
+		if (!held || kept == MR_HELD_MOST || strlen(names[i]) >= MR_HELD_NAME) {
 			close(fd);
 		} else {
 			snprintf(held[kept].name, MR_HELD_NAME, "%s", names[i]);

@@ -26,7 +26,10 @@ int mr_service_watchdog_ms(void);
 /** mr_service_alive() - the sign of life */
 void mr_service_alive(void);
 
-/** mr_service_held() - what the manager held for us; @held: MR_HELD_MOST places. Return: how many
+/**
+ * mr_service_held() - what the manager held for us; @held: MR_HELD_MOST places, or NULL: close it
+ *
+ * Return: how many
  */
 int mr_service_held(struct mr_held *held);
 

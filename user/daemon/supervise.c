@@ -278,6 +278,13 @@ static void release_queue(struct mr_child *c, const struct mr_ward *w)
 	mr_child_ask(c, &q);
 }
 
+/* By the administrator, the kernel short of memory, a test: not by us, for its silence. */
+static bool killed_by_others(const struct mr_ward *w, int status)
+{
+	return status != MR_STATUS_UNKNOWN && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
+	       !w->killed;
+}
+
 /*
  * Is what the last worker left to be suspected? Not of one that somebody else killed, nor of one
  * whose socket was not bound yet: it has not looked at it.
@@ -285,10 +292,7 @@ static void release_queue(struct mr_child *c, const struct mr_ward *w)
 static bool start_has_failed(const struct mr_child *c, const struct mr_ward *w,
 			     const struct mr_lane *l, int status)
 {
-	bool by_others = status != MR_STATUS_UNKNOWN && WIFSIGNALED(status) &&
-			 WTERMSIG(status) == SIGKILL && !w->killed;
-
-	return !c->start_reported || (l->bound && !by_others);
+	return !c->start_reported || (l->bound && !killed_by_others(w, status));
 }
 
 static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_note *n)
@@ -315,6 +319,8 @@ static void worker_ended(struct mr_child *c, struct mr_ward *w, const struct mr_
 		lived_ms = STEADY_MS;
 		l->has_exited = false; /* no failure: another follows at once */
 	}
+	if (killed_by_others(w, n->status) && w->backoff_ms > BACKOFF_FIRST_MS)
+		w->backoff_ms = BACKOFF_FIRST_MS; /* it would have come up */
 	plan_restart(w, served ? lived_ms : 0);
 	if (mr_lane_link(c->d, l)->gone) {
 		mr_info("%s: worker %d ended with its interface", name_of(c, w), n->pid);

@@ -212,6 +212,22 @@ def test_reload():
                  "the new rule")
 
 
+def test_restart_with_new_sockets():
+    """Where each worker gets a socket of its own, the last one is given back by all who held it,
+    systemd and what it handed to the daemon too: restarts go on to give other workers."""
+    CONFIG.write_text(TEXT.replace("lanes:\n", "lanes:\n  sockets: renew\n"))
+    with lib.connect(lib.ECHO) as s:
+        for i in range(2):
+            before = workers()
+            lib.echo_once(s, i, b"before")
+            systemctl("restart", UNIT)
+            lib.wait_for(lambda epochs=[epoch for _, epoch in before]:
+                         all(epoch > was for (_, epoch), was in zip(workers(), epochs))
+                         and all_serve(), 20, "new workers")
+            lib.echo_once(s, i, b"after")
+    assert {lane["socket"] for lane in lanes()} == {"renewed"}
+
+
 def test_stop_leaves_nothing():
     """`systemctl stop`: program, pins, run directory and processes are gone; no entry is an error
     but those of the deaths that this file meant."""
