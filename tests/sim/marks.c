@@ -113,8 +113,9 @@ static void law_of_echo(struct sim_end *e, const struct sim_seg *seg)
 	}
 	if (m->echoing && !ece)
 		sim_wire_wrong(e, seg, "the echo of a mark ended before CWR came");
+	/* what answers a stranger leaves in the midst of the burst that has CWR further on */
 	if (ece && host_of(e)->cc != MR_CC_DCTCP && has_read(e, m->cwr_at) &&
-	    e->sim->scenario.lanes == 1)
+	    e->sim->scenario.lanes == 1 && !(m->has_cwr && lt(seg->ack, m->cwr_end)))
 		m->echoing = true;
 	e->sim->result->seen[SIM_SEEN_ECE] += ece;
 }
@@ -231,6 +232,8 @@ void sim_marks_arrived(struct sim_end *from, struct sim_end *to, const struct si
 	if (seg->flags & CWR) {
 		w->marks.owes = w->marks.echoing = false;
 		w->marks.cwr_at = at;
+		w->marks.cwr_end = seg->seq + seg->text_len;
+		w->marks.has_cwr = true;
 	}
 	if (seg->tos & 3)
 		to->wire.marks.bytes[(seg->tos & 3) - 1] += seg->text_len;

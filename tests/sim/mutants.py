@@ -162,8 +162,16 @@ MUTANTS = [Mutant(*fields) for fields in [
      "if (seg->flags & MR_CWR || seg->ecn != CE) {"),
     ("echo_without_reduction", "tcp/ecn.c", "\t\tout->flags |= MR_CWR;", "\t\t;"),
     ("dctcp_forgets_the_mark_before", "tcp/ecn.c",
-     "\tif (c->rcv_nxt != c->last_ack_sent || c->flags & MR_CONN_ACK_NOW)\n"
-     "\t\tmr_tcp_send_ack(t, c);\n", ""),
+     "\t\tmr_tcp_send_ack(t, c);\n"
+     "\t\t/* no room for it: the mark is told by the next one, which then acknowledges more */\n"
+     "\t\tif (c->flags & MR_CONN_ACK_NOW && c->flags & MR_CONN_ECE_OWED)\n"
+     "\t\t\treturn;\n", ""),
+    ("mark_counted_twice", "tcp/accurate.c", "\t\tk->received_ce++;\n",
+     "\t\tk->received_ce += 2;\n"),
+    ("ace_stands_still", "tcp/accurate.c",
+     "return (ACE_FIRST + k->received_ce) & ACE_MOST;", "return ACE_FIRST;"),
+    ("counter_of_another_field", "tcp/accurate.c",
+     "k->received[field - 1] += seg->len;", "k->received[field % 3] += seg->len;"),
     ("ect_on_what_is_sent_again", "tcp/output.c", "if (c->flags & MR_CONN_ECN && !r->sends)",
      "if (c->flags & MR_CONN_ECN)"),
     ("ecn_that_nobody_asked_for", "tcp/ecn.c",

@@ -46,7 +46,8 @@ struct sim_marks {
 	bool owes;	  /* CE on new text up to @ce_end stands at @ce_at of the ring */
 	bool echoing;	  /* ECE on everything until CWR arrives */
 	bool must_reduce; /* ECE stands at @ece_at of the ring: CWR on the next new text */
-	bool has_calm, resent;
+	bool has_calm, resent, has_cwr;
+	uint32_t cwr_end; /* the text that came with the last CWR */
 	uint32_t ce_end, ce_at, ece_at, cwr_at;
 	uint32_t n_ce;	   /* CE on segments that arrived */
 	uint32_t counted;  /* of them by the lane, when it last sent */
