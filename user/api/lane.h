@@ -18,6 +18,7 @@
 
 enum {
 	LANE_CHANNELS = 64,
+	LANE_SIGNALS = 16,
 	LANE_SEND_BYTES = 64 << 10, /* of a socket that the lane has not copied yet */
 	LANE_FOREVER_MS = -1,
 };
@@ -142,7 +143,7 @@ struct lane_set {
 	struct lane_set *next;
 };
 
-/* A thread that waits; on its stack. */
+/* A thread that waits. */
 struct lane_waiter {
 	pthread_cond_t cond;
 	const void *on; /* socket or set; NULL: anything */
@@ -157,8 +158,12 @@ struct lane_context {
 	pthread_mutex_t lock;
 	unsigned int wanting; /* threads that stand before the lock */
 	struct lane_waiter *waiters;
+	struct lane_waiter *spare;		  /* those that nobody waits with */
+	struct lane_waiter *signal[LANE_SIGNALS]; /* when the lock is given up */
+	unsigned int n_signals;
 	struct lane_waiter *sleeper; /* who stands at the door, and until when */
 	uint64_t sleep_until_ns;
+	bool dozes;
 	bool interrupted; /* by a signal */
 	uint64_t changes; /* counted, for those who are about to wait */
 	struct lane_link *link[LANE_CHANNELS];
