@@ -14,7 +14,7 @@ packages=(
 	iproute2 nftables ethtool procps util-linux curl ca-certificates
 	# test: unit tests, packet tests and the checks of CI
 	libcmocka-dev python3 python3-pytest python3-scapy python3-prometheus-client valgrind libclang-rt-14-dev
-	netcat-openbsd socat
+	netcat-openbsd socat g++
 	clang-format clang-tidy cppcheck shellcheck codespell git
 	# test: independent readers of what Millrace writes
 	tcpdump tshark

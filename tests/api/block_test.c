@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -275,9 +276,47 @@ static void signals_end_no_call(struct world *w)
 	free(in);
 }
 
+static void *send_slowly(void *arg)
+{
+	const size_t piece = 4096;
+	struct call *c = arg;
+	sigset_t all;
+	size_t at;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	for (at = 0; at < c->len; at += piece) {
+		c->result += mr_sock_send(c->x, c->fd, (char *)c->buf + at, piece, 0);
+		usleep(1000);
+	}
+	return NULL;
+}
+
+static void signals_do_not_cut_what_waits_for_all(struct world *w)
+{
+	enum { LEN = 64 * 4096 };
+	unsigned char *out = malloc(LEN), *in = calloc(1, LEN);
+	int i, client, server;
+	struct call c = { .x = w->peer, .buf = out, .len = LEN };
+
+	for (i = 0; i < LEN; i++)
+		out[i] = (unsigned char)(i * 5 + i / 256);
+	open_pair(w, &client, &server);
+	c.fd = client;
+	assert_int_equal(mr_sock_blocking(w->x, server, true), 0);
+	assert_int_equal(pthread_create(&c.thread, NULL, send_slowly, &c), 0);
+	disturb(true);
+	assert_int_equal(mr_sock_recv(w->x, server, in, LEN, MSG_WAITALL), LEN);
+	disturb(false);
+	assert_int_equal(end_of(&c), LEN);
+	assert_memory_equal(in, out, LEN);
+	free(out);
+	free(in);
+}
+
 static void signals_do_not_make_a_timeout_endless(struct world *w)
 {
-	struct timeval limit = { .tv_usec = 20000 };
+	struct timeval limit = { .tv_usec = 150000 };
 	int client, server;
 	char byte;
 
@@ -289,6 +328,76 @@ static void signals_do_not_make_a_timeout_endless(struct world *w)
 	disturb(true);
 	assert_int_equal(mr_sock_recv(w->x, server, &byte, 1, 0), -EAGAIN);
 	disturb(false);
+}
+
+/* A thread with a context, a listener on the common port and a set of its own. */
+struct server {
+	struct world own;
+	int listener;
+	int stop; /* an eventfd that all sets have */
+	int wakes;
+	int accepted;
+	pthread_t thread;
+};
+
+static void *serve_set(void *arg)
+{
+	struct server *v = arg;
+	struct mr_context *x = v->own.x;
+	struct epoll_event e;
+	struct mr_set *s;
+	int fd;
+
+	mr_set_new(x, &s);
+	mr_set_add(s, v->listener, EPOLLIN, (epoll_data_t){ .u32 = 0 });
+	mr_set_add_kernel(s, v->stop, EPOLLIN, (epoll_data_t){ .u32 = 1 });
+	while (mr_set_wait(s, &e, 1, LONG_MS) == 1 && !e.data.u32) {
+		v->wakes++;
+		while ((fd = mr_sock_accept(x, v->listener, NULL, NULL, 0)) >= 0) {
+			v->accepted++;
+			mr_sock_send(x, fd, "welcome", 7, 0);
+			mr_sock_close(x, fd);
+		}
+	}
+	mr_set_free(s);
+	return NULL;
+}
+
+/* Forty connections, one after the other, are at most forty wake-ups among four who listen. */
+static void no_herd_runs_for_a_connection(struct world *w)
+{
+	enum { SERVERS = 4, CONNECTIONS = 40 };
+	int i, fd, wakes = 0, accepted = 0, stop = eventfd(0, EFD_CLOEXEC);
+	struct server v[SERVERS];
+	uint64_t one = 1;
+
+	if (w->peer == w->x)
+		return; /* each context is a wire of its own */
+	for (i = 0; i < SERVERS; i++) {
+		v[i] = (struct server){ .own = *w, .stop = stop };
+		assert_int_equal(mr_context_open(w->backend, &v[i].own.x, NULL, 0), 0);
+		v[i].listener = listen_on(&v[i].own, 16);
+		w->address = v[i].own.address;
+		assert_int_equal(pthread_create(&v[i].thread, NULL, serve_set, &v[i]), 0);
+	}
+	for (i = 0; i < CONNECTIONS; i++) {
+		fd = open_client(w, SOCK_NONBLOCK);
+		assert_int_equal(connect_to(w, fd), 0);
+		expect_text(w->peer, fd, "welcome");
+		expect_end(w->peer, fd, 0);
+		mr_sock_close(w->peer, fd);
+	}
+	assert_int_equal(write(stop, &one, sizeof(one)), sizeof(one));
+	for (i = 0; i < SERVERS; i++) {
+		pthread_join(v[i].thread, NULL);
+		wakes += v[i].wakes;
+		accepted += v[i].accepted;
+		mr_context_close(v[i].own.x);
+	}
+	close(stop);
+	assert_int_equal(accepted, CONNECTIONS);
+	/* fewer, where one came before its server slept again */
+	assert_in_range(wakes, 1, CONNECTIONS);
 }
 
 /* The child serves the connection on, the parent forgets it, its set too. */
@@ -355,10 +464,12 @@ static const struct scenario rows[] = {
 	S(close_ends_send),
 	S(abort_beside_a_blocked_call_resets),
 	S(one_connection_wakes_one_of_those_who_accept),
+	S(no_herd_runs_for_a_connection),
 	S(shutdown_ends_recv_with_an_end),
 	S(waitall_waits_for_all),
 	S(timeout_ends_recv),
 	S(signals_end_no_call),
+	S(signals_do_not_cut_what_waits_for_all),
 	S(signals_do_not_make_a_timeout_endless),
 };
 
