@@ -11,6 +11,7 @@
 #define MR_API_LANE_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "shared/mr_arena.h"
 #include "user/api/backend.h"
@@ -19,6 +20,7 @@
 enum {
 	LANE_CHANNELS = 64,
 	LANE_SIGNALS = 16,
+	LANE_LOOKS = 100,	    /* for the lock, before sleeping for it */
 	LANE_SEND_BYTES = 64 << 10, /* of a socket that the lane has not copied yet */
 	LANE_FOREVER_MS = -1,
 };
@@ -145,7 +147,7 @@ struct lane_set {
 
 /* A thread that waits. */
 struct lane_waiter {
-	pthread_cond_t cond;
+	sem_t bell;
 	const void *on; /* socket or set; NULL: anything */
 	uint64_t until_ns;
 	bool woken, at_the_door;

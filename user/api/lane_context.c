@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Contexts over channels: events that came, commands that go, and waiting. */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,8 +14,16 @@ enum {
 
 void lane_lock(struct lane_context *x)
 {
+	bool held = false;
+
 	__atomic_add_fetch(&x->wanting, 1, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&x->lock);
+	for (int n = 0; !held && n < LANE_LOOKS; n++) {
+		held = pthread_mutex_trylock(&x->lock) == 0;
+		if (!held)
+			sched_yield(); /* calls are short: to sleep would cost more */
+	}
+	if (!held)
+		pthread_mutex_lock(&x->lock);
 	__atomic_sub_fetch(&x->wanting, 1, __ATOMIC_RELAXED);
 }
 
@@ -41,7 +50,7 @@ void lane_unlock(struct lane_context *x)
 	x->n_signals = 0;
 	pthread_mutex_unlock(&x->lock);
 	for (unsigned int i = 0; i < n; i++)
-		pthread_cond_signal(&w[i]->cond);
+		sem_post(&w[i]->bell);
 }
 
 /* ----- who waits ----- */
@@ -51,7 +60,7 @@ static void signal_waiter(struct lane_context *x, struct lane_waiter *w)
 	if (x->n_signals < LANE_SIGNALS)
 		x->signal[x->n_signals++] = w;
 	else
-		pthread_cond_signal(&w->cond);
+		sem_post(&w->bell);
 }
 
 static void wake_waiter(struct lane_context *x, struct lane_waiter *w)
@@ -70,7 +79,7 @@ static struct lane_waiter *waiter_take(struct lane_context *x)
 	}
 	w = malloc(sizeof(*w));
 	if (w)
-		pthread_cond_init(&w->cond, NULL);
+		sem_init(&w->bell, 0, 0);
 	return w;
 }
 
@@ -564,10 +573,12 @@ static void leave_the_door(struct lane_context *x)
 
 static void wait_for_signal(struct lane_context *x, struct lane_waiter *w)
 {
-	while (x->n_signals)
-		pthread_cond_signal(&x->signal[--x->n_signals]->cond);
-	while (!w->woken && !w->at_the_door)
-		pthread_cond_wait(&w->cond, &x->lock);
+	while (!w->woken && !w->at_the_door) {
+		lane_unlock(x);
+		while (sem_wait(&w->bell) < 0)
+			; /* a signal */
+		lane_lock(x);
+	}
 }
 
 /*
@@ -676,7 +687,7 @@ void lane_context_fini(struct lane_context *x)
 		struct lane_waiter *w = x->spare;
 
 		x->spare = w->next;
-		pthread_cond_destroy(&w->cond);
+		sem_destroy(&w->bell);
 		free(w);
 	}
 	pthread_mutex_destroy(&x->lock);
