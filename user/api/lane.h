@@ -11,6 +11,7 @@
 #define MR_API_LANE_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "shared/mr_arena.h"
 #include "user/api/backend.h"
@@ -18,6 +19,8 @@
 
 enum {
 	LANE_CHANNELS = 64,
+	LANE_SIGNALS = 16,
+	LANE_LOOKS = 100,	    /* for the lock, before sleeping for it */
 	LANE_SEND_BYTES = 64 << 10, /* of a socket that the lane has not copied yet */
 	LANE_FOREVER_MS = -1,
 };
@@ -142,9 +145,9 @@ struct lane_set {
 	struct lane_set *next;
 };
 
-/* A thread that waits; on its stack. */
+/* A thread that waits. */
 struct lane_waiter {
-	pthread_cond_t cond;
+	sem_t bell;
 	const void *on; /* socket or set; NULL: anything */
 	uint64_t until_ns;
 	bool woken, at_the_door;
@@ -157,8 +160,12 @@ struct lane_context {
 	pthread_mutex_t lock;
 	unsigned int wanting; /* threads that stand before the lock */
 	struct lane_waiter *waiters;
+	struct lane_waiter *spare;		  /* those that nobody waits with */
+	struct lane_waiter *signal[LANE_SIGNALS]; /* when the lock is given up */
+	unsigned int n_signals;
 	struct lane_waiter *sleeper; /* who stands at the door, and until when */
 	uint64_t sleep_until_ns;
+	bool dozes;
 	bool interrupted; /* by a signal */
 	uint64_t changes; /* counted, for those who are about to wait */
 	struct lane_link *link[LANE_CHANNELS];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Contexts over channels: events that came, commands that go, and waiting. */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,8 +14,16 @@ enum {
 
 void lane_lock(struct lane_context *x)
 {
+	bool held = false;
+
 	__atomic_add_fetch(&x->wanting, 1, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&x->lock);
+	for (int n = 0; !held && n < LANE_LOOKS; n++) {
+		held = pthread_mutex_trylock(&x->lock) == 0;
+		if (!held)
+			sched_yield(); /* calls are short: to sleep would cost more */
+	}
+	if (!held)
+		pthread_mutex_lock(&x->lock);
 	__atomic_sub_fetch(&x->wanting, 1, __ATOMIC_RELAXED);
 }
 
@@ -27,17 +36,57 @@ bool lane_others_want(const struct lane_context *x)
 	return __atomic_load_n(&x->wanting, __ATOMIC_RELAXED);
 }
 
+/*
+ * Who is woken finds the lock free. What it waited with is not freed before the context is, so the
+ * signal may come late: then somebody is woken in vain, and looks again.
+ */
 void lane_unlock(struct lane_context *x)
 {
+	struct lane_waiter *w[LANE_SIGNALS];
+	unsigned int n = x->n_signals;
+
+	for (unsigned int i = 0; i < n; i++)
+		w[i] = x->signal[i];
+	x->n_signals = 0;
 	pthread_mutex_unlock(&x->lock);
+	for (unsigned int i = 0; i < n; i++)
+		sem_post(&w[i]->bell);
 }
 
 /* ----- who waits ----- */
 
-static void wake_waiter(struct lane_waiter *w)
+static void signal_waiter(struct lane_context *x, struct lane_waiter *w)
+{
+	if (x->n_signals < LANE_SIGNALS)
+		x->signal[x->n_signals++] = w;
+	else
+		sem_post(&w->bell);
+}
+
+static void wake_waiter(struct lane_context *x, struct lane_waiter *w)
 {
 	w->woken = true;
-	pthread_cond_signal(&w->cond);
+	signal_waiter(x, w);
+}
+
+static struct lane_waiter *waiter_take(struct lane_context *x)
+{
+	struct lane_waiter *w = x->spare;
+
+	if (w) {
+		x->spare = w->next;
+		return w;
+	}
+	w = malloc(sizeof(*w));
+	if (w)
+		sem_init(&w->bell, 0, 0);
+	return w;
+}
+
+static void waiter_give(struct lane_context *x, struct lane_waiter *w)
+{
+	w->next = x->spare;
+	x->spare = w;
 }
 
 static bool waits_for(const struct lane_waiter *w, const void *on)
@@ -50,10 +99,13 @@ static void wake_all(struct lane_context *x, const void *on)
 {
 	for (struct lane_waiter *w = x->waiters; w; w = w->next)
 		if (waits_for(w, on))
-			wake_waiter(w);
-	if (x->sleeper && waits_for(x->sleeper, on))
-		x->sleeper->woken = true;
+			wake_waiter(x, w);
 	x->changes++;
+	if (!x->sleeper || !waits_for(x->sleeper, on))
+		return;
+	x->sleeper->woken = true;
+	if (x->dozes)
+		x->door->rouse(x);
 }
 
 /* Who waits longest; who is at the door only when there is no other, for somebody has to be. */
@@ -68,7 +120,7 @@ void lane_wake_one(struct lane_context *x, const void *on)
 		wake_all(x, on);
 		return;
 	}
-	wake_waiter(w);
+	wake_waiter(x, w);
 	wake_all(x, NULL); /* who waits for anything */
 }
 
@@ -485,7 +537,7 @@ static uint64_t wake_late(struct lane_context *x, uint64_t until_ns)
 
 	for (struct lane_waiter *w = x->waiters; w; w = w->next) {
 		if (w->until_ns <= now && !w->woken)
-			wake_waiter(w);
+			wake_waiter(x, w);
 		else if (w->until_ns < until_ns)
 			until_ns = w->until_ns;
 	}
@@ -497,7 +549,9 @@ static void stand_at_the_door(struct lane_context *x, struct lane_waiter *w, int
 	x->sleeper = w;
 	do {
 		x->sleep_until_ns = wake_late(x, w->until_ns);
+		x->dozes = true;
 		x->door->sleep(x, x->sleep_until_ns, kernel_fd);
+		x->dozes = false;
 		lane_take_events(x);
 	} while (!w->woken && kernel_fd < 0 && !x->interrupted && x->door->now_ns(x) < w->until_ns);
 	x->sleeper = NULL;
@@ -514,16 +568,27 @@ static void leave_the_door(struct lane_context *x)
 	if (!w || x->sleeper)
 		return;
 	w->at_the_door = true;
-	pthread_cond_signal(&w->cond);
+	signal_waiter(x, w);
+}
+
+static void wait_for_signal(struct lane_context *x, struct lane_waiter *w)
+{
+	while (!w->woken && !w->at_the_door) {
+		lane_unlock(x);
+		while (sem_wait(&w->bell) < 0)
+			; /* a signal */
+		lane_lock(x);
+	}
 }
 
 /*
  * Until something happened to @on (NULL: to anything), with the lock given up meanwhile. One thread
- * stands at the door for all who wait. Return: 0: look again, or -ETIMEDOUT.
+ * stands at the door for all who wait. Return: 0: look again, or -ETIMEDOUT (no
+ * memory to wait with, too).
  */
 int lane_wait(struct lane_context *x, const void *on, uint64_t until_ns, int kernel_fd)
 {
-	struct lane_waiter w = { .cond = PTHREAD_COND_INITIALIZER, .on = on, .until_ns = until_ns };
+	struct lane_waiter *w;
 	uint64_t seen = x->changes;
 
 	x->door->settle(x);
@@ -534,16 +599,22 @@ int lane_wait(struct lane_context *x, const void *on, uint64_t until_ns, int ker
 		return -ETIMEDOUT;
 	for (unsigned int i = 0; i < x->n_links; i++)
 		lane_returns_flush(x, x->link[i]);
+	w = waiter_take(x);
+	if (!w)
+		return -ETIMEDOUT;
+	w->on = on;
+	w->until_ns = until_ns;
+	w->woken = w->at_the_door = false;
+	w->next = NULL;
 	if (x->sleeper) {
-		enqueue(x, &w);
-		while (!w.woken && !w.at_the_door)
-			pthread_cond_wait(&w.cond, &x->lock);
-		dequeue(x, &w);
+		enqueue(x, w);
+		wait_for_signal(x, w);
+		dequeue(x, w);
 	}
-	if (!w.woken && !x->sleeper)
-		stand_at_the_door(x, &w, kernel_fd);
+	if (!w->woken && !x->sleeper)
+		stand_at_the_door(x, w, kernel_fd);
 	leave_the_door(x);
-	pthread_cond_destroy(&w.cond);
+	waiter_give(x, w);
 	return 0;
 }
 
@@ -612,6 +683,13 @@ void lane_context_fini(struct lane_context *x)
 	for (unsigned int i = 0; i < x->n_links; i++)
 		link_free(x->link[i]);
 	free(x->fd);
+	while (x->spare) {
+		struct lane_waiter *w = x->spare;
+
+		x->spare = w->next;
+		sem_destroy(&w->bell);
+		free(w);
+	}
 	pthread_mutex_destroy(&x->lock);
 	x->door->close(x);
 }
