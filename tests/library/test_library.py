@@ -169,8 +169,10 @@ def built_and_run(text, folder, *words):
     """Build a program as its reader would, run it, and return what it prints."""
     (folder / "program.c").write_text(text)
     run("gcc", "-Wall", "-Wextra", "-Werror", "-Wno-sign-compare", "-I", ROOT / "include", "-o",
-        folder / "program", folder / "program.c", BUILD / "libmillrace.a")
-    return run(folder / "program", *words)
+        folder / "program", folder / "program.c", BUILD / "libmillrace.a",
+        *([f"-L{BUILD}", f"-Wl,-rpath,{BUILD}", "-lmillrace-tls", "-lssl", "-lcrypto"]
+          if "millrace/tls.h" in text else []))
+    return run(folder / "program", *words, env=dict(os.environ, LD_LIBRARY_PATH=str(BUILD)))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
@@ -179,13 +181,14 @@ def test_example_of_the_page_builds_and_runs(page, tmp_path):
     literal = re.search(r"^\.Bd -literal\n(.*?)^\.Ed$", examples, re.M | re.S).group(1)
     said = built_and_run(literal.replace("\\e", "\\"), tmp_path)
     assert said == {"mr_context": "over kernel\n", "mr_sock": "you said hello\n",
-                    "mr_set": ""}[page.stem]
+                    "mr_set": "", "mr_ring": "hello\n", "mr_message": "you said hello\n",
+                    "mr_tls": "hello by TLSv1.3\n"}[page.stem]
 
 
 def test_every_function_has_a_page():
     named = {name for page in PAGES
              for name in re.findall(r"^\.Nm (mr_\w+)", page.read_text(), re.M)}
-    wanted = {name for name in declared() if not name.startswith("mr_tlv_")}
+    wanted = {name for name in declared(FOR_PROGRAMS) if not name.startswith("mr_tlv_")}
     assert named == wanted
     for page in PAGES:
         synopsis = page.read_text().split(".Sh SYNOPSIS")[1].split(".Sh DESCRIPTION")[0]
@@ -200,9 +203,9 @@ def test_synopsis_is_the_headers():
         for name, arguments in re.findall(r"^\.Fn (mr_\w+) (.*)$", page.read_text(), re.M):
             if '"' not in arguments:
                 continue
-            wanted = re.search(rf"\b{name}\(([^)]*)\)", text).group(1)
+            wanted = re.search(rf"\b{name}\(((?:[^()]|\([^()]*\))*)\);", text).group(1)
             assert re.findall(r'"([^"]*)"', arguments) == \
-                [" ".join(w.split()) for w in wanted.split(",")], name
+                [" ".join(w.split()) for w in re.split(r",(?![^(]*\))", wanted)], name
 
 
 # ----- README, "Write a server" -----
