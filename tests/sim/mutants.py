@@ -201,7 +201,7 @@ MUTANTS = [Mutant(*fields) for fields in [
 
 
 def sources():
-    for folder in ("wire", "frame", "tcp", "tlv", "port", "lane", "apps"):
+    for folder in ("wire", "frame", "tcp", "tlv", "port", "attach", "lane", "apps"):
         path = os.path.join(ROOT, "user", folder)
         for name in sorted(os.listdir(path)):
             if name.endswith(".c"):
