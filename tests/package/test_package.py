@@ -177,19 +177,25 @@ def library_debs(deb):
 
 def test_packages_have_what_make_install_has(deb, tree, tmp_path):
     found = library_debs(deb)
-    assert set(found) == {"libmillrace1", "libmillrace-dev"}
+    assert set(found) == {"libmillrace1", "libmillrace-tls1", "libmillrace-dev"}
     packed = set().union(*(names_in(path, tmp_path / path.name) for path in [deb, *found.values()]))
     packed |= {name.replace("doc/libmillrace-dev/", "doc/millrace/") for name in packed}
     missing = {name for name in files_below(tree / "usr") if not name.endswith("LICENSE")} - packed
     assert not missing
 
 
-def test_shared_library_stands_in_a_package_of_its_own(deb, tmp_path):
-    """Named by its ABI, as Debian's policy 8.1 has it, so that two of them can be there at once."""
+def test_shared_libraries_stand_in_packages_of_their_own(deb, tmp_path):
+    """Named by their ABI, as Debian's policy 8.1 has it, so that two of them can be there at once;
+    OpenSSL is asked for by the one that needs it alone."""
     found = library_debs(deb)
-    shared = names_in(found["libmillrace1"], tmp_path / "1")
-    assert {n for n in shared if not n.startswith("share/doc/")} == \
-        {"lib/libmillrace.so.1", "lib/libmillrace.so." + version_of_programs()}
+    for package, library in (("libmillrace1", "libmillrace"),
+                             ("libmillrace-tls1", "libmillrace-tls")):
+        shared = names_in(found[package], tmp_path / package)
+        assert {n for n in shared if not n.startswith("share/doc/")} == \
+            {f"lib/{library}.so.1", f"lib/{library}.so.{version_of_programs()}"}
+        needed = run("dpkg-deb", "-f", found[package], "Depends").stdout
+        assert ("libssl" in needed) == (package == "libmillrace-tls1")
     assert not {n for n in names_in(deb, tmp_path / "2") if "libmillrace" in n}
     assert {"lib/libmillrace.so", "lib/libmillrace.a", "lib/pkgconfig/millrace.pc",
+            "lib/libmillrace-tls.so", "lib/pkgconfig/millrace-tls.pc",
             "include/millrace/sock.h"} <= names_in(found["libmillrace-dev"], tmp_path / "3")

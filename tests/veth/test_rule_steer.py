@@ -287,7 +287,7 @@ def test_next_daemon_says_what_it_dropped(pair, tmp_path):
         other = scratch.RULE + "  - name: files\n    port: 7101\n    app: discard-bytes\n"
         second = stack.enter_context(started(pair, tmp_path, "second", config(other)))
         log = second.log.read_text()
-        assert "rule clashes: added while the millraced before us ran, dropped: the file" in log
+        assert "rule clashes: added at run time, dropped: the file" in log
         assert {one["name"] for one in rules(second) if not one["leaving"]} == {
             "echo", "stays", "files"}
         all_echo(theirs, b"as before")
