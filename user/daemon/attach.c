@@ -420,6 +420,19 @@ static int make_room(struct mr_daemon *d, struct mr_link *l)
 	return err;
 }
 
+/*
+ * Linux 6.13, and 6.12 in its later releases, lets no program that changes frames stand in for a
+ * function that does not; dispatchers of before say nothing of the kind about theirs.
+ */
+static const char *cure(const struct mr_link *l, int err)
+{
+	if (l->settings->by == MR_ATTACH_BY_LIBXDP && err == -EINVAL)
+		return "this kernel's dispatcher takes programs that change frames only from a "
+		       "libxdp of mid-2025 or later: set attach: netlink or link, or install one";
+	return l->settings->mode == MR_ATTACH_NATIVE ? "allow generic with mode: auto"
+						     : "see millrace check";
+}
+
 static int put_there(struct mr_daemon *d, struct mr_link *l)
 {
 	int err = 0;
@@ -436,10 +449,7 @@ static int put_there(struct mr_daemon *d, struct mr_link *l)
 	if (err)
 		return mr_fail(d, err, "%s: XDP program cannot be attached, mode %s: %s; %s",
 			       l->name, mr_attach_mode_name(l->settings->mode),
-			       l->attach_why[0] ? l->attach_why : strerror(-err),
-			       l->settings->mode == MR_ATTACH_NATIVE
-				       ? "allow generic with mode: auto"
-				       : "see millrace check");
+			       l->attach_why[0] ? l->attach_why : strerror(-err), cure(l, err));
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The XDP program and this kernel's verifier; its verdicts; its ways onto an interface."""
+import contextlib
 import json
 import subprocess
 
@@ -84,7 +85,14 @@ def loader(pair, tools, *words):
 def test_dispatcher_beside_a_second_program(pair, tools, tmp_path, fact):
     """attach: libxdp, and then another program by xdp-loader: both stand in one dispatcher, frames
     reach the lane; ours goes with SIGTERM, the other stays."""
-    with Daemon(pair, tmp_path, attach("libxdp")) as daemon:
+    with contextlib.ExitStack() as stack:
+        try:
+            daemon = stack.enter_context(Daemon(pair, tmp_path, attach("libxdp")))
+        except AssertionError as error:
+            if "only from a libxdp of mid-2025 or later" not in str(error):
+                raise
+            pytest.skip("Debian 12's libxdp 1.3.1 has a dispatcher that takes no program that "
+                        "changes frames on this kernel")
         echo(pair)
         assert "xdp_dispatcher" in pair.program()["name"]
         loader(pair, tools, "load", scratch.INTERFACE, lib.BUILD / "bench" / "pass.bpf.o")
