@@ -76,7 +76,6 @@ enum peer_state {
 	PEER_OPEN,
 	PEER_CLOSING, /* reads no more; ends when all is sent */
 	PEER_ENDED,   /* on_close is due */
-	PEER_GONE,    /* to be freed */
 };
 
 struct mr_peer {

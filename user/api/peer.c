@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-const char *peer_options_check(const struct mr_message_options *o)
+static struct mr_heartbeat_config limits_of(const struct mr_message_options *o)
 {
-	struct mr_heartbeat_config limits = {
+	return (struct mr_heartbeat_config){
 		.has_ping = o->has_ping,
 		.ping_tag = o->ping_tag,
 		.pong_tag = o->pong_tag,
@@ -23,6 +23,11 @@ const char *peer_options_check(const struct mr_message_options *o)
 		.handler_ms = o->handler_ms,
 		.send_ms = o->send_ms,
 	};
+}
+
+const char *peer_options_check(const struct mr_message_options *o)
+{
+	struct mr_heartbeat_config limits = limits_of(o);
 	const char *wrong = mr_tlv_format_check(&o->format);
 
 	if (!wrong)
@@ -153,17 +158,7 @@ struct mr_peer *peer_new(struct mr_loop *l, const struct mr_message_handlers *h,
 	p->loop = l;
 	p->h = *h;
 	p->o = *o;
-	p->limits = (struct mr_heartbeat_config){
-		.has_ping = o->has_ping,
-		.ping_tag = o->ping_tag,
-		.pong_tag = o->pong_tag,
-		.idle_ms = o->idle_ms,
-		.partial_ms = o->partial_ms,
-		.ping_ms = o->ping_ms,
-		.pong_ms = o->pong_ms,
-		.handler_ms = o->handler_ms,
-		.send_ms = o->send_ms,
-	};
+	p->limits = limits_of(o);
 	p->has_limits = o->idle_ms || o->partial_ms || o->ping_ms || o->pong_ms || o->handler_ms ||
 			o->send_ms;
 	p->arg = arg;
@@ -277,10 +272,11 @@ static void settle_end(struct mr_peer *p)
 	if (again) {
 		forget_stream(p);
 		peer_begin_again(p);
-		p->is_pending = false;
 		p->state = PEER_WAITING;
-		if (!loop_timer_set(p->loop, &p->timer, loop_now_ms() + backoff(p)))
+		if (!loop_timer_set(p->loop, &p->timer, loop_now_ms() + backoff(p))) {
+			p->is_pending = false;
 			return;
+		}
 	}
 	peer_requests_fail(p, true);
 	peer_free(p);

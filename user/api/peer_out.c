@@ -11,7 +11,7 @@ static bool takes_messages(const struct mr_peer *p)
 {
 	bool comes_back = p->is_client && p->o.reconnect;
 
-	if (p->by_program || p->state == PEER_CLOSING || p->state == PEER_GONE)
+	if (p->by_program || p->state == PEER_CLOSING)
 		return false;
 	return p->state != PEER_ENDED || comes_back;
 }

@@ -460,6 +460,19 @@ static void mark_queue(const struct attached_channel *ch, const struct attached_
 	}
 }
 
+/* What the application has of connection @i, if that is served over channel @number, or NULL. */
+static struct attached_conn *served_over(struct mr_lane *l, uint32_t i, uint32_t number)
+{
+	struct mr_conn *c = &l->conns[i];
+	struct attached_conn *a;
+
+	if (c->state == MR_CLOSED || c->app_state == MR_NONE ||
+	    rule_of(l, c)->app != &lane_attached_app)
+		return NULL;
+	a = attached_state(l, c);
+	return a->channel == number + 1 ? a : NULL;
+}
+
 /* Connections that an earlier worker served over this channel go on. */
 static int take_over(struct mr_lane *l, struct attached_channel *ch)
 {
@@ -468,20 +481,15 @@ static int take_over(struct mr_lane *l, struct attached_channel *ch)
 	if (!queued)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < l->header->conns_used; i++) {
-		struct mr_conn *c = &l->conns[i];
-		struct attached_conn *a;
+		struct attached_conn *a = served_over(l, i, ch->number);
 
-		if (c->state == MR_CLOSED || c->app_state == MR_NONE ||
-		    rule_of(l, c)->app != &lane_attached_app)
-			continue;
-		a = attached_state(l, c);
-		if (a->channel != ch->number + 1)
+		if (!a)
 			continue;
 		a->starved = 0;
 		mark_queue(ch, a, queued);
 		ch->n_conns++;
-		c->flags &= ~MR_CONN_BLOCKED;
-		lane_ready(l, c);
+		l->conns[i].flags &= ~MR_CONN_BLOCKED;
+		lane_ready(l, &l->conns[i]);
 	}
 	for (uint32_t i = 0; i < ch->c.sizes.send_buffers; i++)
 		if (ch->c.send_slot[i].lent && !queued[i])
@@ -551,17 +559,12 @@ int mr_lane_attach(struct mr_lane *l, const struct mr_lane_channel *from)
 static void close_all(struct mr_lane *l, uint32_t number)
 {
 	for (uint32_t i = 0; i < l->header->conns_used; i++) {
-		struct mr_conn *c = &l->conns[i];
-		struct attached_conn *a;
+		const struct attached_conn *a = served_over(l, i, number);
 
-		if (c->state == MR_CLOSED || c->app_state == MR_NONE ||
-		    rule_of(l, c)->app != &lane_attached_app)
-			continue;
-		a = attached_state(l, c);
-		if (a->channel != number + 1 || a->closing)
+		if (!a || a->closing)
 			continue;
 		lane_hold(l, i);
-		attached_close(l, c);
+		attached_close(l, &l->conns[i]);
 	}
 	lane_hold(l, MR_NONE);
 }
